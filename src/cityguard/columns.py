@@ -1,0 +1,302 @@
+"""The event schema: every column of every dataset, once. ``docs/fields.md`` and store templates come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Kind = Literal["time", "ip", "keyword", "text", "long", "int", "port", "double", "bool", "keywords", "json"]
+
+DTYPES: dict[Kind, pl.DataType] = {
+    "time": pl.Datetime("us", "UTC"),
+    "ip": pl.String(),
+    "keyword": pl.String(),
+    "text": pl.String(),
+    "long": pl.Int64(),
+    "int": pl.Int32(),
+    "port": pl.Int32(),
+    "double": pl.Float64(),
+    "bool": pl.Boolean(),
+    "keywords": pl.List(pl.String()),
+    "json": pl.String(),
+}
+"""How each kind is held in a polars table. Integers are signed everywhere: Elasticsearch and Spark agree on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its ECS name, how it is held, and what it says."""
+
+    name: str
+    kind: Kind
+    en: str
+    zh: str
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return DTYPES[self.kind]
+
+
+def _group(prefix: str, *rows: tuple[str, Kind, str, str]) -> tuple[Column, ...]:
+    return tuple(Column(prefix + name, kind, en, zh) for name, kind, en, zh in rows)
+
+
+COMMON = _group(
+    "",
+    ("@timestamp", "time", "when it happened, µs UTC", "发生时间（UTC）"),
+    ("event.id", "keyword", "our id, 32 hex digits, beginning with time", "事件编号"),
+    ("event.dataset", "keyword", "which table the row belongs to", "数据集"),
+    ("event.ingested", "time", "when it was received or read", "接收时间"),
+    ("event.original", "text", "the raw line, where there is one", "原始日志"),
+    ("event.fields", "json", "JSON text: whatever has no column of its own", "其余字段（JSON）"),
+    ("event.flags", "keywords", "clock_skew, truncated, undecoded …", "标记"),
+    ("event.code", "keyword", "the source's own number for this kind of event", "事件代码"),
+    ("event.action", "keyword", "what was done", "动作"),
+    ("event.outcome", "keyword", "success, failure or unknown", "结果"),
+    ("event.severity", "int", "the source's own severity; scale as in the collector", "来源级别"),
+    ("event.provider", "keyword", "program or channel that wrote the event", "来源程序"),
+    ("message", "text", "the free text of the event", "内容"),
+    ("observer.name", "keyword", "collector that received it", "采集器"),
+    ("observer.ip", "ip", "transport peer, never the claimed host", "发送端地址"),
+    ("log.file.path", "keyword", "file it was read from", "来源文件"),
+    ("log.offset", "long", "byte offset, packet or record number in the file", "文件内位置"),
+)
+
+ENDPOINTS = tuple(
+    column
+    for side, zh in (("source", "源"), ("destination", "目的"))
+    for column in _group(
+        side + ".",
+        ("ip", "ip", f"{side} address, canonical text", f"{zh}地址"),
+        ("port", "port", f"{side} port", f"{zh}端口"),
+        ("mac", "keyword", f"{side} MAC, lower case with colons", f"{zh}MAC"),
+        ("bytes", "long", f"bytes sent by the {side}, from the IP header on", f"{zh}发送字节"),
+        ("packets", "long", f"packets sent by the {side}", f"{zh}发送包数"),
+        ("asset", "keyword", f"register: asset of the {side} address", f"{zh}资产"),
+        ("system", "keyword", f"register: information system of the {side}", f"{zh}信息系统"),
+        ("department", "keyword", f"register: department of the {side}", f"{zh}部门"),
+        ("segment", "keyword", f"register: segment of the {side}", f"{zh}网段"),
+        ("zone", "keyword", f"register: zone of the {side}'s segment", f"{zh}安全域"),
+        ("grade", "int", f"register: 等保 grade of the {side}'s system", f"{zh}等级"),
+        ("is_registered", "bool", f"register: whether the {side} address is a known asset", f"{zh}是否已登记"),
+    )
+)
+
+NETWORK = _group(
+    "network.",
+    ("transport", "keyword", "tcp, udp, icmp, ipv6-icmp … (IANA name)", "传输协议"),
+    ("protocol", "keyword", "application protocol: dns, tls, http, modbus …", "应用协议"),
+    ("bytes", "long", "bytes both ways, from the IP header on", "总字节"),
+    ("packets", "long", "packets both ways", "总包数"),
+    ("frame_bytes", "long", "bytes both ways on the wire", "帧字节"),
+    ("community_id", "keyword", "Community ID v1, seed 0", "流标识"),
+    ("vlan.id", "int", "outermost 802.1Q tag", "VLAN"),
+    ("direction", "keyword", "inbound, outbound, internal as the source says", "方向"),
+)
+
+CALENDAR = _group(
+    "calendar.",
+    ("workday", "bool", "Monday to Friday in the city's time zone", "是否工作日"),
+    ("hour", "int", "hour 0-23 in the city's time zone", "小时（城市时区）"),
+)
+
+FLOW = _group(
+    "",
+    ("event.start", "time", "first packet", "开始"),
+    ("event.end", "time", "last packet", "结束"),
+    ("event.duration", "long", "end - start in nanoseconds", "时长（纳秒）"),
+    ("tcp.flags", "int", "OR of all TCP flags seen", "TCP 标志"),
+    ("flow.sampling", "int", "1 of N packets was looked at; null = all", "采样率"),
+    ("flow.state", "keyword", "close reason: established, fin, rst, syn_only …", "连接状态"),
+    ("icmp.type", "int", "ICMP type", "ICMP 类型"),
+    ("icmp.code", "int", "ICMP code", "ICMP 代码"),
+)
+
+IDENTITY = _group(
+    "",
+    ("user.name", "keyword", "account that acted", "账号"),
+    ("user.domain", "keyword", "domain of the account", "账号域"),
+    ("user.id", "keyword", "SID or UID", "账号标识"),
+    ("user.target.name", "keyword", "account acted upon", "目标账号"),
+    ("host.name", "keyword", "host as it names itself", "主机名"),
+    ("host.ip", "ip", "host address as it claims", "主机地址"),
+    ("service.name", "keyword", "service concerned", "服务"),
+)
+
+DNS = _group(
+    "dns.",
+    ("id", "int", "transaction id", "事务号"),
+    ("type", "keyword", "query or answer", "类型"),
+    ("question.name", "keyword", "name asked for, without the last dot", "查询名"),
+    ("question.type", "keyword", "A, AAAA, TXT …", "查询类型"),
+    ("question.class", "keyword", "IN, CH …", "查询类"),
+    ("response_code", "keyword", "NOERROR, NXDOMAIN …", "响应码"),
+    ("answers.data", "keywords", "answers' data", "应答"),
+    ("answers.ttl", "keywords", "answers' TTL in seconds, as text", "应答 TTL"),
+    ("resolved_ip", "keywords", "addresses among the answers", "解析地址"),
+    ("header_flags", "keywords", "AA, TC, RD, RA …", "标志位"),
+)
+
+HTTP = _group(
+    "",
+    ("http.request.method", "keyword", "method", "方法"),
+    ("http.request.bytes", "long", "request size", "请求字节"),
+    ("http.request.referrer", "keyword", "Referer", "来源页"),
+    ("http.request.body.bytes", "long", "request body size", "请求体字节"),
+    ("http.response.status_code", "int", "status code", "状态码"),
+    ("http.response.bytes", "long", "response size", "响应字节"),
+    ("http.response.body.bytes", "long", "response body size", "响应体字节"),
+    ("http.response.mime_type", "keyword", "Content-Type", "内容类型"),
+    ("http.version", "keyword", "1.0, 1.1 …", "HTTP 版本"),
+    ("url.original", "keyword", "request target as sent", "请求目标"),
+    ("url.path", "keyword", "path", "路径"),
+    ("url.query", "keyword", "query without ?", "查询串"),
+    ("url.domain", "keyword", "Host", "主机头"),
+    ("user_agent.original", "keyword", "User-Agent", "用户代理"),
+)
+
+TLS = _group(
+    "tls.",
+    ("version", "keyword", "1.0 … 1.3, or tlcp1.1", "版本"),
+    ("version_protocol", "keyword", "tls, ssl or tlcp", "协议族"),
+    ("cipher", "keyword", "chosen suite, IANA name", "套件"),
+    ("client.ciphers", "keywords", "offered suites", "客户端套件"),
+    ("client.server_name", "keyword", "SNI", "SNI"),
+    ("client.ja3", "keyword", "JA3 hash", "JA3"),
+    ("server.ja3s", "keyword", "JA3S hash", "JA3S"),
+    ("next_protocol", "keyword", "ALPN", "ALPN"),
+    ("established", "bool", "handshake finished", "握手完成"),
+    ("server.subject", "keyword", "certificate subject, RFC 4514", "证书主体"),
+    ("server.issuer", "keyword", "certificate issuer", "证书颁发者"),
+    ("server.not_before", "time", "certificate valid from", "证书起始"),
+    ("server.not_after", "time", "certificate valid until", "证书到期"),
+    ("server.hash.sha256", "keyword", "certificate SHA-256", "证书摘要"),
+    ("server.x509.serial_number", "keyword", "certificate serial, hex", "证书序列号"),
+    ("server.x509.signature_algorithm", "keyword", "signature algorithm", "签名算法"),
+    ("server.x509.public_key_algorithm", "keyword", "public key algorithm", "公钥算法"),
+    ("server.x509.public_key_size", "int", "public key size in bits", "公钥长度"),
+    ("server.x509.alternative_names", "keywords", "subject alternative names", "备用名"),
+)
+
+SSH = _group(
+    "ssh.",
+    ("version", "int", "1 or 2", "版本"),
+    ("client", "keyword", "client banner", "客户端标识"),
+    ("server", "keyword", "server banner", "服务端标识"),
+    ("auth_success", "bool", "logged in", "是否登录成功"),
+    ("auth_attempts", "int", "attempts", "尝试次数"),
+    ("kex_alg", "keyword", "key exchange", "密钥交换"),
+    ("cipher_alg", "keyword", "cipher", "加密算法"),
+    ("mac_alg", "keyword", "MAC", "MAC 算法"),
+    ("host_key_alg", "keyword", "host key algorithm", "主机密钥算法"),
+    ("host_key", "keyword", "host key fingerprint", "主机密钥指纹"),
+)
+
+OT = _group(
+    "ot.",
+    ("protocol", "keyword", "modbus, s7comm, iec104 …", "工控协议"),
+    ("function.code", "int", "decimal, as docs/fields.md fixes it per protocol", "功能码"),
+    ("function.name", "keyword", "name of the function", "功能名"),
+    ("function.class", "keyword", "read, write, control, program, diagnostic or error", "功能类别"),
+    ("unit_id", "int", "unit, station or slave", "单元号"),
+    ("address", "keyword", "first address, object or tag", "地址"),
+    ("quantity", "int", "number of items", "数量"),
+    ("value", "keyword", "values, comma separated, bounded", "值"),
+    ("status", "keyword", "exception or status code", "状态"),
+    ("message.type", "keyword", "the protocol's own kind of message, lower case", "报文类型"),
+    ("transaction_id", "long", "transaction or invoke id", "事务号"),
+    ("is_request", "bool", "request rather than response", "是否请求"),
+)
+
+PROCESS = _group(
+    "",
+    ("process.name", "keyword", "file name of the program", "进程名"),
+    ("process.executable", "keyword", "full path of the program", "程序路径"),
+    ("process.pid", "long", "process id", "进程号"),
+    ("process.command_line", "text", "command line", "命令行"),
+    ("process.working_directory", "keyword", "working directory", "工作目录"),
+    ("process.parent.name", "keyword", "parent's file name", "父进程名"),
+    ("process.parent.executable", "keyword", "parent's path", "父程序路径"),
+    ("process.parent.pid", "long", "parent's id", "父进程号"),
+    ("process.parent.command_line", "text", "parent's command line", "父命令行"),
+    ("process.hash.sha256", "keyword", "program's SHA-256", "程序摘要"),
+    ("file.path", "keyword", "file concerned", "文件"),
+    ("file.name", "keyword", "its name", "文件名"),
+    ("registry.path", "keyword", "registry key and value", "注册表路径"),
+    ("registry.value", "keyword", "registry value name", "注册表值名"),
+    ("registry.data.strings", "keyword", "registry data", "注册表数据"),
+)
+
+DEVICE = _group(
+    "",
+    ("rule.id", "keyword", "device's rule or signature id", "规则编号"),
+    ("rule.name", "keyword", "device's rule or policy name", "规则名"),
+    ("rule.category", "keyword", "device's rule category", "规则类别"),
+    ("observer.vendor", "keyword", "maker", "厂商"),
+    ("observer.product", "keyword", "product", "产品"),
+    ("observer.hostname", "keyword", "device name as it claims", "设备名"),
+    ("observer.ingress.zone", "keyword", "zone the traffic came from", "入域"),
+    ("observer.egress.zone", "keyword", "zone the traffic went to", "出域"),
+    ("source.nat.ip", "ip", "source after translation", "源转换地址"),
+    ("source.nat.port", "port", "source port after translation", "源转换端口"),
+    ("destination.nat.ip", "ip", "destination after translation", "目的转换地址"),
+    ("destination.nat.port", "port", "destination port after translation", "目的转换端口"),
+)
+
+_KEYS = COMMON + ENDPOINTS + NETWORK + CALENDAR
+_HOST = _KEYS + IDENTITY + PROCESS
+
+DATASETS: dict[str, tuple[Column, ...]] = {
+    "flow": _KEYS + FLOW,
+    "dns": _KEYS + IDENTITY + DNS,
+    "http": _KEYS + IDENTITY + HTTP,
+    "tls": _KEYS + IDENTITY + TLS,
+    "ssh": _KEYS + IDENTITY + SSH,
+    "ot": _KEYS + OT,
+    "web": _KEYS + IDENTITY + HTTP,
+    "auth": _HOST,
+    "process": _HOST,
+    "file": _HOST,
+    "registry": _HOST,
+    "network": _HOST + DNS,
+    "host": _HOST,
+    "firewall": _KEYS + IDENTITY + FLOW + DEVICE,
+    "ids": _KEYS + IDENTITY + FLOW + DEVICE + DNS + HTTP + TLS,
+    "audit": _HOST + DEVICE + HTTP,
+}
+"""Dataset name -> its columns. Columns outside this list are the source's own names ("native")."""
+
+BY_NAME: dict[str, Column] = {column.name: column for columns in DATASETS.values() for column in columns}
+
+
+def names(dataset: str) -> frozenset[str]:
+    """Names of a dataset's own columns.
+
+    Raises:
+        KeyError: there is no such dataset.
+    """
+    return frozenset(column.name for column in DATASETS[dataset])
+
+
+def native(dataset: str, table: pl.DataFrame) -> list[str]:
+    """Columns of ``table`` that the schema does not know: the source's own names, which rules match on."""
+    known = names(dataset)
+    return [name for name in table.columns if name not in known]
+
+
+def conform(dataset: str, table: pl.DataFrame) -> pl.DataFrame:
+    """Cast the schema's columns to their types; what does not fit becomes null. Native columns stay as they are."""
+    wrong = [
+        pl.col(column.name).cast(column.dtype, strict=False)
+        for column in DATASETS[dataset]
+        if column.name in table.columns and table.schema[column.name] != column.dtype
+    ]
+    return table.with_columns(wrong) if wrong else table
+
+
+def empty(columns: Iterable[Column]) -> pl.DataFrame:
+    """A table of no rows with the given columns."""
+    return pl.DataFrame(schema={column.name: column.dtype for column in columns})
