@@ -62,6 +62,7 @@ COMMON = _group(
     ("observer.name", "keyword", "collector that received it", "采集器"),
     ("observer.ip", "ip", "transport peer, never the claimed host", "发送端地址"),
     ("log.file.path", "keyword", "file it was read from", "来源文件"),
+    ("event.sequence", "long", "ordinal of the item in its input, from 0", "输入内序号"),
     ("log.offset", "long", "byte offset, packet or record number in the file", "文件内位置"),
 )
 
