@@ -1,0 +1,328 @@
+"""The one place where the rooms are joined: Settings in, a working application out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cityguard import content, pipeline
+from cityguard.clock import Clock, utc_now
+from cityguard.config import Settings
+from cityguard.errors import InputError
+from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, System
+
+if TYPE_CHECKING:
+    from cityguard.collect import Collectors
+    from cityguard.compliance.catalogue import Catalogue
+    from cityguard.compliance.scoring import Scoring
+    from cityguard.detectors.anomaly import AnomalyDetector
+    from cityguard.detectors.base import Detector
+    from cityguard.notify.base import Notifiers
+    from cityguard.register import Register
+    from cityguard.scan import ScanRun
+    from cityguard.sigma.rule import Ruleset
+    from cityguard.store.base import Store
+
+REPORT_FORMATS = ("html", "pdf", "docx", "xlsx", "json")
+DRILL_FORMATS = ("html", "pdf", "docx", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest did: items by unit, events by dataset, and the alerts not seen before."""
+
+    files: int
+    received: int
+    dead: int
+    dropped: int
+    events: dict[str, int]
+    fresh: tuple[Alert, ...]
+    notes: tuple[str, ...]
+
+
+class App:
+    """Everything one city's installation holds, opened when first asked for and closed with ``close``."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now, rules: Sequence[Path] | None = None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._rules = rules
+
+    # -- the rooms ----------------------------------------------------------
+
+    @cached_property
+    def store(self) -> Store:
+        from cityguard.store.open import open_store
+
+        return open_store(self.settings, self.clock)
+
+    @cached_property
+    def register(self) -> Register:
+        from cityguard.register import Register
+
+        path = self.register_path
+        zone = self.settings.zone
+        return Register.load(path, zone=zone) if path.is_file() else Register.empty(zone=zone)
+
+    @property
+    def register_path(self) -> Path:
+        """The register file: the configured one, else ``register.yml`` in the data folder."""
+        named = self.settings.register
+        return self.settings.resolve(named) if named else self.settings.home_path / "register.yml"
+
+    @cached_property
+    def collectors(self) -> Collectors:
+        from cityguard.collect import Collectors
+
+        return Collectors.load(self.settings.content_path)
+
+    @cached_property
+    def ruleset(self) -> Ruleset:
+        from cityguard.sigma.rule import load
+
+        return load(list(self._rules) if self._rules else self.rule_folders)
+
+    @property
+    def rule_folders(self) -> list[Path]:
+        """Folders rules are read from: the shipped ones, then the city's own."""
+        roots = (content.root(), self.settings.content_path)
+        return [base / "rules" for base in roots if base is not None and (base / "rules").is_dir()]
+
+    @cached_property
+    def detectors(self) -> tuple[Detector, ...]:
+        from cityguard.detectors.rules import RuleDetector
+
+        rules = RuleDetector(self.ruleset)
+        return (rules, self.forest) if self.settings.anomaly.enabled else (rules,)
+
+    @cached_property
+    def forest(self) -> AnomalyDetector:
+        from cityguard.detectors.anomaly import AnomalyDetector
+
+        return AnomalyDetector(
+            self.settings.anomaly, models=self.settings.home_path / "models", zone=self.settings.zone
+        )
+
+    @cached_property
+    def notifiers(self) -> Notifiers:
+        from cityguard.notify.base import Notifiers
+
+        return Notifiers(())
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from cityguard.compliance import catalogue
+
+        return catalogue.load(self.settings.content_path)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        from cityguard.compliance import scoring
+
+        return scoring.load(self.settings.content_path)
+
+    # -- what it does -------------------------------------------------------
+
+    def ingest(
+        self,
+        paths: Sequence[Path],
+        *,
+        collector: str | None = None,
+        dataset: str | None = None,
+        progress: Callable[[Chunk], None] = lambda chunk: None,
+    ) -> Ingested:
+        """Read files and folders through the main way. Repeating it is harmless.
+
+        Raises:
+            InputError: a path cannot be read or its kind is not known; what came before it is kept.
+            StoreError: the store is full or gone; what was not booked is read again next time.
+        """
+        from cityguard import collect
+
+        tally = _Tally()
+        files = collect.walk(paths)
+        for path in files:
+            for chunk in collect.read(
+                path,
+                self.collectors,
+                collector=collector,
+                dataset=dataset,
+                limits=self.settings.limits,
+                now=self.clock(),
+            ):
+                tally.add(chunk, pipeline.take(chunk, self))
+                progress(chunk)
+        tally.fresh.extend(pipeline.finish(self))
+        return tally.result(len(files))
+
+    def scan(
+        self, system_id: str, *, targets: Sequence[str] | None = None, checks: Sequence[str] | None = None
+    ) -> ScanRun:
+        """Ask every check of one system and keep the evidence.
+
+        Raises:
+            KeyError: the register has no such system.
+            RefusedError: a named target is out of scope or in an OT segment; nothing was sent.
+        """
+        from cityguard.scan import scan
+
+        done = scan(self, system_id, targets=targets, checks=checks)
+        self.store.records.put_evidence(done.evidence)
+        return done
+
+    def assess(self, system_id: str) -> Assessment:
+        """Hold a system against the catalogue with the evidence of now, and keep the result."""
+        from cityguard.compliance.assess import assess
+
+        system = self.system(system_id)
+        evidence = self.store.records.find_evidence(system=system_id)
+        result = assess(system, latest(evidence), self.catalogue, self.scoring, now=self.clock())
+        self.store.records.put_assessment(result)
+        return result
+
+    def drill(self, plan: Path) -> DrillRun:
+        """Really restore a backup, judge it, and keep the run and its evidence."""
+        from cityguard import drill
+
+        run = drill.run(plan, scratch=self.settings.home_path / "scratch", clock=self.clock)
+        self.store.records.put_drill(run)
+        self.store.records.put_evidence([drill.evidence(run)])
+        return run
+
+    def report_assessment(
+        self, assessment: Assessment, out: Path, formats: Sequence[str] = REPORT_FORMATS, language: str | None = None
+    ) -> list[Path]:
+        """Write the 自查报告 of an assessment; returns the files, the manifest last."""
+        from cityguard import report
+
+        records = self.store.records
+        earlier = [one for one in records.find_assessments(assessment.system) if one.made_at < assessment.made_at]
+        facts = report.assessment_facts(
+            assessment,
+            self.system(assessment.system),
+            self.department(assessment.department),
+            records.find_evidence(ids=assessment.evidence),
+            records.find_drills(assessment.system),
+            max(earlier, key=lambda one: one.made_at, default=None),
+            city=self.settings.city,
+        )
+        return report.write("assessment", facts, out, formats, language or self.settings.language)
+
+    def report_drill(
+        self, run: DrillRun, out: Path, formats: Sequence[str] = DRILL_FORMATS, language: str | None = None
+    ) -> list[Path]:
+        """Write the 备份恢复演练报告 of a run; returns the files, the manifest last."""
+        from cityguard import report
+
+        system = self.register.system(run.system)
+        department = self.register.department(system.department) if system else None
+        facts = report.drill_facts(run, system, department, city=self.settings.city)
+        return report.write("drill", facts, out, formats, language or self.settings.language)
+
+    def retain(self) -> int:
+        """Delete events older than the retention; returns how many. The act is audited."""
+        before = self.clock() - timedelta(days=self.settings.retention_days)
+        gone = self.store.events.purge(before)
+        self.audit("system", "events.purge", before.date().isoformat(), f"{gone} events")
+        return gone
+
+    # -- small helpers ------------------------------------------------------
+
+    def system(self, system_id: str) -> System:
+        """A system of the register.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        found = self.register.system(system_id)
+        if found is None:
+            raise InputError(f"no system '{system_id}'", place=str(self.register_path), remedy="cityguard asset list")
+        return found
+
+    def department(self, department_id: str) -> Department | None:
+        return self.register.department(department_id)
+
+    def audit(self, actor: str, action: str, target: str, detail: str = "", ip: str = "") -> None:
+        self.store.records.append_audit(actor, ip, action, target, detail, self.clock())
+
+    def close(self) -> None:
+        """Close what was opened; safe to call twice."""
+        if "store" in self.__dict__:
+            self.store.close()
+            del self.__dict__["store"]
+
+
+@contextmanager
+def throwaway(settings: Settings, *, rules: Sequence[Path] | None = None, clock: Clock = utc_now) -> Iterator[App]:
+    """An application over a store that vanishes at the end (``cityguard look``)."""
+    from cityguard.config import StoreSettings
+
+    with tempfile.TemporaryDirectory(prefix="cityguard-") as folder:
+        register = settings.register and str(settings.resolve(settings.register))
+        one = App(
+            replace(settings, home=folder, register=register, store=StoreSettings("embedded")), clock=clock, rules=rules
+        )
+        try:
+            yield one
+        finally:
+            one.close()
+
+
+def latest(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The newest evidence per check and object: an assessment looks at the present, not at every earlier pass."""
+    newest: dict[tuple[str, str], Evidence] = {}
+    for item in sorted(evidence, key=lambda one: (one.collected_at, one.id)):
+        newest[item.check, item.object] = item
+    return sorted(newest.values(), key=lambda one: one.id)
+
+
+class _Tally:
+    """Counts of an ingest as it goes."""
+
+    def __init__(self) -> None:
+        self.received = self.dead = self.dropped = 0
+        self.events: dict[str, int] = {}
+        self.fresh: list[Alert] = []
+        self.notes: list[str] = []
+
+    def add(self, chunk: Chunk, fresh: list[Alert]) -> None:
+        self.received += chunk.received
+        self.dead += chunk.decoded.rejected
+        self.dropped += chunk.dropped
+        for batch in chunk.decoded.batches:
+            self.events[batch.dataset] = self.events.get(batch.dataset, 0) + len(batch)
+        self.fresh.extend(fresh)
+        self.notes.extend(f"{chunk.source}: {note}" for note in chunk.decoded.notes)
+
+    def result(self, files: int) -> Ingested:
+        return Ingested(
+            files,
+            self.received,
+            self.dead,
+            self.dropped,
+            dict(sorted(self.events.items())),
+            tuple(self.fresh),
+            tuple(self.notes),
+        )
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Read ``24h``, ``7d`` or an ISO time as a moment in the past.
+
+    Raises:
+        InputError: neither form.
+    """
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return now - timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"'{text}' is not a time", remedy="e.g. 24h, 7d or 2026-03-01T08:00+08:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
