@@ -312,6 +312,45 @@ class UnitResult:
     reason: str = ""
     high_risk: tuple[str, ...] = ()
     major_trigger: str | None = None
+    reason_en: str = ""
+    text_en: str = ""
+    control_point_en: str = ""
+    class_en: str = ""
+    group: str = ""  # technical, management
+    grade: int = 0  # the grade the item was taken at (S, A or the system's)
+    sag: str = ""
+    methods: tuple[str, ...] = ()  # 访谈 核查 测试
+    auto: str = ""  # full, partial, none: how far tool evidence alone carries
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateResult:
+    """One 符合率 by one formula, with the bounds that undecided items leave open."""
+
+    name: str
+    title: Text
+    formula: Text
+    passed: int
+    counted: int
+    rate: float | None  # per cent; None = nothing was judged
+    low: float | None  # if everything undecided fails
+    high: float | None  # if everything undecided passes
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A high-risk case that evidence points to; a candidate until a person has judged it."""
+
+    case: str
+    name: Text
+    unit: str
+    clause: str
+    trigger: str | None = None
+    condition: Text = Text("", "")
+    mitigable: bool = True
+    objects: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +373,12 @@ class Assessment:
     indicative: bool = True
     evidence: tuple[str, ...] = ()
     manifest: dict[str, str] = field(default_factory=dict)
+    rates: tuple[RateResult, ...] = ()
+    risks: tuple[Risk, ...] = ()
+    notes: tuple[Text, ...] = ()  # what a reader must know, e.g. "exactly 90 %"
+    expired: tuple[str, ...] = ()  # evidence that was too old to count
+    catalogue_title: Text = Text("", "")
+    tool_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
