@@ -1,0 +1,220 @@
+"""What a Sigma document means, as immutable trees: leaves over one field, joined by and, or, not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from cityguard.model import Level, Text
+
+Mode = Literal["exact", "prefix", "suffix", "contains"]
+Operator = Literal["lt", "lte", "gt", "gte"]
+Part = Literal["minute", "hour", "day", "week", "month", "year"]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A value equals, begins with, ends with or contains any of ``texts`` (already folded unless ``cased``)."""
+
+    field: str | None  # None: any value of the row (keyword)
+    mode: Mode
+    texts: tuple[str, ...]
+    cased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A value matches. ``folded``: the pattern was made from wildcards and is held against folded values."""
+
+    field: str | None
+    pattern: str
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Any value at all (``*``, ``exists``)."""
+
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """No value, or only empty ones."""
+
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cidr:
+    """A value is an address inside one of the networks."""
+
+    field: str | None
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A value is a number below or above another."""
+
+    field: str | None
+    operator: Operator
+    number: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """A part of a time equals a number; no change of time zone."""
+
+    field: str | None
+    part: Part
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A value equals (begins with …) a value of another field of the same row."""
+
+    field: str
+    other: str
+    mode: Mode = "exact"
+    cased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every item holds; true when there is none."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one item holds."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The item does not hold: two-valued, so true where a field is missing."""
+
+    item: Node
+
+
+Leaf: TypeAlias = Words | Regex | Present | Null | Cidr | Compare | TimePart | Reference
+Node: TypeAlias = Leaf | AllOf | AnyOf | Not
+
+
+def leaves(node: Node, *, positive: bool = True, _sign: bool = True) -> Iterator[Leaf]:
+    """Leaves of a tree; with ``positive`` only those not under a ``not``."""
+    if isinstance(node, Not):
+        yield from leaves(node.item, positive=positive, _sign=not _sign)
+    elif isinstance(node, AllOf | AnyOf):
+        for item in node.items:
+            yield from leaves(item, positive=positive, _sign=_sign)
+    elif _sign or not positive:
+        yield node
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One test a rule carries: events, and whether (or how many times) it must answer."""
+
+    name: str
+    events: tuple[dict[str, Any], ...]
+    match: bool | None = None  # plain rules
+    alerts: int | None = None  # correlations
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every document says about itself."""
+
+    id: str
+    title: Text
+    path: Path
+    line: int
+    name: str = ""
+    level: Level = "medium"
+    status: str = ""
+    description: str = ""
+    author: str = ""
+    tags: tuple[str, ...] = ()
+    falsepositives: tuple[str, ...] = ()
+    advice: Text = Text("", "")
+    version: str = "1"
+    group: tuple[str, ...] | None = None  # None: the detector's own choice
+    window_s: int = 3600  # repeats within it merge into one alert
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One detection rule."""
+
+    head: Head
+    node: Node
+    category: str | None = None
+    product: str | None = None
+    service: str | None = None
+    fields: tuple[str, ...] = field(default=())  # fields of its positive leaves, in the rule's order
+
+    @property
+    def id(self) -> str:
+        return self.head.id
+
+    @property
+    def title(self) -> Text:
+        return self.head.title
+
+
+Kind = Literal["event_count", "value_count", "value_sum", "value_avg", "temporal", "temporal_ordered"]
+CORRELATIONS: tuple[Kind, ...] = (
+    "event_count",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "temporal",
+    "temporal_ordered",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Hits of other rules, counted over a sliding window per group."""
+
+    head: Head
+    kind: Kind
+    rules: tuple[str, ...]  # ids, after names are resolved
+    group_by: tuple[str, ...]
+    timespan_s: int
+    conditions: tuple[tuple[str, float], ...]  # (gte, 10.0), all of which must hold
+    field: str | None = None  # what value_* looks at
+    aliases: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()  # alias -> (rule id, field)
+    generate: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.head.id
+
+    @property
+    def title(self) -> Text:
+        return self.head.title
+
+    @property
+    def grows(self) -> bool:
+        """More hits can only make it truer, so it may be answered before the input ends."""
+        return self.kind not in ("value_sum", "value_avg") and all(op in ("gt", "gte") for op, _ in self.conditions)
+
+    def group_fields(self, rule_id: str) -> tuple[str, ...]:
+        """The group-by fields as the given rule's events name them."""
+        aliases = {alias: dict(mapping) for alias, mapping in self.aliases}
+        return tuple(aliases.get(name, {}).get(rule_id, name) for name in self.group_by)
