@@ -120,6 +120,7 @@ class Settings:
         400, "日志保存天数（≥180）", "days events are kept; below 180 is refused"
     )
     backups: str = _help("", "备份与演练计划目录", "folder of drill plans")
+    configs: str = _help("", "主机配置文本目录", "folder of collected configuration texts, one per asset id")
     schedules: str = _help("", "计划任务文件", "file of schedules (YAML) loaded at start")
     store: StoreSettings = field(default_factory=StoreSettings)
     web: WebSettings = field(default_factory=WebSettings)

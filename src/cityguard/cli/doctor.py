@@ -1,0 +1,177 @@
+"""doctor: is this machine and this installation fit, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cityguard.cli.output import ERROR, SCHEMA_VERSION, document, out, pick
+from cityguard.cli.state import application
+from cityguard.errors import CityguardError, ContentErrors
+from cityguard.model import Text
+
+if TYPE_CHECKING:
+    from cityguard.app import App
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    name: str
+    status: Status
+    meaning: Text
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False) -> None:
+    """检查运行环境与安装 / Check the machine and the installation."""
+    with application() as one:
+        found = [line for probe in PROBES for line in _guarded(probe, one)]
+    if as_json:
+        document({"schema_version": SCHEMA_VERSION, "findings": [asdict(line) for line in found]})
+    else:
+        for line in found:
+            style = {"ok": "green", "warn": "yellow", "fail": "red"}[line.status]
+            remedy = f"  → {line.remedy}" if line.remedy else ""
+            out.print(f"{line.status:5}", style=style, end="")
+            out.print(f"{line.name:12} {pick(line.meaning.zh, line.meaning.en)}{remedy}", markup=False)
+    if any(line.status == "fail" for line in found):
+        raise typer.Exit(ERROR)
+
+
+def content_faults(one: App) -> list[CityguardError]:
+    """Faults of rules, collectors, register and catalogue, all of them."""
+    faults: list[CityguardError] = list(one.ruleset.faults)
+    for room in ("collectors", "register", "catalogue", "scoring"):
+        try:
+            getattr(one, room)
+        except ContentErrors as error:
+            faults.extend(error.faults)
+        except CityguardError as error:
+            faults.append(error)
+    return faults
+
+
+def _guarded(probe: Callable[[App], Iterator[Finding]], one: App) -> Iterator[Finding]:
+    try:
+        yield from probe(one)
+    except (CityguardError, OSError, sqlite3.Error) as error:
+        yield Finding(probe.__name__.strip("_"), "fail", Text(str(error), str(error)))
+
+
+def _python(one: App) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    # CVE-2025-4517 and CVE-2025-8194: tarfile before 3.11.14; our own extractor does not use the code at fault
+    old = sys.version_info < (3, 11, 14)
+    yield Finding(
+        "python",
+        "warn" if old else "ok",
+        Text(
+            f"Python {version}" + ("，有已知的 tarfile 缺陷（演练不受影响）" if old else ""),
+            f"Python {version}" + (" has known tarfile flaws (drills do not use that code)" if old else ""),
+        ),
+        "Python >= 3.11.14" if old else "",
+    )
+
+
+def _sqlite(one: App) -> Iterator[Finding]:
+    with sqlite3.connect(":memory:") as db:
+        options = {row[0] for row in db.execute("PRAGMA compile_options")}
+    good = "ENABLE_FTS5" in options
+    text = f"SQLite {sqlite3.sqlite_version}"
+    yield Finding("sqlite", "ok" if good else "fail", Text(text, text), "" if good else "a Python built with FTS5")
+
+
+def _home(one: App) -> Iterator[Finding]:
+    home = one.settings.home_path
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    writable = os.access(there, os.W_OK)
+    free = shutil.disk_usage(there).free >> 30
+    yield Finding(
+        "home",
+        "ok" if writable else "fail",
+        Text(f"数据目录 {home}", f"data folder {home}"),
+        "" if writable else f"chown or choose another with --home (not writable: {there})",
+    )
+    yield Finding(
+        "disk",
+        "ok" if free >= 5 else "warn",
+        Text(f"剩余 {free} GiB", f"{free} GiB free"),
+        "" if free >= 5 else "free disk space",
+    )
+
+
+def _content(one: App) -> Iterator[Finding]:
+    faults = content_faults(one)
+    for fault in faults[:20]:
+        yield Finding("content", "fail", Text(str(fault), str(fault)), "cityguard config check")
+    if not faults:
+        rules = len(one.ruleset.rules) + len(one.ruleset.correlations)
+        known = len(list(one.collectors))
+        yield Finding("content", "ok", Text(f"{rules} 条规则，{known} 个采集器", f"{rules} rules, {known} collectors"))
+
+
+def _register(one: App) -> Iterator[Finding]:
+    count = len(one.register.systems)
+    yield Finding(
+        "register",
+        "ok" if count else "warn",
+        Text(f"台账中有 {count} 个信息系统", f"{count} systems in the register"),
+        "" if count else "cityguard asset import FILE",
+    )
+
+
+def _store(one: App) -> Iterator[Finding]:
+    ledger = one.store.records.ledger()
+    wrong = [entry.source for entry in ledger if entry.balance]
+    yield Finding(
+        "store",
+        "fail" if wrong else "ok",
+        Text(
+            f"{one.settings.store.kind}，{len(ledger)} 个来源，账目{'不平：' + '、'.join(wrong) if wrong else '平衡'}",
+            f"{one.settings.store.kind}, {len(ledger)} sources, ledger {'does not balance: ' + ', '.join(wrong) if wrong else 'balances'}",
+        ),
+        "cityguard store ledger" if wrong else "",
+    )
+
+
+def _font(one: App) -> Iterator[Finding]:
+    from cityguard.render import pdf
+
+    folder = pdf.font_folder()
+    yield Finding("font", "ok", Text(f"中文字体 {folder.name}", f"Chinese font in {folder.name}"))
+
+
+def _buffers(one: App) -> Iterator[Finding]:
+    from pathlib import Path
+
+    path = Path("/proc/sys/net/core/rmem_max")
+    if not one.settings.listen or not path.is_file():
+        return
+    size = int(path.read_text())
+    good = size >= 4 << 20
+    yield Finding(
+        "udp",
+        "ok" if good else "warn",
+        Text(f"net.core.rmem_max = {size}", f"net.core.rmem_max = {size}"),
+        "" if good else "sysctl -w net.core.rmem_max=33554432",
+    )
+
+
+def _outbound(one: App) -> Iterator[Finding]:
+    kind = one.settings.store.kind
+    hosts = ", ".join(one.settings.store.elasticsearch.hosts) if kind == "elasticsearch" else ""
+    yield Finding("outbound", "ok", Text(f"对外连接：{hosts or '无'}", f"outbound connections: {hosts or 'none'}"))
+
+
+PROBES = (_python, _sqlite, _home, _content, _register, _store, _font, _buffers, _outbound)

@@ -1,0 +1,107 @@
+"""The command line: every command is thin (parse, call, print), and every error ends in its own exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cityguard.cli import (
+    alerts,
+    assess,
+    asset,
+    collectors,
+    demo,
+    doctor,
+    drill,
+    jobs,
+    reading,
+    report,
+    rules,
+    scan,
+    settings,
+    store,
+    up,
+    user,
+)
+from cityguard.cli.output import CANCELLED, ERROR, err, pick, safe
+from cityguard.cli.state import STATE
+from cityguard.errors import CityguardError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="城市网络安全态势感知与等级保护自查 / Situational awareness and 等保 self-check for one city",
+)
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="配置文件 / settings file", exists=True, dir_okay=False)
+    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="数据目录 / data folder")] = None,
+    lang: Annotated[str | None, typer.Option("--lang", help="zh-CN | en")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="不输出进度 / no progress messages")] = False,
+) -> None:
+    """Options of every command; they come before the command's name."""
+    if lang not in (None, "zh-CN", "en"):
+        raise typer.BadParameter("zh-CN | en", param_hint="--lang")
+    STATE.config, STATE.home, STATE.language, STATE.quiet = config, home, lang, quiet
+
+
+@app.command()
+def version() -> None:
+    """显示版本 / Print the version."""
+    from cityguard import __version__
+
+    typer.echo(__version__)
+
+
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("decode")(reading.decode)
+app.command("look")(reading.look)
+app.command("ingest")(reading.ingest)
+app.command("doctor")(doctor.doctor)
+for name, group in (
+    ("alerts", alerts.app),
+    ("rules", rules.app),
+    ("collectors", collectors.app),
+    ("asset", asset.app),
+    ("scan", scan.app),
+    ("assess", assess.app),
+    ("drill", drill.app),
+    ("jobs", jobs.app),
+    ("report", report.app),
+    ("store", store.app),
+    ("config", settings.app),
+    ("user", user.app),
+):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Run a command; a fault a person can mend is one message and an exit code, never a traceback."""
+    try:
+        app()
+    except CityguardError as error:
+        err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print(pick("已取消；已保存的结果保留", "cancelled; what was stored is kept"), markup=False)
+        sys.exit(CANCELLED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(ERROR)
+    except OSError as error:
+        err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
+        sys.exit(ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""rules: list, test and match Sigma rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cityguard.cli.output import document, err, jsonl, language, pick, say, table
+from cityguard.cli.state import STATE, application
+
+app = typer.Typer(no_args_is_help=True, help="检测规则 / Detection rules")
+Rules = Annotated[list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders")]
+
+
+@app.command("list")
+def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")] = False) -> None:
+    """列出规则及停用原因 / List rules, and why any is inactive."""
+    with application(rules=rules) as one:
+        ruleset = one.ruleset
+    every = [*ruleset.rules, *ruleset.correlations]
+    if as_jsonl:
+        jsonl(
+            {"id": r.id, "title": r.title.en, "title_zh": r.title.zh, "level": r.level, "path": str(r.path)}
+            for r in every
+        )
+    else:
+        table(
+            pick("规则", "Rules"),
+            ["level", "title", "file"],
+            ((r.level, r.title.get(language()), r.path.name) for r in every),
+        )
+    _faults(ruleset.faults)
+
+
+@app.command()
+def test(rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """运行规则内自带的测试 / Run the tests inside the rules."""
+    from cityguard.sigma import selftest
+
+    with application(rules=rules) as one:
+        ruleset = one.ruleset
+    results = selftest.check(ruleset)
+    bad = [result for result in results if not result.passed]
+    if as_json:
+        document({"schema_version": 1, "tests": len(results), "failed": [str(result) for result in bad]})
+    for result in bad:
+        err.print(str(result), style="red", markup=False)
+    _faults(ruleset.faults)
+    say(f"{len(results)} 项测试，{len(bad)} 项失败", f"{len(results)} tests, {len(bad)} failed")
+    if bad or ruleset.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def match(
+    files: Annotated[list[Path], typer.Argument(help="事件文件 / event files")],
+    rules: Annotated[list[Path], typer.Option("--rules", help="规则文件或目录 / rule files or folders")],
+    collector: Annotated[str | None, typer.Option("--collector")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset")] = None,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="逐行 JSON / one JSON object a line")] = False,
+) -> None:
+    """逐条列出规则命中的事件 / Print one line per hit of a rule on an event."""
+    from cityguard import collect
+    from cityguard.clock import utc_now
+    from cityguard.register import Register
+    from cityguard.sigma.match import hits
+    from cityguard.sigma.rule import load
+
+    settings = STATE.settings()
+    ruleset, known = load(rules), collect.Collectors.load(settings.content_path)
+    register = Register.empty(zone=settings.zone)
+    for path in collect.walk(files):
+        for chunk in collect.read(
+            path, known, collector=collector, dataset=dataset, limits=settings.limits, now=utc_now()
+        ):
+            for batch in chunk.decoded.batches:
+                enriched = register.enrich(batch)
+                for rule, mask in hits(ruleset, enriched):
+                    found = enriched.table.filter(mask)["event.sequence"].unique().sort().to_list()
+                    _print_hits(rule, found, as_jsonl)
+    _faults(ruleset.faults)
+
+
+def _print_hits(rule: Any, found: list[int], as_jsonl: bool) -> None:
+    if as_jsonl:
+        jsonl(
+            {"rule_id": rule.id, "title": rule.title.en, "level": rule.level, "event_index": index} for index in found
+        )
+        return
+    for index in found:
+        typer.echo(f"{rule.level:13} {index:8} {rule.title.get(language())}")
+
+
+def _faults(faults: Any) -> None:
+    for fault in faults:
+        err.print(str(fault), style="yellow", markup=False)

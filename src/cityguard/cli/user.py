@@ -1,0 +1,60 @@
+"""user: accounts of the console."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cityguard.cli.output import pick, say, table
+from cityguard.cli.state import application
+
+app = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
+Name = Annotated[str, typer.Argument(help="账号 / account")]
+
+
+@app.command()
+def add(name: Name, role: Annotated[str, typer.Option("--role", help="admin | analyst | auditor | operator")]) -> None:
+    """新建账号，打印一次性口令 / Create an account; its one-time password is printed once."""
+    from cityguard.web import auth
+
+    with application() as one:
+        password = auth.add_user(one, name, role)
+        one.audit("cli", "user.add", name, role)
+    typer.echo(password)
+
+
+@app.command("list")
+def list_() -> None:
+    """列出账号 / List accounts."""
+    from cityguard.web import auth
+
+    with application() as one:
+        found = auth.list_users(one)
+    table(
+        pick("账号", "Accounts"),
+        [pick("账号", "name"), pick("角色", "role"), pick("状态", "state")],
+        ((u.name, u.role, pick("停用", "disabled") if u.disabled else "") for u in found),
+    )
+
+
+@app.command()
+def reset(name: Name) -> None:
+    """重置口令，打印一次性口令 / Reset the password; a one-time password is printed once."""
+    from cityguard.web import auth
+
+    with application() as one:
+        password = auth.reset_password(one, name)
+        one.audit("cli", "user.reset", name)
+    typer.echo(password)
+
+
+@app.command()
+def disable(name: Name) -> None:
+    """停用账号，结束其会话 / Disable an account and end its sessions."""
+    from cityguard.web import auth
+
+    with application() as one:
+        auth.disable(one, name)
+        one.audit("cli", "user.disable", name)
+    say(f"已停用 {name}", f"disabled: {name}")

@@ -1,0 +1,184 @@
+"""The worker: takes what receivers spooled through the main way, and survives being killed at any moment.
+
+Before a block of records is processed its end is written down, so a re-run takes exactly the same block and its
+events, alerts and ledger entries are the same ones. A block that killed the worker twice is halved until the
+record at fault stands alone; that one becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+
+from cityguard import pipeline, spool
+from cityguard.app import App
+from cityguard.collect import Live
+from cityguard.config import Listener
+from cityguard.model import Chunk, DeadLetter, Decoded, Frames, Ledger
+from cityguard.receive import counters, spool_folder
+
+BLOCK = 20_000
+CHECKPOINT_S = 5.0
+DEATHS = 2
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a spool was taken. ``ends`` are blocks since the last checkpoint, the last one perhaps unfinished."""
+
+    done: int = 0
+    ends: list[int] = field(default_factory=list)
+    tries: int = 0
+
+
+class Worker:
+    """Serves every listener's spool in turn."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._live = {one.name: self._open(one) for one in app.settings.listen}
+        self._cursors = {one.name: self._load(one.name) for one in app.settings.listen}
+        self._restore()
+        self._due = time.monotonic() + CHECKPOINT_S
+        self._replay()
+
+    def run(self, stop: Event) -> None:
+        """Work until ``stop`` is set; then commit."""
+        while not stop.is_set():
+            if not self.turn():
+                stop.wait(0.2)
+            if time.monotonic() >= self._due:
+                self.checkpoint()
+        self.checkpoint()
+
+    def turn(self) -> int:
+        """One block of each spool; returns records taken."""
+        return sum(self._advance(one) for one in self.app.settings.listen)
+
+    def checkpoint(self) -> None:
+        """Make detectors' state and cursors durable together, then free what was taken."""
+        records = self.app.store.records
+        for detector in self.app.detectors:
+            records.put_value(f"detector:{detector.name}", detector.snapshot())
+        for name, cursor in self._cursors.items():
+            if cursor.ends:
+                cursor.done, cursor.ends, cursor.tries = cursor.ends[-1], [], 0
+                self._save(name)
+        for one in self.app.settings.listen:
+            spool.free(self._folder(one), self._cursors[one.name].done)
+        self._due = time.monotonic() + CHECKPOINT_S
+
+    def _advance(self, listener: Listener, until: int | None = None) -> int:
+        cursor = self._cursors[listener.name]
+        after = cursor.ends[-1] if cursor.ends else cursor.done
+        frames, peers = spool.read(self._folder(listener), after, limit=BLOCK, until=until)
+        if not len(frames):
+            return 0
+        cursor.ends.append(int(frames.number[-1]))
+        self._save(listener.name)
+        for chunk in self._chunks(listener, frames, peers):
+            pipeline.take(chunk, self.app)
+        return len(frames)
+
+    def _chunks(self, listener: Listener, frames: Frames, peers: list[str]) -> Iterator[Chunk]:
+        """One chunk per sender, so that the transport peer of every event is known."""
+        live, names = self._live[listener.name], np.array(peers)
+        for peer in sorted(set(peers)):
+            rows = np.flatnonzero(names == peer)
+            yield live.chunk(_subset(frames, rows, peer), now=self.app.clock())
+
+    def _replay(self) -> None:
+        """Take again, with the same ends, what was under way when the process ended."""
+        for one in self.app.settings.listen:
+            cursor = self._cursors[one.name]
+            ends, cursor.ends = cursor.ends, []
+            if not ends:
+                continue
+            cursor.tries += 1
+            for end in ends[:-1]:
+                self._advance(one, until=end)
+            self._last(one, ends[-1])
+
+    def _last(self, listener: Listener, end: int) -> None:
+        cursor = self._cursors[listener.name]
+        after = cursor.ends[-1] if cursor.ends else cursor.done
+        if cursor.tries <= DEATHS:
+            self._advance(listener, until=end)
+        elif end - after > 1:
+            cursor.tries = DEATHS  # the half gets one try of its own
+            self._advance(listener, until=after + (end - after) // 2)
+        else:
+            self._bury(listener, after, end)
+
+    def _bury(self, listener: Listener, after: int, end: int) -> None:
+        frames, _ = spool.read(self._folder(listener), after, limit=1, until=end)
+        letter = DeadLetter(listener.name, end, "the decoder did not survive it", frames.item(0)[: 64 << 10])
+        decoded = Decoded(dead=(letter,), rejected=1)
+        pipeline.take(Chunk(listener.name, f"poison-{end}", "record", 1, decoded), self.app)
+        self._cursors[listener.name].ends.append(end)
+        self._save(listener.name)
+
+    def _open(self, listener: Listener) -> Live:
+        folder = self._folder(listener)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Live(
+            self.app.collectors[listener.collector],
+            source=listener.name,
+            key=spool.identity(folder),
+            segment=listener.segment or None,
+        )
+
+    def _folder(self, listener: Listener) -> Path:
+        return spool_folder(self.app.settings.home_path, listener)
+
+    def _restore(self) -> None:
+        for detector in self.app.detectors:
+            if state := self.app.store.records.get_value(f"detector:{detector.name}"):
+                detector.restore(state)
+
+    def _load(self, name: str) -> Cursor:
+        value = self.app.store.records.get_value(f"cursor:{name}")
+        return Cursor(**json.loads(value)) if value else Cursor()
+
+    def _save(self, name: str) -> None:
+        self.app.store.records.put_value(f"cursor:{name}", json.dumps(asdict(self._cursors[name])).encode())
+
+
+def ledger(app: App) -> list[Ledger]:
+    """The store's ledger, with what still waits in spools and what receivers had to drop."""
+    booked = {entry.source: entry for entry in app.store.records.ledger()}
+    for one in app.settings.listen:
+        folder = spool_folder(app.settings.home_path, one)
+        if not folder.is_dir():
+            continue
+        value = app.store.records.get_value(f"cursor:{one.name}")
+        cursor = Cursor(**json.loads(value)) if value else Cursor()
+        waiting = spool.pending(folder, cursor.ends[-1] if cursor.ends else cursor.done)
+        lost = sum(counters(app.settings.home_path, one).values())
+        entry = booked.get(one.name, Ledger(one.name, "record"))
+        booked[one.name] = replace(
+            entry,
+            received=entry.received + waiting + lost,
+            dropped=entry.dropped + lost,
+            spooled=entry.spooled + waiting,
+        )
+    return [booked[name] for name in sorted(booked)]
+
+
+def _subset(frames: Frames, rows: np.ndarray[tuple[int], np.dtype[np.int64]], peer: str) -> Frames:
+    return Frames(
+        frames.buffer,
+        frames.offset[rows],
+        frames.length[rows],
+        frames.number[rows],
+        frames.time[rows],
+        frames.wire[rows],
+        frames.link[rows],
+        peer,
+    )
