@@ -77,11 +77,11 @@ def _mission(one: App, city: Path, out: Path) -> None:
     say("4/5 等保自查 …", "4/5 self-check …")
     assessments = [one.assess(system) for system in SYSTEMS]
     say("5/5 报告 …", "5/5 reports …")
-    files: list[tuple[str, list[Path]]] = []
-    for made in assessments:
-        files.append((made.system_name, one.report_assessment(made, out / "reports" / made.system)))
-    for run in drills:
-        files.append((f"{run.title}: {run.conclusion}", one.report_drill(run, out / "reports" / f"drill-{run.plan}")))
+    files = [(made.system_name, one.report_assessment(made, out / "reports" / made.system)) for made in assessments]
+    files += [
+        (f"{run.title}: {run.conclusion}", one.report_drill(run, out / "reports" / f"drill-{run.plan}"))
+        for run in drills
+    ]
     alerts = one.store.alerts.find(Query(limit=10_000))
     found = chains(alerts, lambda name: _address(one, name))
     _summary(done, reading, Counter(a.level for a in alerts), evidence, files, time.perf_counter() - began)
@@ -112,7 +112,7 @@ def _summary(
         [pick("内容", "what"), pick("文件", "files")],
         ((what, "\n".join(str(path) for path in paths)) for what, paths in files),
     )
-    events = sum(done.events.values())
+    items, events = done.received / reading, sum(done.events.values()) / reading
     table(
         pick("用时", "Time"),
         ["", ""],
@@ -120,7 +120,7 @@ def _summary(
             (pick("采集与检测", "reading and detecting"), f"{reading:.1f} s"),
             (
                 pick("速率", "rate"),
-                f"{done.received / reading:,.0f} {pick('条/秒', 'items/s')}, {events / reading:,.0f} {pick('事件/秒', 'events/s')}",
+                f"{items:,.0f} {pick('条/秒', 'items/s')}, {events:,.0f} {pick('事件/秒', 'events/s')}",
             ),
             (pick("收到 / 死信", "received / dead"), f"{done.received:,} / {done.dead:,}"),
             (pick("证据", "evidence"), f"{evidence}"),

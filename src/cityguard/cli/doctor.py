@@ -132,14 +132,15 @@ def _register(one: App) -> Iterator[Finding]:
 
 
 def _store(one: App) -> Iterator[Finding]:
-    ledger = one.store.records.ledger()
-    wrong = [entry.source for entry in ledger if entry.balance]
+    entries = one.store.records.ledger()
+    wrong = ", ".join(entry.source for entry in entries if entry.balance)
+    kind, count = one.settings.store.kind, len(entries)
     yield Finding(
         "store",
         "fail" if wrong else "ok",
         Text(
-            f"{one.settings.store.kind}，{len(ledger)} 个来源，账目{'不平：' + '、'.join(wrong) if wrong else '平衡'}",
-            f"{one.settings.store.kind}, {len(ledger)} sources, ledger {'does not balance: ' + ', '.join(wrong) if wrong else 'balances'}",
+            f"{kind}，{count} 个来源，账目{'不平：' + wrong if wrong else '平衡'}",
+            f"{kind}, {count} sources, ledger {'does not balance: ' + wrong if wrong else 'balances'}",
         ),
         "cityguard store ledger" if wrong else "",
     )
