@@ -97,3 +97,7 @@ def logsource(batch: EventBatch) -> LogSource:
         names = () if column is None else tuple(sorted(column.drop_nulls().unique().to_list()))
         return LogSource(("ot_command",), names, ())
     return _SOURCES.get(batch.dataset, LogSource())
+
+
+ENTITIES = ("source.ip", "destination.ip", "user.name", "host.name")
+"""Whom an alert is about; the group key of rules that give none."""
