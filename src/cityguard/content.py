@@ -49,8 +49,8 @@ def files(kind: str, pattern: str, extra: Path | None = None) -> list[Path]:
 
 
 def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Document:
-    """Read a file of exactly one YAML document; see ``load_all``."""
-    documents = load_all(path, max_bytes=max_bytes)
+    """Read a file of one YAML document (none reads as null); see ``load_all``."""
+    documents = load_all(path, max_bytes=max_bytes) or [Document(path, None)]
     if len(documents) != 1:
         raise InputError(f"{len(documents)} YAML documents where one is expected", place=str(path))
     return documents[0]
