@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cityguard.detectors.base import Detector
     from cityguard.notify.base import Notifiers
     from cityguard.register import Register
+    from cityguard.report import Facts
     from cityguard.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
     from cityguard.store.base import Store
@@ -89,6 +90,11 @@ class App:
         return load(list(self._rules) if self._rules else self.rule_folders)
 
     @property
+    def config_dir(self) -> Path | None:
+        """Folder of collected configuration texts, where one is configured."""
+        return self.settings.resolve(self.settings.configs) if self.settings.configs else None
+
+    @property
     def rule_folders(self) -> list[Path]:
         """Folders rules are read from: the shipped ones, then the city's own."""
         roots = (content.root(), self.settings.content_path)
@@ -98,7 +104,7 @@ class App:
     def detectors(self) -> tuple[Detector, ...]:
         from cityguard.detectors.rules import RuleDetector
 
-        rules = RuleDetector(self.ruleset)
+        rules = RuleDetector(self.ruleset, clock=self.clock)
         return (rules, self.forest) if self.settings.anomaly.enabled else (rules,)
 
     @cached_property
@@ -172,7 +178,7 @@ class App:
         """
         from cityguard.scan import scan
 
-        done = scan(self, system_id, targets=targets, checks=checks)
+        done = scan(self, system_id, targets=targets, checks=checks, config_dir=self.config_dir)
         self.store.records.put_evidence(done.evidence)
         return done
 
@@ -192,7 +198,7 @@ class App:
 
         run = drill.run(plan, scratch=self.settings.home_path / "scratch", clock=self.clock)
         self.store.records.put_drill(run)
-        self.store.records.put_evidence([drill.evidence(run)])
+        self.store.records.put_evidence([drill.evidence(run, self.register.system(run.system))])
         return run
 
     def report_assessment(
@@ -211,8 +217,9 @@ class App:
             records.find_drills(assessment.system),
             max(earlier, key=lambda one: one.made_at, default=None),
             city=self.settings.city,
+            timezone=self.settings.timezone,
         )
-        return report.write("assessment", facts, out, formats, language or self.settings.language)
+        return self._write("assessment", facts, out, formats, language)
 
     def report_drill(
         self, run: DrillRun, out: Path, formats: Sequence[str] = DRILL_FORMATS, language: str | None = None
@@ -222,8 +229,14 @@ class App:
 
         system = self.register.system(run.system)
         department = self.register.department(system.department) if system else None
-        facts = report.drill_facts(run, system, department, city=self.settings.city)
-        return report.write("drill", facts, out, formats, language or self.settings.language)
+        facts = report.drill_facts(run, system, department, city=self.settings.city, timezone=self.settings.timezone)
+        return self._write("drill", facts, out, formats, language)
+
+    def _write(self, kind: str, facts: Facts, out: Path, formats: Sequence[str], language: str | None) -> list[Path]:
+        from cityguard import report
+
+        chosen = language or self.settings.language
+        return report.write(kind, facts, out, formats, chosen, extra=self.settings.content_path)
 
     def retain(self) -> int:
         """Delete events older than the retention; returns how many. The act is audited."""

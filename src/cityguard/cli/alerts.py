@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
-from cityguard.cli.output import document, fail, jsonl, say
+from cityguard.cli.output import USAGE, document, fail, jsonl, say
 from cityguard.cli.reading import alert_row, end, show_alerts
 from cityguard.cli.state import application
 
@@ -55,12 +55,13 @@ def close(
 ) -> None:
     """给出结论并关闭 / Close with a verdict."""
     from cityguard import triage
+    from cityguard.model import Verdict
 
-    if verdict not in ("true", "false", "benign"):
-        fail("--verdict: true | false | benign", 2)
+    if verdict not in get_args(Verdict):
+        fail("--verdict: true | false | benign", USAGE)
     with application() as one:
         alert = one.store.alerts.get(alert_id)
         if alert is None:
             fail(f"{alert_id}: no such alert", 1)
-        triage.close(one.store, alert.id, alert.version, verdict, note, actor=actor, at=one.clock())
+        triage.close(one.store, alert.id, alert.version, cast("Verdict", verdict), note, actor=actor, at=one.clock())
     say("已关闭", "closed")

@@ -147,10 +147,17 @@ def _store(one: App) -> Iterator[Finding]:
 
 
 def _font(one: App) -> Iterator[Finding]:
-    from cityguard.render import pdf
+    from importlib.util import find_spec
 
-    folder = pdf.font_folder()
-    yield Finding("font", "ok", Text(f"中文字体 {folder.name}", f"Chinese font in {folder.name}"))
+    from cityguard.render.pdf import FONT_PACKAGE
+
+    there = find_spec(FONT_PACKAGE) is not None
+    yield Finding(
+        "font",
+        "ok" if there else "fail",
+        Text("PDF 中文字体", "Chinese font for PDF"),
+        "" if there else "pip install justmytype-intl-cjk",
+    )
 
 
 def _buffers(one: App) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ NO_STORE, LOCKED, AUTHENTICATION, CANCELLED = 10, 11, 12, 130
 SCHEMA_VERSION = 1
 
 err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # a pipe has no width of its own
 
 
 def language() -> str:

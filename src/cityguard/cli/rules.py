@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cityguard.cli.output import document, err, jsonl, language, pick, say, table
 from cityguard.cli.state import STATE, application
+
+if TYPE_CHECKING:
+    from cityguard.errors import CityguardError
+    from cityguard.sigma.ast import Rule
 
 app = typer.Typer(no_args_is_help=True, help="检测规则 / Detection rules")
 Rules = Annotated[list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders")]
@@ -19,7 +24,7 @@ def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")
     """列出规则及停用原因 / List rules, and why any is inactive."""
     with application(rules=rules) as one:
         ruleset = one.ruleset
-    every = [*ruleset.rules, *ruleset.correlations]
+    every = [*(one.head for one in ruleset.rules), *(one.head for one in ruleset.correlations)]
     if as_jsonl:
         jsonl(
             {"id": r.id, "title": r.title.en, "title_zh": r.title.zh, "level": r.level, "path": str(r.path)}
@@ -42,11 +47,11 @@ def test(rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] =
     with application(rules=rules) as one:
         ruleset = one.ruleset
     results = selftest.check(ruleset)
-    bad = [result for result in results if not result.passed]
+    bad = [f"{r.place}: {r.name}: {r.expected} != {r.actual}" for r in results if not r.passed]
     if as_json:
-        document({"schema_version": 1, "tests": len(results), "failed": [str(result) for result in bad]})
-    for result in bad:
-        err.print(str(result), style="red", markup=False)
+        document({"schema_version": 1, "tests": len(results), "failed": bad})
+    for line in bad:
+        err.print(line, style="red", markup=False)
     _faults(ruleset.faults)
     say(f"{len(results)} 项测试，{len(bad)} 项失败", f"{len(results)} tests, {len(bad)} failed")
     if bad or ruleset.faults:
@@ -83,16 +88,17 @@ def match(
     _faults(ruleset.faults)
 
 
-def _print_hits(rule: Any, found: list[int], as_jsonl: bool) -> None:
+def _print_hits(rule: Rule, found: list[int], as_jsonl: bool) -> None:
     if as_jsonl:
         jsonl(
-            {"rule_id": rule.id, "title": rule.title.en, "level": rule.level, "event_index": index} for index in found
+            {"rule_id": rule.id, "title": rule.title.en, "level": rule.head.level, "event_index": index}
+            for index in found
         )
         return
     for index in found:
-        typer.echo(f"{rule.level:13} {index:8} {rule.title.get(language())}")
+        typer.echo(f"{rule.head.level:13} {index:8} {rule.title.get(language())}")
 
 
-def _faults(faults: Any) -> None:
+def _faults(faults: Sequence[CityguardError]) -> None:
     for fault in faults:
         err.print(str(fault), style="yellow", markup=False)
