@@ -1,0 +1,110 @@
+"""The worker: spooled records end in the store once, whatever happens to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cityguard import pipeline, worker
+from cityguard.app import App
+from cityguard.config import Listener, Settings
+from cityguard.model import Query
+from cityguard.receive import spool_folder
+from cityguard.spool import Received, SpoolWriter
+from cityguard.worker import Worker
+
+LISTENER = Listener(name="gateway", collector="linux-auth", kind="udp", port=0)
+LINE = "2026-03-11T22:{:02d}:{:02d}+08:00 vpn-gw-01 sshd[{}]: Failed password for root from 203.0.113.66 port {} ssh2"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return replace(Settings(), home=str(tmp_path), listen=(LISTENER,))
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[App]:
+    one = App(settings)
+    yield one
+    one.close()
+
+
+def spooled(app: App, start: int, count: int, peer: str = "10.0.0.9") -> None:
+    writer = SpoolWriter(spool_folder(app.settings.home_path, LISTENER), max_bytes=1 << 30)
+    rows = [LINE.format(30 + n // 60 % 30, n % 60, n, 40_000 + n).encode() for n in range(start, start + count)]
+    writer.append([Received(1_773_239_400_000_000_000 + n, peer, row) for n, row in enumerate(rows)])
+    writer.close()
+
+
+def seen(app: App) -> tuple[list[str], list[tuple[str, int]]]:
+    events = app.store.events.query(Query(limit=100_000))["event.id"].sort().to_list()
+    return events, sorted((a.id, a.count) for a in app.store.alerts.find(Query(limit=1000)))
+
+
+def test_records_become_events_and_the_ledger_balances(app: App) -> None:
+    spooled(app, 0, 100)
+    one = Worker(app)
+    (before,) = worker.ledger(app)
+    assert (before.received, before.spooled, before.balance) == (100, 100, 0)
+    assert one.turn() == 100
+    one.checkpoint()
+    (after,) = worker.ledger(app)
+    assert (after.received, after.stored, after.spooled, after.balance) == (100, 100, 0, 0)
+    events = app.store.events.query(Query(limit=1000))
+    assert events["observer.ip"].unique().to_list() == ["10.0.0.9"]
+    assert app.store.alerts.count(Query()) > 0
+
+
+def test_each_sender_keeps_its_own_address(app: App) -> None:
+    spooled(app, 0, 10, "10.0.0.1")
+    spooled(app, 10, 10, "10.0.0.2")
+    Worker(app).turn()
+    counts = app.store.events.query(Query(limit=1000))["observer.ip"].value_counts(sort=True)["count"].to_list()
+    assert counts == [10, 10]
+
+
+def test_a_worker_that_died_after_storing_takes_the_same_block_again(app: App, settings: Settings) -> None:
+    spooled(app, 0, 60)
+    Worker(app).turn()  # stored, but never checkpointed: as after kill -9
+    first = seen(app)
+    spooled(app, 60, 40)  # more has come in the meantime
+    again = Worker(app)
+    assert seen(app) == first
+    again.turn()
+    again.checkpoint()
+    assert len(seen(app)[0]) == 100
+    fresh = Worker(app)
+    assert fresh.turn() == 0
+
+
+def test_a_record_that_kills_the_worker_is_buried_alone(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled(app, 0, 16)
+    real = pipeline.take
+
+    def dies(chunk: object, way: object) -> object:
+        if b"port 40005" in b"".join(
+            b.table["event.original"].str.join("").item().encode() for b in chunk.decoded.batches
+        ):  # type: ignore[attr-defined]
+            raise SystemExit("killed")
+        return real(chunk, way)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "take", dies)
+    deaths = 0
+    for _ in range(60):
+        try:
+            one = Worker(app)
+            while one.turn():
+                one.checkpoint()
+            one.checkpoint()
+            break
+        except SystemExit:
+            deaths += 1
+    assert deaths >= 3
+    (letter,) = app.store.records.find_dead()
+    assert b"port 40005" in letter.raw
+    assert len(seen(app)[0]) == 15
+    (entry,) = worker.ledger(app)
+    assert (entry.received, entry.stored, entry.dead, entry.balance) == (16, 15, 1, 0)
