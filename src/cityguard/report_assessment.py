@@ -24,11 +24,18 @@ EXTENSIONS = {
 CHANGES = {
     "better": Text("改善", "better"),
     "worse": Text("变差", "worse"),
-    "other": Text("判定状态变化", "other state"),
+    "decided": Text("新判定", "now judged"),
+    "reopened": Text("转为未判定", "undecided again"),
+    "other": Text("适用性变化", "applicability changed"),
     "new": Text("新纳入", "new in scope"),
     "gone": Text("移出范围", "left scope"),
 }
+KINDS = {
+    "data": Text("数据级实战", "Data, really restored"),
+    "application": Text("应用级实战", "Application, restored and probed"),
+}
 YEAR = timedelta(days=366)
+BLANK = " "  # to be written in by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class DrillRow:
     id: str
     title: str
     started: datetime
-    kind: str
+    kind: Text
     rto: str
     rpo: str
     conclusion: str
@@ -216,6 +223,7 @@ class AssessmentFacts:
     evidence_count: int
     expired_count: int
     manifest: dict[str, str]
+    blank: str = BLANK
 
 
 def assessment_facts(
@@ -373,8 +381,9 @@ def _unit(number: int, one: UnitResult, by_id: Mapping[str, EvidenceRow]) -> Uni
     layer = _layer(one)
     said = [(row.object_name, row.verdict, row.reason) for row in sorted(rows, key=lambda row: row.ref)]
     reason = Text(one.reason, one.reason_en)
-    zh = [f"{name}：{why.zh or verdict}" for name, verdict, why in said] + ([one.reason] if one.reason else [])
-    en = [f"{name}: {why.en or verdict}" for name, verdict, why in said] + ([one.reason_en] if one.reason_en else [])
+    own = reason not in [why for _, _, why in said]  # else a piece of evidence says it already
+    zh = [f"{name}：{why.zh or verdict}" for name, verdict, why in said] + [one.reason] * (own and bool(one.reason))
+    en = [f"{name}: {why.en or verdict}" for name, verdict, why in said] + [one.reason_en] * (own and bool(one.reason))
     return UnitRow(
         number=number,
         group=Text(f"{layer.zh} · {one.control_point}", f"{layer.en} · {one.control_point_en or one.control_point}"),
@@ -400,7 +409,7 @@ def _drill(one: DrillRun) -> DrillRow:
         one.id,
         one.title,
         one.started,
-        one.kind,
+        KINDS.get(one.kind, Text(one.kind, one.kind)),
         ratio(one.rto_target_s, one.rto_actual_s),
         ratio(one.rpo_target_s, one.rpo_actual_s),
         one.conclusion,
@@ -426,7 +435,7 @@ def _remedies(results: Sequence[UnitResult], by_id: Mapping[str, EvidenceRow], s
         )
         text = Text(one.text, one.text_en)
         rows.append(
-            RemedyRow(number, f"{one.clause}\n{one.unit}", text, problem, _priority(one), system.owner or "", "")
+            RemedyRow(number, f"{one.clause}\n{one.unit}", text, problem, _priority(one), system.owner or BLANK, BLANK)
         )
     return rows
 

@@ -9,16 +9,12 @@ from zoneinfo import ZoneInfo
 from cityguard import __version__
 from cityguard.compliance.grading import label
 from cityguard.model import Department, DrillRun, DrillStep, System, Text
-from cityguard.report_assessment import span
+from cityguard.report_assessment import BLANK, KINDS, span
 
 OUTCOMES = {
     "ok": Text("完成", "done"),
     "failed": Text("失败", "failed"),
     "skipped": Text("未执行", "not done"),
-}
-KINDS = {
-    "data": Text("数据级（实际恢复）", "Data (really restored)"),
-    "application": Text("应用级（实际恢复并校验应用）", "Application (really restored and probed)"),
 }
 
 
@@ -104,7 +100,7 @@ class DrillFacts:
     conclusion: str
     reason: Text
     problems: tuple[ProblemRow, ...]
-    blank: str  # what a person writes in by hand
+    blank: str = BLANK
 
 
 def drill_facts(
@@ -157,10 +153,9 @@ def drill_facts(
         conclusion=run.conclusion,
         reason=run.reason,
         problems=tuple(
-            ProblemRow(number, both(one), system.owner if system else "", "", "")
+            ProblemRow(number, both(one), system.owner if system and system.owner else BLANK, BLANK, BLANK)
             for number, one in enumerate(run.problems, 1)
         ),
-        blank="",
     )
 
 

@@ -36,7 +36,7 @@ class EvidenceRow:
     sha256: str
     sm3: str
     attachments: str  # names with SHA-256
-    about: Text  # object, check and id in one cell
+    about: str  # object, check and tool version in one cell
     times: Text  # observed, collected, valid until in one cell
     hashes: str  # SHA-256 and SM3 in one cell
 
@@ -48,7 +48,7 @@ class ObjectRow:
     number: int
     object: str
     object_name: str
-    checks: str
+    checks: tuple[str, ...]
     pieces: int
     met: int
     partly: int
@@ -79,7 +79,7 @@ def objects(rows: Sequence[EvidenceRow]) -> tuple[ObjectRow, ...]:
             number,
             name,
             members[0].object_name,
-            "、".join(sorted({row.check for row in members})),
+            tuple(sorted({row.check for row in members})),
             len(members),
             *tally(row.verdict for row in members).values(),
         )
@@ -116,7 +116,7 @@ def _row(ref: str, one: Evidence, now: datetime, zone: ZoneInfo, sealed: Mapping
         sha256=sha256,
         sm3=sm3,
         attachments="\n".join(f"{item.name} {item.sha256}" for item in one.attachments),
-        about=Text(f"{name}\n{one.check}", f"{name}\n{one.check}"),
+        about="\n".join((name, one.check, one.tool_version)).strip(),
         times=Text(
             f"观察 {observed}\n采集 {collected}\n有效至 {until}",
             f"seen {observed}\ntaken {collected}\nvalid to {until}",

@@ -20,7 +20,7 @@ from cityguard.model import Assessment, Evidence, EvidenceVerdict, Risk, System,
 NO_EVIDENCE = Text("无证据，待人工确认", "no evidence, to be confirmed by a person")
 EXPIRED = Text("证据已过期，待确认", "evidence has expired, to be confirmed")
 FUTURE = Text("证据采集时间晚于评估时间，待确认", "evidence is dated after the assessment, to be confirmed")
-DRAFT = Text("自动取证结论，需人工确认", "drafted from tool evidence, to be confirmed by a person")
+DRAFT = Text("自动取证，待人工确认", "from tool evidence, to be confirmed")
 
 
 def assess(

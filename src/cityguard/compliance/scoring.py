@@ -17,6 +17,12 @@ from cityguard.model import EvidenceVerdict, RateResult, Text
 
 DEFAULT = "rate-2025"
 Conclusion = Literal["符合", "基本符合", "不符合", "待确认"]
+WORDS: dict[Conclusion, str] = {
+    "符合": "met",
+    "基本符合": "basically met",
+    "不符合": "not met",
+    "待确认": "to be confirmed",
+}
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
@@ -70,7 +76,7 @@ class Scoring:
         bounds = f"{rate.low:.1f}%–{rate.high:.1f}%"
         open_ = Text(
             f"未判定项尚未确认，符合率可能在 {bounds} 之间，结论可能为“{low}”至“{high}”。",
-            f"Undecided items leave the rate between {bounds}: the conclusion may be anything from {low} to {high}.",
+            f"Undecided items leave the rate between {bounds}: from {WORDS[low]} to {WORDS[high]}.",
         )
         return "待确认", (*notes, open_)
 
@@ -85,7 +91,7 @@ class Scoring:
         return tuple(
             Text(
                 f"符合率恰为 {limit:g}%：模板未规定边界归属，此处按“基本符合”处理，请人工确认。",
-                f"The rate is exactly {limit:g} %: the template leaves this open; read as 基本符合, to be confirmed.",
+                f"The rate is exactly {limit:g} %: the template leaves this open; read as basically met here.",
             )
             for limit in on
         )
@@ -96,7 +102,7 @@ class Scoring:
         return (
             Text(
                 f"存在 {major_risks} 项重大风险隐患触发项（候选），结论不高于“基本符合”。",
-                f"{major_risks} candidate triggers of a major risk: the conclusion is not above 基本符合.",
+                f"{major_risks} candidate triggers of a major risk: the conclusion is not above basically met.",
             ),
         )
 

@@ -35,7 +35,7 @@ class Change:
     control_point_en: str
     was: EvidenceVerdict | None  # None = was not in scope
     now: EvidenceVerdict | None  # None = no longer in scope
-    kind: str  # better, worse, other, new, gone
+    kind: str  # better, worse, decided (was undecided), reopened (is undecided again), other, new, gone
 
 
 def aggregate(verdicts: Iterable[EvidenceVerdict]) -> EvidenceVerdict:
@@ -102,7 +102,9 @@ def _kind(was: EvidenceVerdict | None, now: EvidenceVerdict | None) -> str:
         return "gone"
     if was in _ORDER and now in _ORDER:
         return "better" if _ORDER[now] > _ORDER[was] else "worse"
-    return "other"
+    if was == UNDECIDED:
+        return "decided"
+    return "reopened" if now == UNDECIDED else "other"
 
 
 def _rolled(results: Sequence[UnitResult], key: Callable[[UnitResult], tuple[str, ...]]) -> tuple[Rollup, ...]:

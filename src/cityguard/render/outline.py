@@ -44,7 +44,7 @@ VERDICT_WORDS = {
     "部分成功": Text("部分成功", "Partial success"),
     "失败": Text("失败", "Failure"),
     "访谈": Text("访谈", "Interview"),
-    "核查": Text("核查", "Examination"),
+    "核查": Text("核查", "Examine"),
     "测试": Text("测试", "Test"),
 }
 TONES: dict[str, Tone] = {
@@ -222,7 +222,7 @@ class _Seer:
             case Text():
                 return _clean(value.get(self.language)) or "—"
             case datetime():
-                return value.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S %z")
+                return value.astimezone(self.zone).isoformat(sep=" ", timespec="seconds")
             case date():
                 return value.isoformat()
             case Mapping():
