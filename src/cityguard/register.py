@@ -18,7 +18,7 @@ import polars as pl
 from cityguard import columns, register_faults, register_files
 from cityguard.errors import ContentErrors
 from cityguard.model import Asset, Department, EventBatch, Segment, System
-from cityguard.register_lookup import PrefixTable
+from cityguard.register_lookup import PrefixTable, parse
 
 CITY = ZoneInfo("Asia/Shanghai")
 
@@ -131,6 +131,11 @@ class Register:
         }
         return cls(**tables, zone=zone, holidays=holidays)
 
+    @classmethod
+    def empty(cls, *, zone: ZoneInfo = CITY) -> Register:
+        """A register of nothing, before the first import."""
+        return cls(zone=zone)
+
     def save_yaml(self, path: Path) -> None:
         """Write everything as YAML; loading it gives an equal register."""
         register_files.write_yaml(path, self._tables())
@@ -170,6 +175,15 @@ class Register:
         """The narrowest segment that holds this address, or None."""
         index = self._index.segments.find(ip)
         return self.segments[index] if index >= 0 else None
+
+    def segments_of(self, ip: str) -> tuple[Segment, ...]:
+        """Every segment that holds this address, narrow or wide; one by one, for the few questions of safety."""
+        address = parse(ip)
+        if address is None:
+            return ()
+        return tuple(
+            item for item in self.segments if any(address in ipaddress.ip_network(text) for text in item.cidrs)
+        )
 
     # ------------------------------------------------------------ enrichment
 
