@@ -104,7 +104,7 @@ class RuleDetector:
                 **{f"who{index}": text_of(view, name) for index, name in enumerate(ENTITIES)},
                 **{name: owner(table, name) for name in ("department", "system", "segment")},
             }
-        ).with_columns(pl.col("segment").fill_null(batch.segment))
+        ).with_columns(pl.col("segment").fill_null(pl.lit(batch.segment, dtype=pl.String)))
         bucket = (pl.col("time").dt.epoch("s") // rule.head.window_s * rule.head.window_s).alias("bucket")
         first = [*shown, *(f"who{index}" for index in range(len(ENTITIES))), "department", "system", "segment"]
         by = [*keys, "bucket"]

@@ -212,7 +212,7 @@ class Correlation:
     @property
     def grows(self) -> bool:
         """More hits can only make it truer, so it may be answered before the input ends."""
-        return self.kind not in ("value_sum", "value_avg") and all(op in ("gt", "gte") for op, _ in self.conditions)
+        return self.kind != "value_avg" and all(op in ("gt", "gte") for op, _ in self.conditions)
 
     def group_fields(self, rule_id: str) -> tuple[str, ...]:
         """The group-by fields as the given rule's events name them."""

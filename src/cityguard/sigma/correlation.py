@@ -119,7 +119,7 @@ class Correlator:
             },
             schema=SCHEMA,
         )
-        frame = frame.with_columns(pl.col("segment").fill_null(batch.segment))
+        frame = frame.with_columns(pl.col("segment").fill_null(pl.lit(batch.segment, dtype=pl.String)))
         self.untimed += frame["t"].null_count()
         return frame.filter(pl.col("t").is_not_null())
 

@@ -109,6 +109,8 @@ def _check(item: Item) -> None:
 
 
 def _join(item: Item, values: list[Any]) -> Node:
+    if not values and item.has("expand"):
+        return AnyOf(())  # an empty list matches nothing
     if not values:
         return Null(item.field)
     if item.has("all"):

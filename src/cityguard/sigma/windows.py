@@ -121,7 +121,8 @@ def fires(one: Correlation, hits: Hits) -> Fired:
 
 
 def _sums(number: npt.NDArray[np.float64], left: Ints, right: Ints, *, mean: bool) -> npt.NDArray[np.float64]:
-    given = ~np.isnan(number)
+    # A sum only grows with more hits if nothing is taken off: negative numbers are left out of it.
+    given = ~np.isnan(number) & (mean | (number >= 0))
     total = np.concatenate(([0.0], np.cumsum(np.where(given, number, 0.0))))
     count = np.concatenate(([0], np.cumsum(given)))
     hits = (count[right] - count[left]).astype(np.float64)
