@@ -87,6 +87,7 @@ class Decoded:
     batches: tuple[EventBatch, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     rejected: int = 0
+    ignored: int = 0  # items that are no events: headers and comments; not counted as received
     notes: tuple[str, ...] = ()  # warnings a person should see, e.g. "3 sequence gaps"
 
 

@@ -1,0 +1,131 @@
+"""Linux audit records: one row per record, and one row per command with its records joined by their common id."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import polars as pl
+
+from cityguard.decoders.base import Decoder, Options
+from cityguard.decoders.json import place
+from cityguard.decoders.keyvalue import pairs
+from cityguard.decoders.pattern import groups
+from cityguard.decoders.text import dead, text
+from cityguard.model import Decoded, EventBatch, Frames, LogSource
+
+HEADER = (
+    r"(?s)^(?:.*?\s)??(?:node=(?P<node>\S+) )?type=(?P<type>\S+) msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):"
+    r"\s?(?P<body>.*)$"
+)
+MAX_ARGUMENTS = 64
+_HEX = "\x1e"  # marks a value that was written as hex digits: unquoted, where a plain one would be quoted
+_ENCODED = r"\b(exe|comm|cwd|name|proctitle|cmd|data|acct|vm|dir|path)=((?:[0-9A-F]{2}){2,})(\s|$)"
+_ARGUMENT = r"\b(a\d+)=((?:[0-9A-F]{2}){2,})(\s|$)"
+
+
+def decoder(options: Options) -> Decoder:
+    """No options. Rows keep auditd's names; commands are ``process_creation`` with Sigma's names."""
+    return _Auditd()
+
+
+class _Auditd:
+    """Holds the records of the last event of a piece: the next piece may go on with it."""
+
+    def __init__(self) -> None:
+        self._held: pl.DataFrame | None = None
+
+    def decode(self, frames: Frames) -> Decoded:
+        if not len(frames):
+            return Decoded()
+        read = text(frames)
+        table = groups(read.values, (HEADER,))
+        good = table["row"].to_numpy()
+        bad = np.setdiff1d(np.arange(len(frames), dtype=np.int64), good)
+        letters = dead(frames, bad, "not an audit record")
+        if not len(good):
+            return Decoded((), letters, len(bad))
+        # msg='op=login acct="root"': the inner pairs are the event's own
+        body = (
+            table["body"]
+            .str.replace(r"\bmsg='", " ")
+            .str.replace(r"'\s*$", "")
+            .str.replace_all("\x1d", " ", literal=True)
+        )
+        values = _decoded(pairs(_marked(body, table["type"]), "space"))
+        header = table.drop("row", "body")
+        values = values.drop([name for name in values.columns if name in header.columns])
+        records = pl.concat([header, values], how="horizontal").with_columns(place(frames, good, read))
+        commands = self._commands(records)
+        batches = [EventBatch("", "", records)]
+        return Decoded((*batches, *commands), letters, len(bad))
+
+    def flush(self) -> Decoded:
+        held, self._held = self._held, None
+        return Decoded(_joined(held)) if held is not None and held.height else Decoded()
+
+    def _commands(self, records: pl.DataFrame) -> tuple[EventBatch, ...]:
+        if self._held is not None:
+            records = pl.concat([self._held, records], how="diagonal_relaxed")
+        last = records.row(-1, named=True)
+        open_ = (pl.col("stamp") == last["stamp"]) & (pl.col("serial") == last["serial"])
+        self._held = records.filter(open_).tail(1000)
+        return _joined(records.filter(~open_))
+
+
+def _joined(records: pl.DataFrame) -> tuple[EventBatch, ...]:
+    """EXECVE with its SYSCALL, CWD and PROCTITLE, as one process_creation row at the place of its first record."""
+    if "a0" not in records.columns or not (records["type"] == "EXECVE").any():
+        return ()
+    records = _with(
+        records, ("node", "exe", "comm", "pid", "ppid", "uid", "auid", "ses", "cwd", "proctitle", "key", "AUID", "UID")
+    )
+    key = ["node", "stamp", "serial"]
+    kinds = pl.col("type")
+    arguments = [f"a{n}" for n in range(MAX_ARGUMENTS) if f"a{n}" in records.columns]
+    execve = records.filter(kinds == "EXECVE").unique(key, keep="first", maintain_order=True)
+    execve = execve.select(*key, "log.offset", "event.original", *arguments)
+    execve = execve.with_columns(
+        CommandLine=pl.concat_str(arguments, separator=" ", ignore_nulls=True), _first=pl.col("a0")
+    ).drop(arguments)
+    syscall = records.filter(kinds == "SYSCALL").unique(key, keep="first", maintain_order=True)
+    syscall = syscall.select(
+        *key, "exe", "comm", "pid", "ppid", "uid", "auid", "ses", "key", "AUID", "UID", at="log.offset"
+    )
+    cwd = (
+        records.filter(kinds == "CWD")
+        .unique(key, keep="first", maintain_order=True)
+        .select(*key, CurrentDirectory="cwd")
+    )
+    rows = execve.join(syscall, on=key, how="left", nulls_equal=True).join(cwd, on=key, how="left", nulls_equal=True)
+    rows = rows.with_columns(
+        pl.min_horizontal("log.offset", "at").alias("log.offset"),
+        Image=pl.coalesce("exe", "_first"),
+        ProcessId="pid",
+        ParentProcessId="ppid",
+        User=pl.coalesce("UID", "uid"),
+        type=pl.lit("EXECVE"),
+    )
+    rows = rows.drop("at", "_first").sort("log.offset")
+    source = LogSource(("process_creation",), ("linux",), ())
+    return (EventBatch("process", "", rows, logsource=source),)
+
+
+def _with(table: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    return table.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in table.columns)
+
+
+def _marked(body: pl.Series, kind: pl.Series) -> pl.Series:
+    marked = body.str.replace_all(_HEX, " ", literal=True).str.replace_all(_ENCODED, "${1}=" + _HEX + "${2}${3}")
+    return marked.str.replace_all(_ARGUMENT, "${1}=" + _HEX + "${2}${3}").zip_with(kind == "EXECVE", marked)
+
+
+def _decoded(values: pl.DataFrame) -> pl.DataFrame:
+    """auditd writes a value that holds blanks, quotes or bytes above 126 as hex digits (audit-userspace, ``auditd`` log format)."""
+    found = [column for column in values.get_columns() if column.str.starts_with(_HEX).any()]
+    return values.with_columns(pl.Series(column.name, [_unhex(one) for one in column], pl.String) for column in found)
+
+
+def _unhex(value: str | None) -> str | None:
+    if value is None or not value.startswith(_HEX):
+        return value
+    return bytes.fromhex(value[1:]).decode("utf-8", "replace").replace("\0", " ").strip()

@@ -1,0 +1,354 @@
+"""Native columns to ECS: what a collector says about its fields, compiled to polars expressions."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import polars as pl
+
+from cityguard import columns
+from cityguard.decoders import times
+from cityguard.model import EventBatch, LogSource
+
+PLACE = ("log.offset", "event.original", "event.flags", "event.fields", "event.dataset")
+"""Columns that decoders or the collecting room fill."""
+NULLS = ("", "-", "(null)", "null", "NULL", "N/A", "--", "::ffff:-")
+"""Words that stand for nothing."""
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """How one column comes about. The first of ``from`` that has a value counts."""
+
+    from_: str | list[str] = []
+    value: str | int | float | bool | None = None  # a constant
+    values: dict[str, Any] | None = None  # words to values
+    other: Any = "keep"  # for words not in ``values``: keep, or a value (null = none)
+    pattern: str | None = None  # Rust regex; its first group
+    lower: bool = False
+    upper: bool = False
+    scale: float | None = None
+    sum: list[str] = []
+    split: str | None = None  # text to a list
+    join: list[str] = []  # columns, joined ...
+    by: str = ""  # ... by this
+    time: str | None = None  # kind of stamp, as times.KINDS
+    zone: str | None = None  # where it was written, if not in the collector's time zone
+
+
+class Extract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Named groups of the first pattern that matches a column, as further native columns."""
+
+    from_: str
+    patterns: list[str]
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Sigma log source; each part a word or a list."""
+
+    category: str | list[str] = []
+    product: str | list[str] = []
+    service: str | list[str] = []
+
+    def model(self) -> LogSource:
+        def words(part: str | list[str]) -> tuple[str, ...]:
+            return (part,) if isinstance(part, str) else tuple(part)
+
+        return LogSource(words(self.category), words(self.product), words(self.service))
+
+
+class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows of one kind inside a source. The first class that fits a row has it."""
+
+    when: dict[str, Any]
+    dataset: str | None = None
+    logsource: Source | None = None
+    extract: list[Extract] = []
+    columns: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Everything a collector says about fields."""
+
+    dataset: str
+    zone: ZoneInfo
+    logsource: LogSource | None = None
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    extract: tuple[Extract, ...] = ()
+    classes: tuple[Class, ...] = ()
+    keep: bool = True  # keep native columns that went into an ECS column
+    own: bool = False  # columns that bear our own names are taken as they are
+
+    def wanted(self) -> frozenset[str]:
+        """Native names that anything here reads."""
+        names: set[str] = set()
+        sets = [self.rules, *(compiled(one.columns) for one in self.classes)]
+        for rule in (rule for rules in sets for rule in rules.values()):
+            names.update(_sources(rule))
+        names.update(one.from_ for one in (*self.extract, *(e for c in self.classes for e in c.extract)))
+        return frozenset(names.union(*(one.when for one in self.classes)))
+
+
+def compiled(given: Mapping[str, Any]) -> dict[str, Rule]:
+    """``column: native`` or ``column: {from: …}`` to rules.
+
+    Raises:
+        msgspec.ValidationError: an option is unknown or of the wrong kind.
+        ValueError: an unknown kind of time, or a column with no source.
+    """
+    rules: dict[str, Rule] = {}
+    for name, one in given.items():
+        rule = Rule(from_=one) if isinstance(one, str | list) else msgspec.convert(one, Rule)
+        if rule.time is not None and rule.time not in times.KINDS:
+            raise ValueError(f"{name}: time is one of {', '.join(times.KINDS)}")
+        if rule.zone is not None:
+            _ = ZoneInfo(rule.zone)
+        if not _sources(rule) and rule.value is None:
+            raise ValueError(f"{name}: give from, sum, join or value")
+        rules[name] = rule
+    return rules
+
+
+def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = None) -> list[EventBatch]:
+    """Split a table of native columns into its classes and add the ECS columns to each.
+
+    Args:
+        batch: from a decoder; a dataset or log source it already has stays.
+        spec: the collector's mapping.
+        now: the present, for stamps without a year.
+        dataset: for rows that name none, instead of the collector's.
+    """
+    table = _extract(batch.table, spec.extract)
+    out: list[EventBatch] = []
+    rest = table
+    for one in spec.classes:
+        if not rest.height:
+            break
+        match = _match(rest, one.when)
+        part, rest = rest.filter(match), rest.filter(~match)
+        if part.height:
+            rules = {**spec.rules, **compiled(one.columns)}
+            source = one.logsource.model() if one.logsource else batch.logsource or spec.logsource
+            part = _columns(_extract(part, tuple(one.extract)), rules, spec, now)
+            out.append(EventBatch(batch.dataset or one.dataset or dataset or spec.dataset, "", part, logsource=source))
+    for name, part in _by_dataset(rest, batch.dataset or dataset or spec.dataset, spec.own):
+        rules = {**_own(part, name), **spec.rules} if spec.own else spec.rules
+        source = batch.logsource or spec.logsource
+        out.append(EventBatch(name, "", _columns(part, rules, spec, now), logsource=source))
+    return out
+
+
+def _by_dataset(table: pl.DataFrame, default: str, own: bool) -> list[tuple[str, pl.DataFrame]]:
+    if not table.height:
+        return []
+    if not own or "event.dataset" not in table.columns:
+        return [(default, table)]
+    named = _string(table["event.dataset"])
+    known = [str(name) for name in sorted(named.drop_nulls().unique()) if name in columns.DATASETS]
+    parts = [(name, table.filter((named == name).fill_null(value=False))) for name in known]
+    rest = table.filter(~named.is_in(pl.Series(known, dtype=pl.String).implode()).fill_null(value=False))
+    return [*parts, (default, rest)] if rest.height else parts
+
+
+def _own(table: pl.DataFrame, dataset: str) -> dict[str, Rule]:
+    return {name: Rule(from_=name) for name in table.columns if name in columns.names(dataset) - {*PLACE}}
+
+
+def addresses(column: pl.Series) -> pl.Series:
+    """IP addresses in canonical text (IPv6 compressed, v4-mapped unwrapped); anything else is null."""
+    values = column.unique()
+    known = {value: _address(value) for value in values if value is not None}
+    if all(key == value for key, value in known.items()):
+        return column
+    return column.replace_strict(known, default=None, return_dtype=pl.String)
+
+
+def _address(value: str) -> str | None:
+    text = value.strip().strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _sources(rule: Rule) -> list[str]:
+    named = [rule.from_] if isinstance(rule.from_, str) else rule.from_
+    return [*named, *rule.sum, *rule.join]
+
+
+def _extract(table: pl.DataFrame, wanted: Sequence[Extract]) -> pl.DataFrame:
+    from cityguard.decoders.pattern import groups
+
+    for one in wanted:
+        if one.from_ not in table.columns:
+            continue
+        found = groups(table[one.from_], tuple(one.patterns))
+        names = [name for name in found.columns if name != "row"]
+        if not names:
+            continue
+        whole = pl.DataFrame({"row": pl.int_range(table.height, eager=True)}).join(
+            found, on="row", how="left", maintain_order="left"
+        )
+        old = {name: table[name].cast(pl.String, strict=False) for name in names if name in table.columns}
+        table = table.with_columns(whole[name].fill_null(old[name]) if name in old else whole[name] for name in names)
+    return table
+
+
+def _match(table: pl.DataFrame, when: Mapping[str, Any]) -> pl.Series:
+    """Rows for which every named column has one of the values, or matches ``{match: regex}``; null never does."""
+    mask = pl.Series([True]).new_from_index(0, table.height)
+    for name, wanted in when.items():
+        if name not in table.columns:
+            return pl.Series([False]).new_from_index(0, table.height)
+        text = _string(table[name])
+        if isinstance(wanted, dict):
+            found = text.str.contains(str(wanted["match"]))
+        else:
+            words = [_word(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+            found = text.is_in(pl.Series([words]).explode().implode())
+        mask = mask & found.fill_null(value=False)
+    return mask
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _string(column: pl.Series) -> pl.Series:
+    return column.list.join(",") if isinstance(column.dtype, pl.List) else column.cast(pl.String)
+
+
+def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: datetime) -> pl.DataFrame:
+    made: dict[str, pl.Series] = {}
+    used: set[str] = set()
+    for name, rule in rules.items():
+        column = _one(name, rule, table, spec.zone, now)
+        if column is not None:
+            made[name] = column.alias(name)
+            used.update(_sources(rule))
+    if not spec.keep:
+        table = table.drop([name for name in used if name in table.columns and name not in columns.BY_NAME])
+    table = table.with_columns(made.values())
+    if {"event.start", "event.end"} <= made.keys() and "event.duration" not in made:
+        table = table.with_columns((pl.col("event.end") - pl.col("event.start")).dt.total_nanoseconds().alias("event.duration"))
+    return table
+
+
+def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: datetime) -> pl.Series | None:
+    known = columns.BY_NAME.get(name)
+    if rule.value is not None and not _sources(rule):
+        return pl.Series(name, [rule.value]).new_from_index(0, table.height)
+    present = [source for source in _sources(rule) if source in table.columns]
+    if not present:
+        return None
+    if rule.sum:
+        return (
+            table.select(pl.sum_horizontal(pl.col(present).cast(pl.Float64, strict=False))).to_series().cast(pl.Int64)
+        )
+    if rule.join:
+        whole = len(present) == len(rule.join)
+        return table.select(pl.concat_str(present, separator=rule.by)).to_series() if whole else None
+    if known is not None and known.kind == "time":
+        return _time(rule, table, present, zone, now)
+    plain = [_prepared(table[source], rule) for source in present]
+    first = plain[0]
+    for other in plain[1:]:
+        if first.dtype != other.dtype:
+            first, other = _string(first), _string(other)
+        first = first.fill_null(other) if not isinstance(first.dtype, pl.List) else first
+    return _cast(first, known)
+
+
+def _time(rule: Rule, table: pl.DataFrame, present: list[str], zone: ZoneInfo, now: datetime) -> pl.Series:
+    where = ZoneInfo(rule.zone) if rule.zone else zone
+    found = [times.parse(table[source], rule.time or "iso", where, now) for source in present]
+    first = found[0]
+    for other in found[1:]:
+        first = first.fill_null(other)
+    return first
+
+
+def _prepared(column: pl.Series, rule: Rule) -> pl.Series:
+    if rule.pattern or rule.values is not None or rule.lower or rule.upper or rule.split is not None:
+        column = _string(column)
+    if column.dtype == pl.String:
+        column = column.replace({word: None for word in NULLS})
+    if rule.lower:
+        column = column.str.to_lowercase()
+    if rule.upper:
+        column = column.str.to_uppercase()
+    if rule.pattern:
+        column = column.str.extract(rule.pattern, 1)
+    if rule.values is not None:
+        values = {key: None if value is None else _word(value) for key, value in rule.values.items()}
+        if rule.other == "keep":
+            column = column.replace(values)
+        else:
+            default = None if rule.other is None else _word(rule.other)
+            there = column.is_not_null()
+            column = column.replace_strict(values, default=default, return_dtype=pl.String)
+            column = column.zip_with(there, pl.Series([None], dtype=pl.String).new_from_index(0, len(column)))
+    if rule.split is not None:
+        return column.str.split(rule.split).list.eval(pl.element().str.strip_chars())
+    if rule.scale is not None:
+        return (column.cast(pl.Float64, strict=False) * rule.scale).round().cast(pl.Int64, strict=False)
+    return column
+
+
+def _cast(column: pl.Series, known: columns.Column | None) -> pl.Series:
+    if known is None:
+        return column
+    if known.kind == "ip":
+        return addresses(_string(column))
+    if known.kind in ("int", "long", "port"):
+        return _whole(column, known)
+    if known.kind == "keywords":
+        return (
+            column
+            if isinstance(column.dtype, pl.List)
+            else pl.select(pl.when(column.is_not_null()).then(pl.concat_list(_string(column)))).to_series()
+        )
+    if known.kind in ("keyword", "text"):
+        return _string(column)
+    if known.kind == "bool" and column.dtype == pl.String:
+        return column.str.to_lowercase().replace_strict(
+            {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False},
+            default=None,
+            return_dtype=pl.Boolean,
+        )
+    return column.cast(known.dtype, strict=False)
+
+
+def _whole(column: pl.Series, known: columns.Column) -> pl.Series:
+    """Integers, decimal or 0x hex; a port outside 0..65535 is null."""
+    if column.dtype == pl.String:
+        text = column.str.strip_chars()
+        hexed = text.str.extract(r"^0[xX]([0-9A-Fa-f]{1,15})$", 1)
+        column = text.cast(pl.Int64, strict=False)
+        if hexed.is_not_null().any():
+            column = column.fill_null(hexed.str.to_integer(base=16, strict=False))
+    column = column.cast(pl.Int64, strict=False)
+    if known.kind == "port":
+        column = pl.select(pl.when(column.is_between(0, 65535)).then(column)).to_series()
+    return column.cast(known.dtype, strict=False)
+
+
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Try every pattern.
+
+    Raises:
+        ValueError: one is no Rust regular expression.
+    """
+    for pattern in patterns:
+        try:
+            pl.Series([""]).str.contains(pattern)
+        except pl.exceptions.ComputeError as error:
+            raise ValueError(f"not a regular expression: {pattern!r}: {str(error)[:200]}") from None

@@ -1,0 +1,156 @@
+"""Time stamps as logs write them, to UTC: one regular expression and integer arithmetic per column, no row loop."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
+"""``any`` is iso, else syslog, else clf."""
+UTC_TIME = pl.Datetime("us", "UTC")
+
+_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d:?\d\d)?"
+_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9})[\d.]*)?)?"
+_PATTERNS = {
+    # RFC 3339 and its common loose forms: / for -, a blank for T, no padding, no zone
+    "iso": rf"^\s*(?P<year>\d{{4}})[-/](?P<month>\d{{1,2}})[-/](?P<day>\d{{1,2}})[T ]\s*{_CLOCK}\s*{_ZONE}",
+    # RFC 3164 and its relatives: "Mar  5 06:12:09", "Mar  5 2026 06:12:09.123+08:00", "Mar  5 06:12:09 2026"
+    "syslog": (
+        r"^\s*(?:(?P<year>\d{4})\s+)?(?P<name>[A-Z][a-z]{2})\s+(?P<day>\d{1,2})\s+(?:(?P<year2>\d{4})\s+)?"
+        rf"{_CLOCK}\s*{_ZONE}(?:\s+(?P<year3>(?:19|20)\d\d)\b)?"
+    ),
+    # Common Log Format: "05/Mar/2026:06:12:09 +0800"
+    "clf": rf"^\[?(?P<day>\d{{1,2}})/(?P<name>[A-Z][a-z]{{2}})/(?P<year>\d{{4}}):{_CLOCK}\s*{_ZONE}",
+}
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
+    )
+}
+_SCALE = {"epoch": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}
+_DAY_US = 86_400_000_000
+_LAST_US = 253_402_300_799_999_999  # 9999-12-31
+_LENGTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+
+Words = npt.NDArray[np.int64]
+
+
+def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Series:
+    """Read a column of stamps.
+
+    Args:
+        column: n stamps, text or numbers.
+        kind: one of ``KINDS``.
+        zone: where a stamp without an offset was written.
+        now: for stamps without a year: the newest year that is not more than a day ahead of it.
+
+    Returns:
+        Datetime[us, UTC], n rows; null where there is no such stamp. Second 60 (a leap second) counts as the next one.
+    """
+    if column.dtype.is_temporal():
+        return column.cast(UTC_TIME)
+    if kind in _SCALE:
+        return _numbers(column, _SCALE[kind])
+    if kind == "any":
+        found = parse(column, "iso", zone, now)
+        for other in ("syslog", "clf"):
+            if found.null_count():
+                found = found.fill_null(parse(column, other, zone, now))
+        return found
+    parts = column.cast(pl.String).str.extract_groups(_PATTERNS[kind]).struct.unnest()
+    names = parts.columns
+    year = pl.coalesce(name for name in ("year", "year2", "year3") if name in names)
+    month = pl.col("name").replace_strict(_MONTHS, default=None, return_dtype=pl.Int64) if "name" in names else "month"
+    fields = parts.select(
+        year=year.cast(pl.Int64, strict=False),
+        month=pl.col(month).cast(pl.Int64, strict=False) if isinstance(month, str) else month,
+        day=pl.col("day").cast(pl.Int64, strict=False),
+        hour=pl.col("hour").cast(pl.Int64, strict=False),
+        minute=pl.col("minute").cast(pl.Int64, strict=False),
+        second=pl.col("second").cast(pl.Int64, strict=False).fill_null(0),
+        micro=pl.col("fraction").str.pad_end(9, "0").str.slice(0, 6).cast(pl.Int64, strict=False).fill_null(0),
+    )
+    offset = parts["zone"]
+    value = _civil(fields, now, offset, zone)
+    return value.alias(column.name)
+
+
+def _numbers(column: pl.Series, scale: float) -> pl.Series:
+    micros = column.cast(pl.Float64, strict=False) * scale
+    fits = micros.is_not_nan() & (micros > -_LAST_US) & (micros < _LAST_US)
+    return pl.select(pl.when(fits).then(micros.round())).to_series().cast(pl.Int64).cast(UTC_TIME).alias(column.name)
+
+
+def _civil(fields: pl.DataFrame, now: datetime, offset: pl.Series, zone: ZoneInfo) -> pl.Series:
+    yearless = fields["year"].is_null().to_numpy()
+    ok = ~fields.select(pl.any_horizontal(pl.all().exclude("year").is_null())).to_series().to_numpy()
+    get = {name: fields[name].fill_null(1).to_numpy() for name in fields.columns}
+    year = np.where(yearless, now.year + 1, get["year"])
+    local = _micros(get, year)
+    shift, known = _offsets(offset)
+    if yearless.any():
+        limit = int(now.timestamp() * 1e6) + _DAY_US
+        for _ in range(2):
+            utc = _to_utc(local, shift, known, zone)
+            late = yearless & (utc > limit)
+            year = np.where(late, year - 1, year)
+            local = np.where(late, _micros(get, year), local)
+    ok &= _valid(get, year)
+    value = pl.Series(_to_utc(local, shift, known, zone))
+    return pl.select(pl.when(pl.Series(ok)).then(value)).to_series().cast(UTC_TIME)
+
+
+def _micros(get: dict[str, Words], year: Words) -> Words:
+    # Days from the civil date (proleptic Gregorian): March starts the year, so that the leap day is its last.
+    month = get["month"]
+    y = year - (month <= 2)
+    era, of_era = np.divmod(y, 400)
+    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + get["day"] - 1
+    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    seconds = get["hour"] * 3600 + get["minute"] * 60 + get["second"]
+    return days * _DAY_US + seconds * 1_000_000 + get["micro"]
+
+
+def _valid(get: dict[str, Words], year: Words) -> npt.NDArray[np.bool_]:
+    month = np.clip(get["month"], 0, 12)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    days = _LENGTH[month] + (leap & (month == 2))
+    return (
+        (get["month"] == month)
+        & (month > 0)
+        & (get["day"] >= 1)
+        & (get["day"] <= days)
+        & (get["hour"] < 24)
+        & (get["minute"] < 60)
+        & (get["second"] <= 60)
+        & (year >= 1)
+    )
+
+
+def _offsets(column: pl.Series) -> tuple[Words, npt.NDArray[np.bool_]]:
+    """Offset from UTC in µs, and where there is one."""
+    digits = column.str.replace(":", "", literal=True)
+    hours = digits.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+    minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+    sign = np.where(digits.str.starts_with("-").fill_null(value=False).to_numpy(), -1, 1)
+    return (hours * 3600 + sign * minutes * 60) * 1_000_000, column.is_not_null().to_numpy()
+
+
+def _to_utc(local: Words, shift: Words, known: npt.NDArray[np.bool_], zone: ZoneInfo) -> Words:
+    if known.all():
+        return local - shift
+    naive = pl.Series(local).cast(pl.Datetime("us"))
+    # An hour that the clock skipped is read as if it had not: the stamp is kept rather than lost.
+    there = naive.dt.replace_time_zone(zone.key, ambiguous="earliest", non_existent="null")
+    utc = there.dt.convert_time_zone("UTC").cast(pl.Int64).fill_null(naive.cast(pl.Int64)).to_numpy()
+    return np.where(known, local - shift, utc)
+
+
+def utc(moment: datetime) -> datetime:
+    """The moment in UTC, as polars wants a literal."""
+    return moment.astimezone(UTC)

@@ -1,0 +1,218 @@
+"""Windows events as JSON: EVTX exports, winlogbeat documents, flat records; one table per (channel, event id).
+
+Fields keep the names Sigma rules use (``EventID``, ``Image``, ``CommandLine`` …). A payload field wins over a
+header field of its name; blanks in names go (``Threat Name`` is ``ThreatName`` in rules).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cityguard.decoders import taxonomy
+from cityguard.decoders.base import Decoder, Options
+from cityguard.decoders.columnar import collection_paused, table
+from cityguard.decoders.json import RESERVED, objects, place
+from cityguard.decoders.text import Text, dead
+from cityguard.model import Decoded, EventBatch, Frames
+
+Object = dict[str, Any]
+_HEADER = {
+    "EventID": ("EventID", "EventId", "event_id"),
+    "Channel": ("Channel", "channel", "LogName"),
+    "Provider_Name": ("Provider_Name", "SourceName", "ProviderName", "provider_name", "Provider"),
+    "Provider_Guid": ("Provider_Guid", "ProviderGuid", "provider_guid"),
+    "Computer": ("Computer", "Hostname", "ComputerName", "MachineName", "computer_name", "host"),
+    "EventRecordID": ("EventRecordID", "RecordNumber", "RecordId", "record_id"),
+    "SystemTime": ("SystemTime", "@timestamp", "TimeCreated", "EventTime", "UtcTime"),
+    "Level": ("Level",),
+}
+"""Our header name -> what flat records and winlogbeat call it, in order of preference."""
+_ALIASES = {"Image": "NewProcessName", "ParentImage": "ParentProcessName", "LogonId": "SubjectLogonId"}
+"""Security 4688 in the words of process_creation rules."""
+_LINUX = "linux-sysmon/operational"
+
+
+def decoder(options: Options) -> Decoder:
+    """No options."""
+    return _Windows()
+
+
+class _Windows:
+    def decode(self, frames: Frames) -> Decoded:
+        if not len(frames):
+            return Decoded()
+        with collection_paused():
+            rows, good, bad, read = objects(frames)
+            classes: dict[tuple[str, int, str], list[int]] = {}
+            parts: list[tuple[Object, Object] | None] = [split(row) for row in rows]
+            for index, part in enumerate(parts):
+                if part is not None:
+                    classes.setdefault(_class(*part), []).append(index)
+            batches = tuple(
+                _batch(key, [parts[i] or ({}, {}) for i in where], frames, good[np.array(where)], read)
+                for key, where in sorted(classes.items())
+            )
+        strange = good[np.array([index for index, part in enumerate(parts) if part is None], dtype=np.int64)]
+        letters = dead(frames, bad, "not a JSON object") + dead(frames, strange, "not a Windows event: no EventID")
+        return Decoded(batches, letters, len(bad) + len(strange))
+
+    def flush(self) -> Decoded:
+        return Decoded()
+
+
+def split(row: Object) -> tuple[Object, Object] | None:
+    """Header and payload of one event, or None when it is no Windows event."""
+    event = row.get("Event")
+    if isinstance(event, dict) and isinstance(event.get("System"), dict):
+        header, payload = _system(event["System"]), _payload(event)
+    elif isinstance(row.get("winlog"), dict):
+        header, payload = _winlogbeat(row, row["winlog"])
+    elif isinstance(row.get("System"), dict):
+        header, payload = _system(row["System"]), _payload(row)
+    else:
+        header, payload = _flat(row)
+    try:
+        header["EventID"] = int(str(header["EventID"]).strip(), 10)
+    except (KeyError, ValueError):
+        return None
+    if not 0 <= header["EventID"] < 1 << 31:
+        return None
+    return header, payload
+
+
+def _batch(
+    key: tuple[str, int, str], parts: list[tuple[Object, Object]], frames: Frames, rows: Any, read: Text
+) -> EventBatch:
+    channel, number, kind = key
+    head, _ = table([header for header, _ in parts], wanted=_HEADER)
+    body, spare = table([payload for _, payload in parts])
+    body = body.drop([name for name in ("EventID", *RESERVED) if name in body.columns])
+    body = body.with_columns(_plain(column) for column in body.get_columns())
+    data = pl.concat([head.drop([name for name in head.columns if name in body.columns]), body], how="horizontal")
+    data = data.with_columns(place(frames, rows, read), *([spare] if spare is not None else []))
+    if number == 4688 and channel.lower() == "security":
+        data = _as_process(data)
+    product = "linux" if channel.lower() == _LINUX else "windows"
+    named = taxonomy.SYSMON if product == "linux" else channel
+    return EventBatch(
+        taxonomy.dataset(named, number), "", data, logsource=taxonomy.logsource(named, number, kind, product)
+    )
+
+
+def _class(header: Object, payload: Object) -> tuple[str, int, str]:
+    channel, number = str(header.get("Channel") or ""), header["EventID"]
+    kind = str(payload.get("EventType") or "") if number == 12 and "sysmon" in channel.lower() else ""
+    return channel, number, kind
+
+
+def _system(system: Object) -> Object:
+    provider = _attributes(system.get("Provider"))
+    execution = _attributes(system.get("Execution"))
+    return {
+        "EventID": _text(system.get("EventID")),
+        "Channel": _text(system.get("Channel")),
+        "Provider_Name": provider.get("Name") or provider.get("EventSourceName"),
+        "Provider_Guid": provider.get("Guid"),
+        "Computer": _text(system.get("Computer")),
+        "EventRecordID": _text(system.get("EventRecordID")),
+        "SystemTime": _attributes(system.get("TimeCreated")).get("SystemTime"),
+        "Level": _text(system.get("Level")),
+        "Task": _text(system.get("Task")),
+        "Opcode": _text(system.get("Opcode")),
+        "Keywords": _text(system.get("Keywords")),
+        "UserID": _attributes(system.get("Security")).get("UserID"),
+        "ProcessID": execution.get("ProcessID"),
+        "ThreadID": execution.get("ThreadID"),
+    }
+
+
+def _payload(event: Object) -> Object:
+    """``EventData``, or the one element inside ``UserData``."""
+    data = event.get("EventData")
+    if not isinstance(data, dict):
+        user = event.get("UserData")
+        data = {"Data": data} if data is not None else {}
+        if isinstance(user, dict):
+            inner = [value for key, value in user.items() if isinstance(value, dict) and not _is_attribute(key)]
+            data = inner[0] if inner else {key: value for key, value in user.items() if not _is_attribute(key)}
+    named = data.get("Data")
+    if (
+        isinstance(named, list)
+        and named
+        and all(isinstance(one, dict) and _attributes(one).get("Name") for one in named)
+    ):
+        data = {str(_attributes(one)["Name"]): _text(one) for one in named}
+    return {key.replace(" ", ""): _text(value) for key, value in data.items() if not _is_attribute(key)}
+
+
+def _winlogbeat(row: Object, winlog: Object) -> tuple[Object, Object]:
+    header = _header({**row, **winlog})
+    payload: Object = {}
+    for part in ("event_data", "user_data"):
+        if isinstance(winlog.get(part), dict):
+            payload |= {str(key).replace(" ", ""): _text(value) for key, value in winlog[part].items()}
+    if isinstance(row.get("message"), str):
+        payload.setdefault("Message", row["message"])
+    return header, payload
+
+
+def _flat(row: Object) -> tuple[Object, Object]:
+    if "winlog.event_id" in row or "winlog.channel" in row:
+        winlog: Object = {key[7:]: value for key, value in row.items() if key.startswith("winlog.")}
+        data = {key[11:]: value for key, value in winlog.items() if key.startswith("event_data.")}
+        return _winlogbeat(row, {**winlog, "event_data": data})
+    payload = {
+        key.replace(" ", ""): _text(value) for key, value in row.items() if key not in ("@timestamp", "EventData")
+    }
+    inner = row.get("EventData")
+    if isinstance(inner, dict):
+        payload |= _payload({"EventData": inner})
+    return _header(row), payload
+
+
+def _header(row: Object) -> Object:
+    header: Object = {}
+    for name, known in _HEADER.items():
+        for key in known:
+            value = _text(row.get(key))
+            if value is not None and not isinstance(value, dict | list):
+                header[name] = value
+                break
+    return header
+
+
+def _is_attribute(key: str) -> bool:
+    return key in ("#attributes", "xmlns") or key.startswith("@")
+
+
+def _attributes(value: Any) -> Object:
+    """XML attributes, as the JSON of several tools holds them."""
+    if not isinstance(value, dict):
+        return {}
+    inner = value.get("#attributes")
+    return inner if isinstance(inner, dict) else {key.lstrip("@"): one for key, one in value.items()}
+
+
+def _text(value: Any) -> Any:
+    """The text of an element that also has attributes."""
+    return value["#text"] if isinstance(value, dict) and "#text" in value else value
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Payload values are text, as rules write them; lists stay lists of text."""
+    if column.dtype == pl.Boolean:
+        return column.cast(pl.String)
+    return column if isinstance(column.dtype, pl.List) else column.cast(pl.String)
+
+
+def _as_process(data: pl.DataFrame) -> pl.DataFrame:
+    names = set(data.columns)
+    data = data.with_columns(
+        pl.col(native).alias(name) for name, native in _ALIASES.items() if native in names and name not in names
+    )
+    if {"SubjectDomainName", "SubjectUserName"} <= names and "User" not in names:
+        data = data.with_columns(pl.format("{}\\{}", "SubjectDomainName", "SubjectUserName").alias("User"))
+    return data

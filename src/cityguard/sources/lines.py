@@ -1,0 +1,91 @@
+"""Text to lines: newlines found as one array operation, over-long lines cut, offsets kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from cityguard.model import Frames
+
+PIECE = 100_000
+"""Lines in one piece at most."""
+_NEWLINE, _RETURN, _SPACE = 10, 13, 32
+
+Words = npt.NDArray[np.int64]
+
+
+def frames(blocks: Iterable[bytes], *, line_bytes: int) -> Iterator[Frames]:
+    """Lines of a text in pieces of at most ``PIECE``; blank lines are left out.
+
+    Args:
+        blocks: the text, in pieces of any size.
+        line_bytes: where a line is cut; ``wire`` keeps its real length.
+
+    Yields:
+        Frames whose ``number`` is the byte offset of the line in the text.
+    """
+    kept = b""  # the unfinished line, at most line_bytes of it
+    place = 0  # offset of its first byte
+    lost = 0  # bytes of it that were cut
+    for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if not end:
+            kept, lost = _hold(kept, block, lost, line_bytes)
+            continue
+        yield from _pieces(kept + block[:end], place, len(kept), lost, line_bytes)
+        place += len(kept) + lost + end
+        kept, lost = _hold(b"", block[end:], 0, line_bytes)
+    if kept:
+        yield from _pieces(kept + b"\n", place, len(kept), lost, line_bytes)
+
+
+def one_each(items: list[bytes], *, first: int = 0) -> Frames:
+    """Frames of ready items, numbered from ``first``: records, datagrams."""
+    length = np.fromiter((len(item) for item in items), np.int64, len(items))
+    return Frames(
+        buffer=np.frombuffer(b"".join(items), np.uint8),
+        offset=np.cumsum(length) - length,
+        length=length,
+        number=np.arange(first, first + len(items), dtype=np.int64),
+        time=np.zeros(len(items), np.int64),
+        wire=length,
+        link=np.zeros(len(items), np.int32),
+    )
+
+
+def _hold(kept: bytes, more: bytes, lost: int, line_bytes: int) -> tuple[bytes, int]:
+    room = max(line_bytes - len(kept), 0)
+    return kept + more[:room], lost + max(len(more) - room, 0)
+
+
+def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> Iterator[Frames]:
+    """Cut ``text`` (ends with a newline); ``lost`` bytes are missing at ``seam``, inside its first line."""
+    buffer = np.frombuffer(text, np.uint8)
+    stop = np.flatnonzero(buffer == _NEWLINE)
+    start = np.empty_like(stop)
+    start[0], start[1:] = 0, stop[:-1] + 1
+    number = start + place
+    number[1:] += lost
+    wire = stop - start
+    wire[0] += lost
+    length = np.minimum(stop - start, line_bytes)
+    length -= (length > 0) & (length == stop - start) & (buffer[np.maximum(start + length - 1, 0)] == _RETURN)
+    wire = np.where(wire > line_bytes, wire, length)
+    # A printable byte somewhere makes a line; counted with one running sum instead of a look at each line.
+    seen = np.concatenate(([0], np.cumsum(buffer > _SPACE)))
+    keep = seen[start + length] > seen[start]
+    start, length, number, wire = start[keep], length[keep], number[keep], wire[keep]
+    for first in range(0, len(start), PIECE):
+        part = slice(first, first + PIECE)
+        count = len(start[part])
+        yield Frames(
+            buffer,
+            start[part],
+            length[part],
+            number[part],
+            np.zeros(count, np.int64),
+            wire[part],
+            np.zeros(count, np.int32),
+        )

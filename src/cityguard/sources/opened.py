@@ -1,0 +1,256 @@
+"""Opening an input safely: regular files only, hashed once, decompressed in blocks within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from cityguard.config import Limits
+from cityguard.errors import InputError
+
+BLOCK = 8 << 20
+"""Bytes given out at a time."""
+HEAD = 64 << 10
+"""Decompressed bytes looked at to recognise a format."""
+FREE_OUTPUT = 16 << 20
+"""Bytes a compressed file may give before its ratio is judged."""
+_READ = 256 << 10
+_MAX_WINDOW = 128 << 20
+_OTHER = {
+    b"\xfd7zXZ\x00": "xz",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"Rar!": "rar",
+    b"7z\xbc\xaf": "7-zip",
+}
+
+
+class Opened:
+    """One input file, held open. Use as a context manager.
+
+    Attributes:
+        sha256: hex digest of the file as it lies on disk.
+        size: its bytes on disk when it was hashed; what is appended later is not read.
+        notes: what a person should know (cut off, damaged); complete once everything was read.
+
+    Raises:
+        InputError: not a regular file, not readable, or a compression that is not read.
+    """
+
+    def __init__(self, path: Path, limits: Limits, *, follow: bool = True) -> None:
+        self.path = path
+        self.limits = limits
+        self.notes: list[str] = []
+        self._file = _open(path, follow)
+        self.size = os.fstat(self._file.fileno()).st_size
+        self.codec = self._codec()
+        self.sha256 = self._hash()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def head(self, size: int = HEAD) -> bytes:
+        """The first decompressed bytes, at most ``size``."""
+        out = b""
+        for block in self._stream(size):
+            out += block
+            if len(out) >= size:
+                break
+        return out[:size]
+
+    def blocks(self) -> Iterator[bytes]:
+        """The decompressed input from its beginning, at most ``BLOCK`` bytes at a time.
+
+        Raises:
+            InputError: it grows beyond ``limits.file_mb`` or ``limits.ratio``.
+        """
+        self.notes.clear()
+        total = 0
+        for block in self._stream(BLOCK):
+            total += len(block)
+            self._bound(total)
+            yield block
+
+    def whole(self, max_bytes: int | None = None) -> npt.NDArray[np.uint8]:
+        """The decompressed input as one read-only uint8[n] array: a memory map, so it costs no memory.
+
+        Raises:
+            InputError: as ``blocks``, or larger than ``max_bytes``.
+        """
+        if not self.codec:
+            self._bound(self.size, max_bytes)
+            return _mapped(self._file.fileno(), self.size)
+        with tempfile.TemporaryFile() as spill:
+            total = 0
+            for block in self.blocks():
+                total += len(block)
+                self._bound(total, max_bytes)
+                spill.write(block)
+            spill.flush()
+            return _mapped(spill.fileno(), total)
+
+    def _stream(self, block: int) -> Iterator[bytes]:
+        self._file.seek(0)
+        if self.codec == "gzip":
+            return self._gzip(block)
+        if self.codec == "zstd":
+            return self._zstd(block)
+        return self._plain(block)
+
+    def _plain(self, block: int) -> Iterator[bytes]:
+        left = self.size
+        while left > 0 and (data := self._file.read(min(block, left))):
+            left -= len(data)
+            yield data
+        if left > 0:
+            self.notes.append(f"{self.path}: {left} bytes disappeared while it was read")
+
+    def _gzip(self, block: int) -> Iterator[bytes]:
+        """RFC 1952, with any number of members; a damaged or cut tail ends the input with a note."""
+        inflate, out, taken = zlib.decompressobj(31), 0, 0
+        data = b""
+        while True:
+            if not data:
+                data = self._file.read(min(_READ, max(self.size - taken, 0)))
+                taken += len(data)
+                if not data:
+                    break
+            try:
+                piece = inflate.decompress(data, block)
+            except zlib.error as error:
+                self.notes.append(f"{self.path}: gzip damaged after {out} bytes ({error})")
+                return
+            data = inflate.unconsumed_tail
+            out += len(piece)
+            self._ratio(out, taken)
+            if piece:
+                yield piece
+            if inflate.eof:
+                data = inflate.unused_data.lstrip(b"\0")
+                inflate = zlib.decompressobj(31)
+                if not data and taken >= self.size:
+                    return
+        self.notes.append(f"{self.path}: gzip ends early, after {out} bytes")
+
+    def _zstd(self, block: int) -> Iterator[bytes]:
+        """RFC 8878; windows above 128 MiB are refused."""
+        import zstandard
+
+        out = 0
+        reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(
+            self._file, read_size=_READ, read_across_frames=True, closefd=False
+        )
+        while True:
+            try:
+                piece = reader.read(block)
+            except zstandard.ZstdError as error:
+                self.notes.append(f"{self.path}: zstd damaged after {out} bytes ({error})")
+                return
+            if not piece:
+                return
+            out += len(piece)
+            self._ratio(out, self._file.tell())
+            yield piece
+
+    def _ratio(self, out: int, taken: int) -> None:
+        if out > FREE_OUTPUT and out > self.limits.ratio * max(taken, 1):
+            raise InputError(
+                f"decompresses to more than {self.limits.ratio} times its size",
+                place=str(self.path),
+                remedy="if you trust the file, unpack it yourself or raise limits.ratio",
+            )
+
+    def _bound(self, total: int, max_bytes: int | None = None) -> None:
+        limit = self.limits.file_mb << 20
+        if total > limit:
+            raise InputError(
+                f"larger than {self.limits.file_mb} MiB",
+                place=str(self.path),
+                remedy="split it or raise limits.file_mb",
+            )
+        if max_bytes is not None and total > max_bytes:
+            raise InputError(f"larger than {max_bytes >> 20} MiB", place=str(self.path), remedy="split the file")
+
+    def _codec(self) -> str:
+        first = self._file.read(6)
+        if first[:2] == b"\x1f\x8b":
+            return "gzip"
+        if first[:4] == b"\x28\xb5\x2f\xfd":
+            return "zstd"
+        for magic, name in _OTHER.items():
+            if first.startswith(magic):
+                self._file.close()
+                raise InputError(
+                    f"{name} is not read", place=str(self.path), remedy="unpack it first (gzip, zstd are read)"
+                )
+        return ""
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        self._file.seek(0)
+        left = self.size
+        while left > 0 and (data := self._file.read(min(1 << 20, left))):
+            digest.update(data)
+            left -= len(data)
+        return digest.hexdigest()
+
+
+def walk(path: Path, *, max_files: int = 100_000, max_depth: int = 16) -> list[Path]:
+    """Regular files of a folder, sorted, links and hidden names left out; a file stands for itself.
+
+    Raises:
+        InputError: no such path, or more files than ``max_files``.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError("no such file or folder", place=str(path))
+        return [path]
+    found: list[Path] = []
+    folders = [(path, 0)]
+    while folders:
+        folder, depth = folders.pop()
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if entry.is_dir() and depth < max_depth:
+                folders.append((Path(entry.path), depth + 1))
+            elif entry.is_file():
+                found.append(Path(entry.path))
+        if len(found) > max_files:
+            raise InputError(f"more than {max_files} files", place=str(path), remedy="name a smaller folder")
+    return sorted(found)
+
+
+def _open(path: Path, follow: bool) -> IO[bytes]:
+    # O_NONBLOCK: opening a FIFO must not wait; what is no regular file is refused below, on the same descriptor.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        raise InputError(f"cannot be opened: {error.strerror}", place=str(path)) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError("not a regular file", place=str(path), remedy="devices, pipes and sockets are not read")
+    return os.fdopen(handle, "rb")
+
+
+def _mapped(handle: int, size: int) -> npt.NDArray[np.uint8]:
+    if size == 0:
+        return np.zeros(0, np.uint8)
+    return np.frombuffer(mmap.mmap(handle, size, access=mmap.ACCESS_READ), np.uint8)

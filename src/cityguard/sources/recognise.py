@@ -1,0 +1,61 @@
+"""What an input is, from its first bytes: a capture, an event log, JSON or text, and how well a pattern fits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from cityguard.sources import documents, evtx, pcap
+
+SAMPLE = 40
+"""Lines looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``kind``: capture, evtx, json, text or binary; the first lines of text that are no comments, and the head."""
+
+    kind: str
+    document: bool
+    head: bytes
+    lines: tuple[str, ...]
+
+    def share(self, pattern: str) -> float:
+        """Part of the sampled lines a Rust regular expression matches, 0..1."""
+        if not self.lines:
+            return 0.0
+        mean = pl.Series(self.lines).str.contains(pattern).mean()
+        return float(mean) if isinstance(mean, float) else 0.0
+
+    def has_key(self, key: str) -> bool:
+        """Whether the head holds a JSON key: as it stands, or each part of a dotted one."""
+        return _has(self.head, key) or ("." in key and all(_has(self.head, part) for part in key.split(".")))
+
+
+def look(head: bytes) -> Look:
+    """Look at the first bytes (up to 64 KiB, decompressed) of an input."""
+    if pcap.sniff(head):
+        return Look("capture", False, head, ())
+    if head.startswith(evtx.MAGIC):
+        return Look("evtx", False, head, ())
+    if b"\0" in head[:1024].rstrip(b"\0"):
+        return Look("binary", False, head, ())
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    lines = tuple(line for line in _decoded(head).splitlines() if line.strip())
+    plain = tuple(line for line in lines if not line.startswith("#") or line.startswith(("#fields", "#path")))
+    is_json = start[:1] in (b"{", b"[") and (start[:1] == b"{" or re.match(rb"\[\s*[{\]]", start) is not None)
+    return Look("json" if is_json else "text", is_json and documents.is_document(head), head, plain[:SAMPLE])
+
+
+def _decoded(head: bytes) -> str:
+    text = head[: head.rfind(b"\n") + 1] or head
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return text.decode("gb18030", "replace")
+
+
+def _has(head: bytes, key: str) -> bool:
+    return re.search(rb'"' + re.escape(key.encode()) + rb'"\s*:', head) is not None
