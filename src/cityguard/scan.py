@@ -119,7 +119,8 @@ def scan(
             their assets alone.
         checks: ids; None = all that apply.
         stop: set it to end all probes within a second.
-        config_dir: folder of collected configuration, one file per asset; default ``configs`` of the settings, else ``<home>/configs``.
+        config_dir: folder of collected configuration, one file per asset; default is the setting ``configs``, else
+            ``<home>/configs``.
 
     Raises:
         KeyError: the register has no such system.
