@@ -3,260 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 
-from cityguard import columns, content, ids
+from cityguard import columns
 from cityguard.config import Limits
-from cityguard.decoders import mapping
-from cityguard.decoders.base import Decoder
-from cityguard.errors import CityguardError, ContentErrors, DecodeError, InputError
-from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource, Text
+from cityguard.decoders.chunks import Chunks
+from cityguard.decoders.collectors import Collector, Collectors, Sample
+from cityguard.errors import CityguardError, DecodeError, InputError
+from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource
 from cityguard.sources import documents, evtx, lines, opened, pcap, recognise
 
-Kind = Literal["lines", "evtx", "capture", "datagram"]
-UNITS: dict[Kind, str] = {"lines": "line", "evtx": "record", "capture": "packet", "datagram": "datagram"}
-AHEAD = timedelta(days=1)
-"""A stamp further ahead of us than this is a wrong clock."""
-OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
+__all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "stream", "walk"]
+
 MAX_EVTX = 2 << 30
-
-
-# ---------------------------------------------------------------- collectors
-
-
-class _Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Kind = "lines"
-
-
-class _Title(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    zh: str
-    en: str
-
-
-class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the input is told from others. Without ``lines`` or ``keys`` it is only used when it is named."""
-
-    lines: str | None = None  # a Rust regex that most of the first lines match
-    keys: list[list[str]] = []  # JSON keys: every key of one of the lists
-    priority: int = 50
-
-
-class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Own sample lines (or datagrams and packets in hex) and what they must become."""
-
-    expect: list[dict[str, Any]]
-    name: str = ""
-    lines: list[str] = []
-    hex: list[str] = []
-    now: str | None = None
-    rejected: int = 0
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    title: _Title
-    decoder: str
-    dataset: str
-    extends: str | None = None
-    source: _Source = _Source()
-    options: dict[str, Any] = {}
-    detect: Detect | None = None
-    timezone: str = "Asia/Shanghai"
-    logsource: mapping.Source | None = None
-    columns: dict[str, Any] = {}
-    extract: list[mapping.Extract] = []
-    classes: list[mapping.Class] = []
-    keep_native: bool = True
-    own_columns: bool = False
-    tests: list[Test] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Collector:
-    """One kind of source: how its bytes are read and what its fields are called here."""
-
-    name: str
-    title: Text
-    kind: Kind
-    module: str
-    options: Mapping[str, Any]
-    fields: mapping.Fields
-    path: Path
-    detect: Detect | None = None
-    tests: tuple[Test, ...] = ()
-
-    @property
-    def dataset(self) -> str:
-        return self.fields.dataset
-
-    @property
-    def unit(self) -> str:
-        return UNITS[self.kind]
-
-    def decoder(self) -> Decoder:
-        """A fresh decoder, with no state."""
-        module = importlib.import_module(f"cityguard.decoders.{self.module}")
-        made: Decoder = module.decoder(self.options)
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class Collectors:
-    """Every collector by name, the city's own over the shipped ones. Loops over the collectors themselves."""
-
-    known: Mapping[str, Collector] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, extra: Path | None = None) -> Collectors:
-        """Read ``collectors/*.yml`` of the shipped content and of the city's own folder.
-
-        Raises:
-            ContentErrors: every fault of every file, each with file and line.
-        """
-        return cls(_load(content.files("collectors", "*.yml", extra)))
-
-    def __getitem__(self, name: str) -> Collector:
-        """A collector by name.
-
-        Raises:
-            InputError: there is none of that name.
-        """
-        if name not in self.known:
-            raise InputError(f"no collector '{name}'", remedy=f"known: {', '.join(sorted(self.known))}")
-        return self.known[name]
-
-    def __iter__(self) -> Iterator[Collector]:
-        return iter(self.known.values())
-
-    def __len__(self) -> int:
-        return len(self.known)
-
-
-def _load(paths: Sequence[Path]) -> dict[str, Collector]:
-    faults: list[CityguardError] = []
-    read: dict[str, content.Document] = {}
-    for path in paths:
-        try:
-            read[path.stem] = content.load(path)
-            if not isinstance(read[path.stem].data, dict):
-                raise InputError("not a collector", place=str(path), remedy="see docs/collectors.md")
-        except CityguardError as error:
-            read.pop(path.stem, None)
-            faults.append(error)
-    found: dict[str, Collector] = {}
-    for name in sorted(read):
-        try:
-            found[name] = _collector(read[name], _inherited(read[name], read))
-        except CityguardError as error:
-            faults.append(error)
-    if faults:
-        raise ContentErrors(faults)
-    return found
-
-
-def _inherited(document: content.Document, read: Mapping[str, content.Document]) -> dict[str, Any]:
-    """A collector's keys over those of the one it extends; one step, so no circle."""
-    base = document.data.get("extends")
-    if base is None:
-        return dict(document.data)
-    if base not in read or "extends" in read[base].data:
-        raise InputError(f"cannot extend '{base}'", place=document.place("extends"), remedy="name a plain collector")
-    inherited = {key: value for key, value in read[base].data.items() if key not in ("tests", "detect")}
-    return {**inherited, **document.data}
-
-
-def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
-    try:
-        file = msgspec.convert(data, _File)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        parts = [p for p in where.rstrip("`").replace("[", ".").replace("]", "").split(".") if p and p != "..."]
-        place = document.place(*(int(part) if part.isdigit() else part for part in parts))
-        raise InputError(
-            f"{'.'.join(parts)}: {message}".lstrip(": "), place=place, remedy="see docs/collectors.md"
-        ) from None
-
-    def check(ok: object, message: str, *where: str | int, remedy: str = "") -> None:
-        if not ok:
-            raise InputError(message, place=document.place(*where), remedy=remedy)
-
-    check(file.name == document.path.stem, f"name '{file.name}' is not the file's name", "name")
-    check(
-        file.dataset in columns.DATASETS, f"no dataset '{file.dataset}'", "dataset", remedy=", ".join(columns.DATASETS)
-    )
-    for index, one in enumerate(file.classes):
-        check(one.dataset is None or one.dataset in columns.DATASETS, f"no dataset '{one.dataset}'", "classes", index)
-    check(file.decoder.isidentifier() and _is_decoder(file.decoder), f"no decoder '{file.decoder}'", "decoder")
-    try:
-        zone = ZoneInfo(file.timezone)
-    except (KeyError, ValueError, OSError):
-        raise InputError(f"'{file.timezone}' is not a time zone", place=document.place("timezone")) from None
-    fields = mapping.Fields(
-        dataset=file.dataset,
-        zone=zone,
-        logsource=file.logsource.model() if file.logsource else None,
-        rules=_rules(document, file.columns, "columns"),
-        extract=tuple(file.extract),
-        classes=tuple(file.classes),
-        keep=file.keep_native,
-        own=file.own_columns,
-    )
-    for index, one in enumerate(file.classes):
-        _rules(document, one.columns, "classes", index, "columns")
-    try:
-        mapping.check_patterns(_patterns(file))
-    except ValueError as error:
-        raise InputError(
-            str(error), place=document.place("extract"), remedy="Rust regex syntax, no look-around"
-        ) from None
-    return Collector(
-        file.name,
-        Text(file.title.zh, file.title.en),
-        file.source.kind,
-        file.decoder,
-        {**file.options, "wanted": fields.wanted()},
-        fields,
-        document.path,
-        file.detect,
-        tuple(file.tests),
-    )
-
-
-def _rules(document: content.Document, given: Mapping[str, Any], *where: str | int) -> dict[str, mapping.Rule]:
-    rules: dict[str, mapping.Rule] = {}
-    for name, one in given.items():
-        try:
-            rules |= mapping.compiled({name: one})
-        except (msgspec.ValidationError, ValueError) as error:
-            raise InputError(
-                f"{name}: {error}", place=document.place(*where, name), remedy="see docs/collectors.md"
-            ) from None
-    return rules
-
-
-def _patterns(file: _File) -> list[str]:
-    extracts = [*file.extract, *(one for group in file.classes for one in group.extract)]
-    found = [pattern for one in extracts for pattern in one.patterns]
-    found += [str(one) for one in file.options.get("patterns", ())]
-    found += [str(file.options["header"])] if "header" in file.options else []
-    found += [str(w["match"]) for c in file.classes for w in c.when.values() if isinstance(w, dict) and "match" in w]
-    return [*found, *([file.detect.lines] if file.detect and file.detect.lines else [])]
-
-
-def _is_decoder(name: str) -> bool:
-    return importlib.util.find_spec(f"cityguard.decoders.{name}") is not None
+"""Bytes of one event log file."""
 
 
 # ---------------------------------------------------------------- reading files
@@ -320,7 +86,7 @@ def _read(
     with opened.Opened(path, limits) as input_:
         one = collectors[named] if named else recognised(input_, collectors)
         decoder = one.decoder()
-        finish = _Finish(one, source or one.name, str(path), input_.sha256, now, dataset)
+        finish = Chunks(one, source or one.name, str(path), input_.sha256, now, dataset)
         try:
             for frames in _frames(one, input_, limits):
                 yield finish.chunk(frames, decoder.decode(frames))
@@ -408,150 +174,13 @@ class Live:
                 for i, n in enumerate(frames.number[:100])
             )
             decoded = Decoded((), letters, len(frames))
-        finish = _Finish(collector, source, None, key, now, None, segment)
+        finish = Chunks(collector, source, None, key, now, None, segment)
         return finish.chunk(frames, decoded)
 
 
 def stream(live: Live, frames: Frames, *, now: datetime) -> Chunk:
     """The same as ``live.chunk``."""
     return live.chunk(frames, now=now)
-
-
-# ---------------------------------------------------------------- the last step, for all
-
-
-class _Finish:
-    """Maps, names and counts what a decoder made; one per input."""
-
-    def __init__(
-        self,
-        collector: Collector,
-        source: str,
-        path: str | None,
-        key: str,
-        now: datetime,
-        dataset: str | None,
-        segment: str | None = None,
-    ) -> None:
-        self._collector, self._source, self._path, self._key = collector, source, path, key
-        self._now, self._dataset, self._segment = now, dataset, segment
-        self._block = 0
-        self._items = 0
-        self._numbers: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
-
-    def chunk(self, frames: Frames | None, decoded: Decoded) -> Chunk:
-        """A chunk of the items in ``frames``; None = what the decoder still held at the end."""
-        count = 0 if frames is None else len(frames)
-        if frames is not None:
-            self._items += count
-            self._numbers = [self._numbers[1], frames.number]
-        name = self._name(frames)
-        place = self._path or self._source
-        done = replace(
-            decoded,
-            batches=tuple(self._batches(frames, decoded.batches, name)),
-            dead=tuple(replace(letter, source=place) for letter in decoded.dead),
-        )
-        self._block += 1
-        return Chunk(self._source, name, self._collector.unit, count - decoded.ignored, done)
-
-    def _name(self, frames: Frames | None) -> str:
-        parts = [self._key, str(self._block)]
-        if self._path is None and frames is not None and len(frames):
-            parts = [self._key, str(int(frames.number[0])), str(int(frames.number[-1])), frames.peer or ""]
-        return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16, person=b"cg-part").hexdigest()
-
-    def _batches(self, frames: Frames | None, batches: Sequence[EventBatch], name: str) -> Iterator[EventBatch]:
-        mapped = [part for batch in batches if batch.table.height for part in self._mapped(batch)]
-        for index, (batch, nth) in enumerate(zip(mapped, _nth(mapped), strict=True)):
-            table = columns.conform(batch.dataset, self._table(frames, batch, nth))
-            part = f"{name}{index:04x}"
-            yield EventBatch(batch.dataset, self._collector.name, table, self._segment, batch.logsource, part)
-
-    def _mapped(self, batch: EventBatch) -> list[EventBatch]:
-        spec = self._collector.fields
-        if batch.dataset and not spec.rules and not spec.classes:
-            return [replace(batch, logsource=batch.logsource or spec.logsource)]
-        return mapping.apply(batch, spec, self._now, self._dataset)
-
-    def _table(self, frames: Frames | None, batch: EventBatch, nth: npt.NDArray[np.int64]) -> pl.DataFrame:
-        table, height = batch.table, batch.table.height
-        place = table["log.offset"].cast(pl.Int64).to_numpy()
-        known = table["@timestamp"] if "@timestamp" in table.columns else pl.Series([None] * height)
-        stamp = known.cast(columns.DTYPES["time"])
-        arrived = self._arrived(frames, place)
-        millis = stamp.dt.epoch("ms").fill_null(0).to_numpy()
-        key = ids.source_key(self._key, batch.dataset)
-        late = stamp > pl.Series(arrived + int(AHEAD.total_seconds() * 1e6)).cast(columns.DTYPES["time"])
-        ahead = late.fill_null(value=False)
-        wrong = ahead | (stamp < OLDEST).fill_null(value=False)
-        received = pl.Series(arrived).cast(columns.DTYPES["time"])
-        # A clock ahead of ours would push the window of every correlation; the stamp itself stays in the raw event.
-        time = stamp.zip_with(~ahead, received).fill_null(received)
-        table = table.with_columns(
-            time.alias("@timestamp"),
-            ids.event_ids(key, np.maximum(millis, 0), place, nth).alias("event.id"),
-            pl.lit(batch.dataset).alias("event.dataset"),
-            received.alias("event.ingested"),
-            pl.Series("event.sequence", self._sequence(place)),
-            pl.lit(self._collector.name).alias("observer.name"),
-            pl.lit(self._path, pl.String).alias("log.file.path"),
-            _flags(table, {"clock_skew": wrong, "no_time": stamp.is_null()}),
-        )
-        peer = frames.peer if frames is not None else None
-        return table.with_columns(pl.lit(peer).alias("observer.ip")) if peer else table
-
-    def _arrived(self, frames: Frames | None, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """When each row's item came, µs: live records tell; a file is read now."""
-        now = np.full(len(place), int(self._now.timestamp() * 1e6), np.int64)
-        if self._path is not None or frames is None or not len(frames):
-            return now
-        found = np.clip(np.searchsorted(frames.number, place), 0, len(frames) - 1)
-        told = frames.time[found] // 1000
-        return np.where((told > 0) & (frames.number[found] == place), told, now)
-
-    def _sequence(self, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Ordinal of each row's item in the input, from 0."""
-        if self._path is None or self._collector.kind == "datagram":
-            return place
-        if self._collector.kind == "capture":
-            return np.maximum(place - 1, 0)
-        if self._collector.kind == "evtx":
-            return place
-        numbers = np.concatenate(self._numbers)
-        return np.searchsorted(numbers, place) + self._items - len(numbers)
-
-
-def _nth(batches: Sequence[EventBatch]) -> list[npt.NDArray[np.int64]]:
-    """0, 1, 2 … among the rows of one dataset that share a place, over all tables of a chunk."""
-    out: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(batches)
-    for dataset in {batch.dataset for batch in batches}:
-        which = [index for index, batch in enumerate(batches) if batch.dataset == dataset]
-        places = [batches[index].table["log.offset"].to_numpy() for index in which]
-        numbered = np.split(_ranks(np.concatenate(places)), np.cumsum([len(place) for place in places])[:-1])
-        for index, nth in zip(which, numbered, strict=True):
-            out[index] = nth
-    return out
-
-
-def _ranks(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    order = np.argsort(place, kind="stable")
-    arranged = place[order]
-    starts = np.flatnonzero(np.concatenate(([True], arranged[1:] != arranged[:-1])))
-    counts = np.diff(np.concatenate((starts, [len(place)])))
-    nth = np.empty(len(place), np.int64)
-    nth[order] = np.arange(len(place)) - np.repeat(starts, counts)
-    return nth
-
-
-def _flags(table: pl.DataFrame, masks: Mapping[str, pl.Series]) -> pl.Series:
-    old = table["event.flags"] if "event.flags" in table.columns else pl.Series([None] * table.height)
-    flags = old.cast(pl.List(pl.String))
-    for name, mask in masks.items():
-        if mask.any():
-            more = pl.select(pl.concat_list(flags.fill_null([]), pl.lit(name))).to_series()
-            flags = more.zip_with(mask, flags)
-    return flags.alias("event.flags")
 
 
 # ---------------------------------------------------------------- the collectors' own tests
@@ -588,13 +217,13 @@ def check(collectors: Collectors) -> list[CheckResult]:
     return results
 
 
-def _difference(one: Collector, test: Test) -> str:
+def _difference(one: Collector, test: Sample) -> str:
     now = datetime.fromisoformat(test.now or "2026-11-21T00:00:00+00:00")
     items = [line.encode() for line in test.lines] + [bytes.fromhex(text) for text in test.hex]
     frames = lines.one_each(items, first=int(one.kind == "capture"))
     frames = replace(frames, link=np.full(len(items), 1, np.int32)) if one.kind == "capture" else frames
     decoder = one.decoder()
-    finish = _Finish(one, one.name, one.name, one.name, now, None)
+    finish = Chunks(one, one.name, one.name, one.name, now, None)
     chunks = [finish.chunk(frames, decoder.decode(frames)), finish.chunk(None, decoder.flush())]
     rejected = sum(chunk.decoded.rejected for chunk in chunks)
     if rejected != test.rejected:

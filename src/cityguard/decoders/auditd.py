@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import polars as pl
 
@@ -14,8 +13,8 @@ from cityguard.decoders.text import dead, text
 from cityguard.model import Decoded, EventBatch, Frames, LogSource
 
 HEADER = (
-    r"(?s)^(?:.*?\s)??(?:node=(?P<node>\S+) )?type=(?P<type>\S+) msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):"
-    r"\s?(?P<body>.*)$"
+    r"(?s)^(?:.*?\s)??(?:node=(?P<node>\S+) )?type=(?P<type>\S+) "
+    r"msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):\s?(?P<body>.*)$"
 )
 MAX_ARGUMENTS = 64
 _HEX = "\x1e"  # marks a value that was written as hex digits: unquoted, where a plain one would be quoted
@@ -120,7 +119,7 @@ def _marked(body: pl.Series, kind: pl.Series) -> pl.Series:
 
 
 def _decoded(values: pl.DataFrame) -> pl.DataFrame:
-    """auditd writes a value that holds blanks, quotes or bytes above 126 as hex digits (audit-userspace, ``auditd`` log format)."""
+    """auditd writes a value that holds blanks, quotes or bytes above 126 as hex digits."""
     found = [column for column in values.get_columns() if column.str.starts_with(_HEX).any()]
     return values.with_columns(pl.Series(column.name, [_unhex(one) for one in column], pl.String) for column in found)
 

@@ -138,9 +138,9 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
             part = _columns(_extract(part, tuple(one.extract)), rules, spec, now)
             out.append(EventBatch(batch.dataset or one.dataset or dataset or spec.dataset, "", part, logsource=source))
     for name, part in _by_dataset(rest, batch.dataset or dataset or spec.dataset, spec.own):
-        rules = {**_own(part, name), **spec.rules} if spec.own else spec.rules
+        named = {**_own(part, name), **spec.rules} if spec.own else spec.rules
         source = batch.logsource or spec.logsource
-        out.append(EventBatch(name, "", _columns(part, rules, spec, now), logsource=source))
+        out.append(EventBatch(name, "", _columns(part, named, spec, now), logsource=source))
     return out
 
 
@@ -238,7 +238,9 @@ def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: 
         table = table.drop([name for name in used if name in table.columns and name not in columns.BY_NAME])
     table = table.with_columns(made.values())
     if {"event.start", "event.end"} <= made.keys() and "event.duration" not in made:
-        table = table.with_columns((pl.col("event.end") - pl.col("event.start")).dt.total_nanoseconds().alias("event.duration"))
+        table = table.with_columns(
+            (pl.col("event.end") - pl.col("event.start")).dt.total_nanoseconds().alias("event.duration")
+        )
     return table
 
 
@@ -280,7 +282,7 @@ def _prepared(column: pl.Series, rule: Rule) -> pl.Series:
     if rule.pattern or rule.values is not None or rule.lower or rule.upper or rule.split is not None:
         column = _string(column)
     if column.dtype == pl.String:
-        column = column.replace({word: None for word in NULLS})
+        column = column.replace(dict.fromkeys(NULLS))
     if rule.lower:
         column = column.str.to_lowercase()
     if rule.upper:

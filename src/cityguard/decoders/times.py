@@ -113,14 +113,15 @@ def _micros(get: dict[str, Words], year: Words) -> Words:
     of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + get["day"] - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
     seconds = get["hour"] * 3600 + get["minute"] * 60 + get["second"]
-    return days * _DAY_US + seconds * 1_000_000 + get["micro"]
+    whole: Words = days * _DAY_US + seconds * 1_000_000 + get["micro"]
+    return whole
 
 
 def _valid(get: dict[str, Words], year: Words) -> npt.NDArray[np.bool_]:
     month = np.clip(get["month"], 0, 12)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     days = _LENGTH[month] + (leap & (month == 2))
-    return (
+    ok: npt.NDArray[np.bool_] = (
         (get["month"] == month)
         & (month > 0)
         & (get["day"] >= 1)
@@ -130,6 +131,7 @@ def _valid(get: dict[str, Words], year: Words) -> npt.NDArray[np.bool_]:
         & (get["second"] <= 60)
         & (year >= 1)
     )
+    return ok
 
 
 def _offsets(column: pl.Series) -> tuple[Words, npt.NDArray[np.bool_]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def frames(buffer: np.ndarray) -> Iterator[Frames]:
     import evtx
 
     try:
-        records = iter(evtx.PyEvtxParser(io.BytesIO(buffer.data), number_of_threads=1).records_json())
+        records: Iterator[Any] = iter(evtx.PyEvtxParser(io.BytesIO(buffer.data), number_of_threads=1).records_json())
     except (OSError, RuntimeError, ValueError) as error:
         raise DecodeError(f"not an event log: {str(error)[:200]}", place="byte 0") from None
     items: list[bytes] = []
