@@ -1,0 +1,134 @@
+"""Rows of the application decoders, with the flow's keys as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cityguard import columns
+from cityguard.decoders import address
+from cityguard.decoders.flow import Keys, digest
+from cityguard.decoders.packet import Bools, U8s, U64s, Words
+
+Halves = tuple[U64s, U64s]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When and between whom, one entry per row; as the columns of the same name in ``packet.Packets``."""
+
+    number: Words
+    time: Words
+    v6: Bools
+    proto: U8s
+    source: Halves
+    destination: Halves
+    source_port: Words
+    destination_port: Words
+    vlan: Words
+    icmp: Words
+
+
+End = tuple[int, int, int]
+"""One side: high and low half of its address, port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """The two sides of a connection or exchange, ``source`` first."""
+
+    source: End
+    destination: End
+    proto: int
+    v6: bool
+    vlan: int
+
+    def turned(self) -> Talk:
+        return Talk(self.destination, self.source, self.proto, self.v6, self.vlan)
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of one dataset, gathered one by one on the slow paths."""
+
+    dataset: str
+    number: list[int] = field(default_factory=list)
+    time: list[int] = field(default_factory=list)
+    talk: list[Talk] = field(default_factory=list)
+    fields: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, number: int, time: int, talk: Talk, fields: dict[str, Any]) -> None:
+        self.number.append(number)
+        self.time.append(time)
+        self.talk.append(talk)
+        self.fields.append(fields)
+
+    def take(self) -> pl.DataFrame:
+        """The table so far, in order of number; the rows start anew."""
+        if not self.number:
+            return pl.DataFrame()
+        table = pl.concat([keyed(self._ends()), self._columns()], how="horizontal")
+        self.number, self.time, self.talk, self.fields = [], [], [], []
+        return table.sort("log.offset", maintain_order=True)
+
+    def _ends(self) -> Ends:
+        ends = np.array([(*talk.source[:2], *talk.destination[:2]) for talk in self.talk], np.uint64)
+        return Ends(
+            np.array(self.number, np.int64),
+            np.array(self.time, np.int64),
+            np.array([talk.v6 for talk in self.talk], np.bool_),
+            np.array([talk.proto for talk in self.talk], np.uint8),
+            (ends[:, 0], ends[:, 1]),
+            (ends[:, 2], ends[:, 3]),
+            np.array([talk.source[2] for talk in self.talk], np.int64),
+            np.array([talk.destination[2] for talk in self.talk], np.int64),
+            np.array([talk.vlan for talk in self.talk], np.int64),
+            np.full(len(self.number), -1, np.int64),
+        )
+
+    def _columns(self) -> pl.DataFrame:
+        used = dict.fromkeys(name for fields in self.fields for name in fields)
+        return pl.DataFrame(
+            [
+                pl.Series(name, [fields.get(name) for fields in self.fields], columns.BY_NAME[name].dtype)
+                for name in used
+            ]
+        )
+
+
+def keyed(ends: Ends) -> pl.DataFrame:
+    """The flow's keys of each row: time, number, addresses, ports, transport, VLAN and Community ID."""
+    keys = Keys(ends)
+    _, first, inverse = np.unique(digest(keys.columns()), return_index=True, return_inverse=True)
+    flows = pl.DataFrame({name: column[first] for name, column in keys.columns().items()})
+    ports = keys.ports[first].astype(np.int64)
+    ids = address.community_id(flows, ends.proto[first].astype(np.int64), ends.v6[first], ports)
+    return pl.DataFrame(
+        [
+            moment(ends.time).alias("@timestamp"),
+            pl.Series("log.offset", ends.number),
+            address.text(*ends.source).alias("source.ip"),
+            count(ends.source_port).cast(pl.Int32).alias("source.port"),
+            address.text(*ends.destination).alias("destination.ip"),
+            count(ends.destination_port).cast(pl.Int32).alias("destination.port"),
+            address.transport(ends.proto.astype(np.int64)).alias("network.transport"),
+            ids[inverse.ravel()].alias("network.community_id"),
+            count(ends.vlan).cast(pl.Int32).alias("network.vlan.id"),
+        ]
+    )
+
+
+def moment(nanoseconds: Words) -> pl.Series:
+    """Times as the schema holds them; 0 (unknown) becomes null."""
+    series = pl.Series("", nanoseconds // 1000).cast(pl.Datetime("us", "UTC"))
+    return series.set(pl.Series(nanoseconds <= 0), None)
+
+
+def count(values: npt.NDArray[np.signedinteger]) -> pl.Series:
+    """Numbers where negative stands for unknown."""
+    series = pl.Series("", values)
+    return series.set(series < 0, None)

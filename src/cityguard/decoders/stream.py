@@ -1,0 +1,248 @@
+"""Bounded TCP reassembly for the conversations whose payload is looked into.
+
+A connection is followed once a payload of it looks like a protocol we read (or its port says so). Each side's bytes
+are put in order, every byte once; what is waiting for a gap is bounded, and a gap that stays is told to the parser.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cityguard.decoders.events import Talk
+from cityguard.decoders.flow import Keys
+from cityguard.decoders.packet import Packets, U64s, Words
+from cityguard.model import Frames
+
+AHEAD = 65_536
+"""Bytes of one side that may wait for a gap to be filled."""
+AHEAD_SEGMENTS = 64
+MAX_STREAMS = 20_000
+"""Connections followed at once; beyond that the one silent for longest is closed."""
+MAX_HELD = 64 << 20
+"""Bytes held by all of them together."""
+_HALF, FULL = 1 << 31, 1 << 32  # of the circle of sequence numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The packet that completed some bytes."""
+
+    number: int
+    time: int
+
+
+class Parser(Protocol):
+    """Takes both sides of one connection, in order. Never raises on any bytes."""
+
+    done: bool  # nothing more is wanted
+    held: int  # bytes it keeps
+
+    def feed(self, side: int, data: bytes, at: Moment) -> None:
+        """New bytes of a side (0 = the lower end of the key, 1 = the higher)."""
+
+    def gap(self, side: int) -> None:
+        """Bytes of a side are lost; what follows begins at a segment."""
+
+    def close(self) -> None:
+        """The connection is over: give what is left."""
+
+
+class Side:
+    """One direction of a connection."""
+
+    __slots__ = ("ahead", "held", "next")
+
+    def __init__(self) -> None:
+        self.next: int | None = None
+        self.ahead: dict[int, bytes] = {}
+        self.held = 0
+
+    def restart(self, seq: int) -> None:
+        """Numbering starts anew at ``seq``."""
+        self.next, self.held = seq, 0
+        self.ahead.clear()
+
+    def push(self, seq: int, data: bytes) -> tuple[bytes, bool]:
+        """Add a segment.
+
+        Returns:
+            The bytes now in order, and whether a gap before them had to be given up.
+        """
+        if self.next is None:
+            self.next = seq
+        late = -distance(seq, self.next)
+        if late < 0:
+            return self._wait(seq, data)
+        fresh = data[late:]
+        self.next = (self.next + len(fresh)) % FULL
+        return (fresh + self._follow() if self.ahead else fresh), False
+
+    def skip(self, count: int) -> None:
+        """Bytes that are known to be missing (cut by the capture)."""
+        if self.next is not None:
+            self.next = (self.next + count) % FULL
+
+    def _wait(self, seq: int, data: bytes) -> tuple[bytes, bool]:
+        if len(data) > len(self.ahead.get(seq, b"")):
+            self.held += len(data) - len(self.ahead.get(seq, b""))
+            self.ahead[seq] = data
+        if self.held <= AHEAD and len(self.ahead) <= AHEAD_SEGMENTS:
+            return b"", False
+        assert self.next is not None
+        base = self.next
+        self.next = min(self.ahead, key=lambda start: distance(start, base))
+        return self._follow(), True
+
+    def _follow(self) -> bytes:
+        parts = []
+        while self.ahead and self.next is not None:
+            base = self.next
+            seq = min(self.ahead, key=lambda start: distance(start, base))
+            late = -distance(seq, base)
+            if late < 0:
+                break
+            data = self.ahead.pop(seq)
+            self.held -= len(data)
+            fresh = data[late:]
+            self.next = (base + len(fresh)) % FULL
+            parts.append(fresh)
+        return b"".join(parts)
+
+
+def distance(seq: int, base: int) -> int:
+    """How far ``seq`` lies after ``base`` on the 32-bit circle (RFC 9293, 3.4)."""
+    return (seq - base + _HALF) % FULL - _HALF
+
+
+class Stream:
+    """One connection under way."""
+
+    __slots__ = ("ended", "held", "parser", "sides")
+
+    def __init__(self, parser: Parser) -> None:
+        self.ended = 0  # a bit per side that sent its FIN
+        self.sides = (Side(), Side())
+        self.parser = parser
+        self.held = 0
+
+    def open(self, side: int, seq: int) -> None:
+        """A SYN: numbering of this side starts here."""
+        self.sides[side].restart((seq + 1) % FULL)
+
+    def data(self, side: int, seq: int, data: bytes, missing: int, at: Moment) -> int:
+        """A segment; returns by how many bytes the connection's holdings have grown."""
+        one = self.sides[side]
+        fresh, lost = one.push(seq, data)
+        if lost:
+            self.parser.gap(side)
+        if fresh:
+            self.parser.feed(side, fresh, at)
+        if missing:
+            one.skip(missing)
+            self.parser.gap(side)
+        held = self.sides[0].held + self.sides[1].held + self.parser.held
+        grown, self.held = held - self.held, held
+        return grown
+
+
+Opener = Callable[[Talk], Parser]
+"""Makes the parser of a new connection, given its ends in key order."""
+
+
+class Streams:
+    """All connections under way, by the digest of their key."""
+
+    def __init__(self, openers: Mapping[int, Opener]) -> None:
+        self._openers = openers
+        self._streams: OrderedDict[int, Stream] = OrderedDict()
+        self._held = 0
+
+    def add(self, frames: Frames, packets: Packets, keys: Keys, hashes: U64s, kinds: Words) -> None:
+        """Follow the TCP packets of a piece.
+
+        Args:
+            frames: where the payloads are.
+            packets: TCP packets, in order.
+            keys: their keys.
+            hashes: uint64[n], digest of each key.
+            kinds: int64[n], key into the openers where a payload starts a conversation of that kind, else 0.
+        """
+        starts = np.flatnonzero(kinds)
+        known = np.fromiter(self._streams, np.uint64, len(self._streams))
+        wanted = np.isin(hashes, np.concatenate([known, hashes[starts]]))
+        wanted &= (packets.claimed > 0) | ((packets.flags & 0x07) > 0)
+        rows = np.flatnonzero(wanted)
+        if not len(rows):
+            return
+        kind_of = dict(zip(hashes[starts][::-1].tolist(), kinds[starts][::-1].tolist(), strict=True))
+        view = frames.buffer.data
+        columns = (
+            rows,
+            hashes[rows],
+            keys.forward[rows],
+            packets.seq[rows],
+            packets.payload[rows],
+            packets.captured[rows],
+            packets.claimed[rows],
+            packets.flags[rows],
+            packets.number[rows],
+            packets.time[rows],
+        )
+        finished: set[int] = set()
+        for row, key, forward, seq, start, captured, claimed, flags, number, time in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            if key in finished and not kinds[row]:
+                continue
+            stream = self._streams.get(key)
+            if stream is None:
+                if key not in kind_of:  # closed to make room
+                    continue
+                stream = self._open(key, kind_of[key], talk(packets, keys, row))
+            side = 0 if forward else 1
+            if flags & 0x02:
+                stream.open(side, seq)
+                seq = (seq + 1) % FULL
+            if claimed:
+                data = bytes(view[start : start + captured])
+                self._held += stream.data(side, seq, data, claimed - captured, Moment(number, time))
+                self._streams.move_to_end(key)
+            stream.ended |= (flags & 0x01) << side
+            if stream.parser.done or flags & 0x04 or stream.ended == 3:
+                self._close(key)
+                finished.add(key)
+            while self._held > MAX_HELD and self._streams:
+                self._close(next(iter(self._streams)))
+
+    def close(self) -> None:
+        """The input has ended: close every connection."""
+        for key in list(self._streams):
+            self._close(key)
+
+    def _open(self, key: int, kind: int, ends: Talk) -> Stream:
+        if len(self._streams) >= MAX_STREAMS:
+            self._close(next(iter(self._streams)))
+        stream = self._streams[key] = Stream(self._openers[kind](ends))
+        return stream
+
+    def _close(self, key: int) -> None:
+        stream = self._streams.pop(key)
+        self._held -= stream.held
+        stream.parser.close()
+
+
+def talk(packets: Packets, keys: Keys, row: int) -> Talk:
+    """The two sides of a packet's connection, in key order."""
+    ports = int(keys.ports[row])
+    return Talk(
+        (int(keys.a_high[row]), int(keys.a_low[row]), (ports >> 32) - 1),
+        (int(keys.b_high[row]), int(keys.b_low[row]), (ports & 0xFFFFFFFF) - 1),
+        int(packets.proto[row]),
+        bool(packets.v6[row]),
+        int(packets.vlan[row]),
+    )

@@ -1,0 +1,241 @@
+"""Capture files: pcap and pcapng to pieces of packets (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng).
+
+Only the record headers are walked in Python; times, lengths and link types are gathered as arrays.
+A file that breaks off or lies about a length keeps its valid prefix, and says so in ``notes``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cityguard.errors import DecodeError
+from cityguard.model import Frames
+
+PIECE = 262_144
+"""Packets in one piece at most."""
+MAX_PACKET = 262_144
+"""Bytes of one packet at most (what libpcap allows); a larger length is a damaged file."""
+MAX_INTERFACES = 65_536
+
+Buffer = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.int64]
+
+# first four bytes -> (byte order, nanoseconds per tick, length of a record header)
+_PCAP = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),
+    b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
+    b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
+    b"\xa1\xb2\x3c\x4d": (">", 1, 16),
+    b"\x34\xcd\xb2\xa1": ("<", 1000, 24),  # Kuznetzov's variant with 8 more bytes per record
+    b"\xa1\xb2\xcd\x34": (">", 1000, 24),
+}
+_PCAPNG = b"\x0a\x0d\x0d\x0a"
+_ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+_INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED, _SECTION = 1, 2, 3, 6, 0x0A0D0D0A
+_FIXED = {_OBSOLETE: 28, _SIMPLE: 12, _ENHANCED: 28}  # bytes of a packet block before its data
+
+
+def sniff(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` (4 bytes or more) is a capture."""
+    return head[:4] in _PCAP or head[:4] == _PCAPNG
+
+
+def frames(buffer: Buffer) -> Capture:
+    """Packets of a capture in pieces of at most ``PIECE``.
+
+    Args:
+        buffer: uint8[n], the whole file (a memory map will do).
+
+    Returns:
+        An iterator of Frames, numbered from 1, times in ns; its ``notes`` are complete once it is exhausted.
+
+    Raises:
+        DecodeError: the header is not that of a capture.
+    """
+    return Capture(buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    link: int
+    snaplen: int = 0
+    shift: int = 0  # ticks are 2**-shift seconds, or
+    ticks: int = 1_000_000  # this many a second
+    offset: int = 0  # seconds to add
+
+
+class Capture(Iterator[Frames]):
+    """An open capture; iterate once."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.notes: list[str] = []
+        self._buffer = np.asarray(buffer)  # plain: a memmap object makes every slice dear
+        self._number = 1
+        head = buffer[:24].tobytes()
+        if head[:4] in _PCAP and len(head) == 24:
+            self._pieces = self._pcap(head)
+        elif head[:4] == _PCAPNG and head[8:12] in _ORDER:
+            self._pieces = self._pcapng()
+        else:
+            raise DecodeError("not a capture file", place="byte 0", remedy="give a pcap or pcapng file")
+
+    def __next__(self) -> Frames:
+        return next(self._pieces)
+
+    def _pcap(self, head: bytes) -> Iterator[Frames]:
+        order, tick, size = _PCAP[head[:4]]
+        link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF  # the upper bits tell of the FCS
+        end, place = len(self._buffer), 24
+        while place < end:
+            starts, place = self._walk(place, order, size)
+            if starts:
+                yield self._records(np.array(starts, np.int64), order, tick, size, link)
+            if len(starts) < PIECE:
+                break
+        if place < end:
+            self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
+
+    def _walk(self, place: int, order: str, size: int) -> tuple[list[int], int]:
+        """Starts of the next records, and where the last of them ends. The one loop per packet: keep it bare."""
+        view, end, starts = self._buffer.data, len(self._buffer), list[int]()
+        captured_at, add = struct.Struct(order + "8xI").unpack_from, starts.append
+        with contextlib.suppress(struct.error):  # the read across the end
+            for _ in range(PIECE):
+                (captured,) = captured_at(view, place)
+                if captured > MAX_PACKET:
+                    break
+                add(place)
+                place += size + captured
+        if place > end:  # only the last record can reach beyond
+            place = starts.pop()
+        return starts, place
+
+    def _records(self, at: Words, order: str, tick: int, size: int, link: int) -> Frames:
+        u32 = _reader(self._buffer, order + "u4")
+        time = u32(at) * 1_000_000_000 + u32(at + 4) * tick
+        return self._frames(at + size, u32(at + 8), time, u32(at + 12), np.full(len(at), link, np.int32))
+
+    def _pcapng(self) -> Iterator[Frames]:
+        view, end, place = self._buffer.data, len(self._buffer), 0
+        order, interfaces = "<", list[_Interface]()
+        starts: list[int] = []
+        kinds: list[int] = []
+        head_at = struct.Struct("<II").unpack_from
+        stopped = False
+        while place + 12 <= end:
+            kind, length = head_at(view, place)
+            if kind == _SECTION:
+                if starts:
+                    yield self._blocks(starts, kinds, order, interfaces)
+                    starts, kinds = [], []
+                magic = bytes(view[place + 8 : place + 12])
+                if magic not in _ORDER:
+                    stopped = True
+                    break
+                order, interfaces = _ORDER[magic], []
+                head_at = struct.Struct(order + "II").unpack_from
+                length = head_at(view, place)[1]
+            if length < 12 or length % 4 or place + length > end:
+                stopped = True
+                break
+            if kind in _FIXED and length >= _FIXED[kind] + 4:
+                starts.append(place)
+                kinds.append(kind)
+                if len(starts) == PIECE:
+                    yield self._blocks(starts, kinds, order, interfaces)
+                    starts, kinds = [], []
+            elif kind == _INTERFACE and length >= 20:
+                if len(interfaces) == MAX_INTERFACES:
+                    self.notes.append(f"more than {MAX_INTERFACES} interfaces, stopped at byte {place}")
+                    break
+                interfaces.append(_interface(bytes(view[place + 8 : place + length - 4]), order))
+            place += length
+        if starts:
+            yield self._blocks(starts, kinds, order, interfaces)
+        if stopped or (end - place and not self.notes):
+            self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
+
+    def _blocks(self, starts: list[int], kinds: list[int], order: str, interfaces: list[_Interface]) -> Frames:
+        at, kind = np.array(starts, np.int64), np.array(kinds, np.int64)
+        u32, u16 = _reader(self._buffer, order + "u4"), _reader(self._buffer, order + "u2")
+        simple, obsolete = kind == _SIMPLE, kind == _OBSOLETE
+        far = np.where(simple, at - 12, at)  # keeps every read inside the block; masked below
+        which = np.where(simple, 0, np.where(obsolete, u16(at + 8), u32(at + 8)))
+        known = which < len(interfaces)
+        which = np.where(known, which, len(interfaces))
+        table = [*interfaces, _Interface(link=-1)]
+        snaplen = np.array([one.snaplen or MAX_PACKET for one in table], np.int64)[which]
+        wire = np.where(simple, u32(at + 8), u32(far + 24))
+        captured = np.where(simple, np.minimum(wire, snaplen), u32(far + 20))
+        begin = at + np.where(simple, 12, 28)
+        room = at + u32(at + 4) - 4 - begin
+        lying = captured > room
+        if lying.any():
+            self.notes.append(f"{int(lying.sum())} packets longer than their block, cut to it")
+        time = np.where(simple, 0, _time((u32(far + 12) << 32) | u32(far + 16), which, table))
+        link = np.array([one.link for one in table], np.int32)[which]
+        return self._frames(begin, np.minimum(captured, room), time, wire, link)
+
+    def _frames(self, offset: Words, length: Words, time: Words, wire: Words, link: npt.NDArray[np.int32]) -> Frames:
+        number = np.arange(self._number, self._number + len(offset), dtype=np.int64)
+        self._number += len(offset)
+        # A wire length below what was captured is a lie of the file; the larger one is what was seen.
+        return Frames(self._buffer, offset, length, number, np.maximum(time, 0), np.maximum(wire, length), link)
+
+
+class _reader:  # noqa: N801 - used as a function
+    """Unsigned integers at unaligned places of a buffer, as int64."""
+
+    def __init__(self, buffer: Buffer, kind: str) -> None:
+        width = int(kind[2:])
+        self._last = len(buffer) - width
+        self._view: npt.NDArray[np.unsignedinteger] = np.ndarray(
+            (max(self._last + 1, 0),), np.dtype(kind), buffer=buffer, strides=(1,)
+        )
+
+    def __call__(self, at: Words) -> Words:
+        # The one packet that would be read across either end of the file is masked by the caller.
+        return self._view[np.clip(at, 0, self._last)].astype(np.int64)
+
+
+def _interface(body: bytes, order: str) -> _Interface:
+    link, _, snaplen = struct.unpack_from(order + "HHI", body)
+    shift, ticks, offset, place = 0, 1_000_000, 0, 8
+    while place + 4 <= len(body):
+        code, length = struct.unpack_from(order + "HH", body, place)
+        value = body[place + 4 : place + 4 + length]
+        if code == 0 or len(value) < length:
+            break
+        if code == 9 and length == 1:  # if_tsresol
+            power = value[0] & 0x7F
+            shift, ticks = (min(power, 63), 0) if value[0] & 0x80 else (0, 10 ** min(power, 18))
+        elif code == 14 and length == 8:  # if_tsoffset
+            offset = struct.unpack(order + "q", value)[0]
+        place += 4 + (length + 3) // 4 * 4
+    return _Interface(link, snaplen, shift, ticks, max(min(offset, 1 << 33), -(1 << 33)))
+
+
+def _time(raw: Words, which: Words, table: list[_Interface]) -> Words:
+    """Ticks of each packet's interface to ns; what does not fit (hostile values) becomes 0."""
+    giga = np.uint64(1_000_000_000)
+    value = raw.view(np.uint64)
+    ticks = np.array([max(one.ticks, 1) for one in table], np.uint64)[which]
+    seconds, rest = np.divmod(value, ticks)
+    nanos = np.where(ticks > giga, rest // np.maximum(ticks // giga, 1), rest * (giga // np.minimum(ticks, giga)))
+    shift = np.array([one.shift for one in table], np.uint64)[which]
+    binary = shift > 0
+    if binary.any():
+        spare = np.where(shift > 34, shift - np.minimum(shift, 34), 0).astype(np.uint64)  # finer than a nanosecond
+        low = (value & ((np.uint64(1) << shift) - np.uint64(1))) >> spare
+        seconds = np.where(binary, value >> shift, seconds)
+        nanos = np.where(binary, (low * giga) >> np.minimum(shift, 34), nanos)
+    offset = np.array([one.offset for one in table], np.int64)[which]
+    whole = np.minimum(seconds, np.uint64(1 << 34)).astype(np.int64) + offset
+    fits = (whole >= 0) & (whole < 9_000_000_000)  # until 2255, inside int64 nanoseconds
+    return np.where(fits, np.where(fits, whole, 0) * 1_000_000_000 + nanos.astype(np.int64), 0)
