@@ -9,7 +9,19 @@ import numpy as np
 import polars as pl
 
 from cityguard import ids
-from cityguard.model import Alert, Chunk, Decoded, EventBatch, Evidence, JobRun, Text
+from cityguard.model import (
+    Alert,
+    Assessment,
+    Chunk,
+    Decoded,
+    DrillCheck,
+    DrillRun,
+    DrillStep,
+    EventBatch,
+    Evidence,
+    JobRun,
+    Text,
+)
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -98,3 +110,49 @@ def chunk(source: str = "s1", part: str = "p1", received: int = 10, rejected: in
     """A piece of input of which some was rejected and some dropped."""
     rows = received - rejected - dropped
     return Chunk(source, part, "line", received, Decoded((flows(part, rows),), (), rejected), dropped)
+
+
+def assessment(name: str, system: str = "his", at: datetime = NOW) -> Assessment:
+    """A small assessment."""
+    return Assessment(
+        id=name,
+        system=system,
+        system_name="医院信息系统",
+        department="卫健局",
+        s_grade=3,
+        a_grade=3,
+        catalogue="gbt22239",
+        scoring="points",
+        made_at=at,
+        results=(),
+        counts={"符合": 1},
+        rate={"all": 0.5, "none": None},
+        conclusion="基本符合",
+    )
+
+
+def drill(name: str, system: str = "his", at: datetime = NOW) -> DrillRun:
+    """A drill that went well."""
+    return DrillRun(
+        id=name,
+        plan="p",
+        title="恢复演练",
+        system=system,
+        kind="tar",
+        backup="b.tar",
+        backup_sha256="0" * 64,
+        backup_taken=at - timedelta(hours=3),
+        started=at,
+        ended=at + timedelta(minutes=3),
+        steps=(DrillStep(Text("解包", "unpack"), at, at, "ok"),),
+        checks=(DrillCheck("files", "3", "3", True),),
+        rto_target_s=3_600.0,
+        rto_actual_s=180.5,
+        rpo_target_s=None,
+        rpo_actual_s=10_800.0,
+        files=3,
+        bytes=1_024,
+        residue_removed=True,
+        conclusion="成功",
+        reason=Text("全部一致", "all equal"),
+    )

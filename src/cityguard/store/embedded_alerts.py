@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from cityguard.errors import ConflictError, StoreError
+from cityguard.errors import StoreError
 from cityguard.model import LEVELS, Alert, Query
 from cityguard.store import codec, fields, merging, sql
+from cityguard.store.alert_groups import conflict, groups_frame
 from cityguard.store.sql import ip_key, micros
 from cityguard.store.sqlite import Database
 
@@ -155,43 +156,6 @@ SELECT * FROM (
   WHERE nth = 1)
 {after} ORDER BY last_seen {order}, latest {order} LIMIT ?
 """
-
-
-def groups_frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    """Rows as a table: rule, source, destination, alerts, count, level's rank, title, first and last µs, id.
-
-    A title is Chinese and English with a line end between.
-    """
-    frame = pl.DataFrame(
-        [(*row[:6], *row[6].partition("\n")[::2], *row[7:]) for row in rows],
-        orient="row",
-        schema={
-            "rule_id": pl.String,
-            "source.ip": pl.String,
-            "destination.ip": pl.String,
-            "alerts": pl.Int64,
-            "count": pl.Int64,
-            "level": pl.Int64,
-            "title_zh": pl.String,
-            "title_en": pl.String,
-            "first_seen": pl.Int64,
-            "last_seen": pl.Int64,
-            "latest": pl.String,
-        },
-    )
-    names = dict(enumerate(LEVELS))
-    return frame.with_columns(
-        pl.col("level").replace_strict(names, return_dtype=pl.String),
-        pl.from_epoch("first_seen", time_unit="us").dt.replace_time_zone("UTC"),
-        pl.from_epoch("last_seen", time_unit="us").dt.replace_time_zone("UTC"),
-    )
-
-
-def conflict(alert_id: str, asked: int, stored: int) -> ConflictError:
-    """What a person is told who changes an alert that somebody else changed first."""
-    return ConflictError(
-        f"alert {alert_id} is at version {stored}, not {asked}", remedy="read it again and repeat the change"
-    )
 
 
 def _row(alert: Alert) -> tuple[Any, ...]:

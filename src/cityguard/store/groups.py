@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -22,7 +23,7 @@ def group_columns(by: Sequence[str], interval_s: int | None, top: int) -> list[s
         InputError: a name is no column one can group by, or a number is out of bounds.
     """
     for name in by:
-        if fields.EVENT_FIELDS.get(name, "any") in ("any", "keywords"):
+        if fields.EVENT_FIELDS.get(name, "any") in ("any", "keywords", "time"):
             raise InputError(f"cannot group by '{name}'", remedy=fields.suggestion(name, "events"))
     if len(by) > MAX_BY or len(set(by)) < len(by):
         raise InputError("too many columns to group by", remedy=f"at most {MAX_BY}, each once")
@@ -54,5 +55,28 @@ def shaped(found: pl.DataFrame, names: Sequence[str], interval_s: int | None) ->
 
 
 def empty(names: Sequence[str], interval_s: int | None) -> pl.DataFrame:
-    """An answer of no groups."""
-    return pl.DataFrame(schema=schema(names, interval_s))
+    """The answer where nothing is stored: no groups, or a count of 0 when none were asked for."""
+    rows = [] if names or interval_s else [(0,)]
+    return pl.DataFrame(rows, schema=schema(names, interval_s), orient="row")
+
+
+def frame(rows: list[list[Any]], buckets: list[int] | None, names: Sequence[str]) -> pl.DataFrame:
+    """Rows of (values of ``names``, count) as a table; ``buckets`` in µs."""
+    types: dict[str, pl.DataType] = {**{name: columns.BY_NAME[name].dtype for name in names}, "count": pl.Int64()}
+    found = pl.DataFrame(rows, schema=types, orient="row")
+    return found if buckets is None else found.with_columns(pl.Series("bucket", buckets, dtype=pl.Int64))
+
+
+def best(found: pl.DataFrame, names: Sequence[str], interval_s: int | None, top: int) -> pl.DataFrame:
+    """The ``top`` largest groups, in the order every store answers: by bucket, count, then the names, null last."""
+    by = list(names)
+    if by:
+        totals = found.group_by(by).agg(pl.col("count").sum())
+        chosen = _ordered(totals, by).head(top).select(by)
+        found = found.join(chosen, on=by, how="semi", nulls_equal=True)
+    return _ordered(found, by, ["bucket"] if interval_s else [])
+
+
+def _ordered(found: pl.DataFrame, by: list[str], first: Sequence[str] = ()) -> pl.DataFrame:
+    down = [False] * len(first) + [True] + [False] * len(by)
+    return found.sort([*first, "count", *by], descending=down, nulls_last=True)

@@ -1,0 +1,53 @@
+"""What every room's tests may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "elasticsearch"
+
+
+def start_elasticsearch(folder: Path) -> str:
+    """Start a server of our own below ``folder`` (or the one that runs there); returns its address."""
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "start", "--dir", folder], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(done.stderr)
+    return done.stdout.split()[-1]
+
+
+def stop_elasticsearch(folder: Path) -> None:
+    """Stop that server and remove its folder."""
+    subprocess.run([sys.executable, SCRIPT, "stop", "--dir", folder], check=False)
+
+
+def need_server() -> None:
+    """Skip where no server can be had; never in CI."""
+    cached = any(Path("~/.cache/cityguard").expanduser().glob("elasticsearch-*.zip"))
+    missing = [tool for tool in ("java", "mvn") if not shutil.which(tool) and not (tool == "mvn" and cached)]
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"no {' and no '.join(missing)}: Elasticsearch cannot be started")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url() -> Iterator[str]:
+    """A real server: the one ``CITYGUARD_TEST_ELASTICSEARCH`` names, else one started here and stopped at the end."""
+    if told := os.environ.get("CITYGUARD_TEST_ELASTICSEARCH"):
+        yield told
+        return
+    need_server()
+    folder = Path(tempfile.mkdtemp(prefix="cityguard-es-"))
+    folder.chmod(0o755)
+    try:
+        yield start_elasticsearch(folder)
+    finally:
+        stop_elasticsearch(folder)

@@ -1,0 +1,17 @@
+"""The contract of the store, against every store there is."""
+
+from __future__ import annotations
+
+from tests.store.contract import AlertsContract, EventsContract, RecordsContract
+
+
+class TestEvents(EventsContract):
+    pass
+
+
+class TestAlerts(AlertsContract):
+    pass
+
+
+class TestRecords(RecordsContract):
+    pass
