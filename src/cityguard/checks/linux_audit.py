@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cityguard.checks import linux
@@ -28,23 +29,23 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 
 
 def _leaves(line: str) -> bool:
-    return ("@" in line and not line.startswith("$")) or "omfwd" in line or "network(" in line
+    return bool(re.search(r"\s@@?[\w\[(]", line)) or "omfwd" in line or "network(" in line
 
 
 def look(text: Collected) -> list[Point]:
     """The points of one host."""
     rules = [line for line in text.lines("audit.rules", "auditctl -l") if line.startswith(("-w", "-a", "-A"))]
-    logs = text.lines("rsyslog.conf", "syslog-ng.conf") + text.lines(".conf") * text.has("rsyslog.d")
+    logs = [line for title, lines in text.sections.items() if "syslog" in title for line in lines]
     watched = [path for path in ACCOUNTS if any(path in rule for rule in rules)]
     commands = any("execve" in rule for rule in rules)
     remote = any(_leaves(line) for line in logs)
     has_audit = text.has("audit.rules", "auditctl -l", "auditd.conf")
     running = text.lines("systemctl is-active auditd")
     points = [
-        Point("audit_rules", str(len(rules)), bool(rules)),
+        Point("audit_rules", str(len(rules)), bool(rules) if has_audit else None),
         Point("account_files", ",".join(watched), len(watched) >= 2 if has_audit else None),
         Point("execve", "on" if commands else "off", commands if has_audit else None),
-        Point("remote_log", "yes" if remote else "no", remote if text.has("rsyslog.conf", "syslog-ng.conf") else None),
+        Point("remote_log", "yes" if remote else "no", remote if logs else None),
     ]
     if running:
         points.append(Point("auditd", running[0], running[0] == "active"))
