@@ -30,7 +30,7 @@ def test_the_way_is_found_in_order_through_a_host_the_register_knows() -> None:
     noise = [
         alert("scan", minute, "low", source_ip="10.9.9.9", destination_ip=f"10.40.0.{minute}") for minute in range(50)
     ]
-    (first, *_) = chains([*noise, *WAY], lambda name: "10.99.0.20" if name == "JUMP-01" else None)
+    (first, *_) = chains([*noise, *WAY], lambda name: frozenset(["10.99.0.20"]) if name == "JUMP-01" else frozenset())
     assert [a.rule_id for a in first.alerts] == ["spray", "sweep", "rdp", "new-admin", "ot-access", "plc-write"]
     assert first.hosts[0] == "203.0.113.66"
     assert first.hosts[-1] == "10.66.10.12"

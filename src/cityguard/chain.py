@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cityguard.model import LEVELS, Alert
+from cityguard.register import Register
 
 MAX_ALERTS = 2_000
 SLACK = timedelta(minutes=5)  # windows of two alerts may overlap without either being first
 SPAN = timedelta(hours=24)
 
-Locate = Callable[[str], str | None]
-"""Host name -> address, where the register knows it."""
+Aliases = Callable[[str], frozenset[str]]
+"""Host name or address -> other names of the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Chain:
 
 
 def chains(
-    alerts: Iterable[Alert], locate: Locate = lambda name: None, *, least: int = 4, most: int = 5
+    alerts: Iterable[Alert], aliases: Aliases = lambda name: frozenset(), *, least: int = 4, most: int = 5
 ) -> list[Chain]:
     """The weightiest chains of at least ``least`` distinct rules and three hosts, none sharing an alert.
 
@@ -46,7 +47,7 @@ def chains(
     left = sorted(alerts, key=lambda a: (a.first_seen, a.id))[-MAX_ALERTS:]
     found: list[Chain] = []
     while len(found) < most:
-        best = _heaviest(left, locate)
+        best = _heaviest(left, aliases)
         if best is None or best.steps < least or len(best.hosts) < 3:
             break
         found.append(best)
@@ -55,8 +56,27 @@ def chains(
     return found
 
 
-def _heaviest(alerts: Sequence[Alert], locate: Locate) -> Chain | None:
-    places = [_places(alert, locate) for alert in alerts]
+def aliases_of(register: Register) -> Aliases:
+    """What the register knows: a host's address by its name, and that a gateway hands out its pool's addresses.
+
+    An asset with a range of addresses is a pool; who holds one of them came through another asset of the same
+    system, so both answer to the system's name.
+    """
+    named = {name.lower(): asset for asset in register.assets for name in (asset.id, asset.name)}
+    pools = {asset.system for asset in register.assets if any("/" in address for address in asset.addresses)}
+
+    def aliases(place: str) -> frozenset[str]:
+        asset = named.get(place.lower()) or register.find_asset(place)
+        if asset is None:
+            return frozenset()
+        single = {address for address in asset.addresses if "/" not in address}
+        return frozenset(single | ({f"system:{asset.system}"} if asset.system in pools else set()))
+
+    return aliases
+
+
+def _heaviest(alerts: Sequence[Alert], aliases: Aliases) -> Chain | None:
+    places = [_places(alert, aliases) for alert in alerts]
     weight = [_weight(alert) for alert in alerts]
     before: list[int | None] = [None] * len(alerts)
     for b, alert in enumerate(alerts):
@@ -74,13 +94,14 @@ def _heaviest(alerts: Sequence[Alert], locate: Locate) -> Chain | None:
     return Chain(tuple(reversed(path)))
 
 
-def _places(alert: Alert, locate: Locate) -> tuple[frozenset[str], frozenset[str]]:
+def _places(alert: Alert, aliases: Aliases) -> tuple[frozenset[str], frozenset[str]]:
     """(where the actor came from, where it then stands)."""
-    host = alert.entities.get("host.name")
-    at = host and (locate(host) or host)
     source, target = alert.entities.get("source.ip"), alert.entities.get("destination.ip")
-    came = {place for place in (source or at,) if place}
-    return frozenset(came), frozenset(came | {place for place in (target, at) if place})
+    host = alert.entities.get("host.name")
+    came = source or host
+    start = {came, *aliases(came)} if came else set()
+    reached = {place for one in (target, host) if one for place in (one, *aliases(one))}
+    return frozenset(start), frozenset(start | reached)
 
 
 def _follows(

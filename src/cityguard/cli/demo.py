@@ -63,7 +63,7 @@ def inputs(city: Path) -> list[Path]:
 
 
 def _mission(one: App, city: Path, out: Path) -> None:
-    from cityguard.chain import chains
+    from cityguard.chain import aliases_of, chains
     from cityguard.model import Query
 
     began = time.perf_counter()
@@ -83,7 +83,7 @@ def _mission(one: App, city: Path, out: Path) -> None:
         for run in drills
     ]
     alerts = one.store.alerts.find(Query(limit=10_000))
-    found = chains(alerts, lambda name: _address(one, name))
+    found = chains(alerts, aliases_of(one.register))
     _summary(done, reading, Counter(a.level for a in alerts), evidence, files, time.perf_counter() - began)
     _chains(found)
     wrong = [entry.source for entry in one.store.records.ledger() if entry.balance]
@@ -149,11 +149,6 @@ def _chains(found: Sequence[Chain]) -> None:
                 for alert in chain.alerts
             ),
         )
-
-
-def _address(one: App, host: str) -> str | None:
-    asset = next((a for a in one.register.assets if host.lower() in (a.id.lower(), a.name.lower())), None)
-    return asset.addresses[0] if asset and asset.addresses else None
 
 
 def _clear(out: Path) -> None:
