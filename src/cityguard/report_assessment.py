@@ -35,6 +35,8 @@ KINDS = {
     "application": Text("应用级实战", "Application, restored and probed"),
 }
 YEAR = timedelta(days=366)
+MAX_LISTED = 12  # pieces of evidence named in one cell
+_WORST = ("不符合", "部分符合", "未判定", "符合", "不适用")
 BLANK = " "  # to be written in by hand
 
 
@@ -80,6 +82,7 @@ class UnitRow:
     verdict: str
     reason: Text
     refs: str
+    evidence: tuple[str, ...]
     optional: bool
 
 
@@ -345,7 +348,20 @@ def _rate(one: RateResult) -> RateRow:
 
 
 def _refs(ids: Sequence[str], by_id: Mapping[str, EvidenceRow]) -> str:
-    return " ".join(sorted(by_id[one].ref for one in ids if one in by_id))
+    found = sorted(by_id[one].ref for one in ids if one in by_id)
+    more = f" +{len(found) - MAX_LISTED}" if len(found) > MAX_LISTED else ""
+    return " ".join(found[:MAX_LISTED]) + more
+
+
+def _said(rows: Sequence[EvidenceRow]) -> tuple[list[str], list[str]]:
+    """One line per piece of evidence in both languages, the worst first; the rest is counted."""
+    ordered = sorted(rows, key=lambda row: (_WORST.index(row.verdict), row.ref))
+    zh = [f"{row.object_name}：{row.reason.zh or row.verdict}" for row in ordered[:MAX_LISTED]]
+    en = [f"{row.object_name}: {row.reason.en or row.reason.zh or row.verdict}" for row in ordered[:MAX_LISTED]]
+    if (left := len(ordered) - MAX_LISTED) > 0:
+        zh.append(f"……另有 {left} 条，见证据索引")
+        en.append(f"... {left} more in the index of evidence")
+    return zh, en
 
 
 def _risk(number: int, one: Risk, by_id: Mapping[str, EvidenceRow]) -> RiskRow:
@@ -379,11 +395,10 @@ def _rolled(one: Rollup, *, point: bool) -> RollRow:
 def _unit(number: int, one: UnitResult, by_id: Mapping[str, EvidenceRow]) -> UnitRow:
     rows = [by_id[name] for name in one.evidence if name in by_id]
     layer = _layer(one)
-    said = [(row.object_name, row.verdict, row.reason) for row in sorted(rows, key=lambda row: row.ref)]
+    zh, en = _said(rows)
     reason = Text(one.reason, one.reason_en)
-    own = reason not in [why for _, _, why in said]  # else a piece of evidence says it already
-    zh = [f"{name}：{why.zh or verdict}" for name, verdict, why in said] + [one.reason] * (own and bool(one.reason))
-    en = [f"{name}: {why.en or verdict}" for name, verdict, why in said] + [one.reason_en] * (own and bool(one.reason))
+    if one.reason and reason not in [row.reason for row in rows]:  # else a piece of evidence says it already
+        zh, en = [*zh, one.reason], [*en, one.reason_en or one.reason]
     return UnitRow(
         number=number,
         group=Text(f"{layer.zh} · {one.control_point}", f"{layer.en} · {one.control_point_en or one.control_point}"),
@@ -396,6 +411,7 @@ def _unit(number: int, one: UnitResult, by_id: Mapping[str, EvidenceRow]) -> Uni
         verdict=one.verdict,
         reason=reason,
         refs=_refs(one.evidence, by_id),
+        evidence=one.evidence,
         optional=one.optional,
     )
 
@@ -429,10 +445,8 @@ def _remedies(results: Sequence[UnitResult], by_id: Mapping[str, EvidenceRow], s
     for number, one in enumerate(failed, 1):
         mine = [by_id[name] for name in one.evidence if name in by_id]
         bad = [row for row in mine if row.verdict in ("不符合", "部分符合")]
-        problem = Text(
-            "\n".join(f"{row.object_name}：{row.reason.zh}" for row in bad),
-            "\n".join(f"{row.object_name}: {row.reason.en or row.reason.zh}" for row in bad),
-        )
+        zh, en = _said(bad)
+        problem = Text("\n".join(zh), "\n".join(en))
         text = Text(one.text, one.text_en)
         rows.append(
             RemedyRow(number, f"{one.clause}\n{one.unit}", text, problem, _priority(one), system.owner or BLANK, BLANK)

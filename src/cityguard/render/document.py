@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 Tone = Literal["", "good", "part", "bad", "none", "open"]
 Kind = Literal["text", "code", "number"]
 
-MAX_ROWS = 5_000  # of one table in a paged format; the rest is counted, and stands in full in xlsx and json
-MAX_TEXT = 4_000  # characters of one cell or paragraph
+MAX_ROWS = 2_000  # of one table in a paged format; the rest is counted, and stands in full in xlsx and json
+MAX_TEXT = 3_000  # characters of one cell or paragraph
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ TONES = {
 HEAD = "EEF2F7"
 GROUP = "F7F9FB"
 LINE_CM = 17.4
-MAX_ROWS = 2_000  # python-docx holds the tree in memory
+MAX_ROWS = 1_000  # python-docx holds the tree in memory
 
 
 def write(document: Document) -> bytes:
