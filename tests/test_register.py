@@ -337,6 +337,31 @@ def test_enrichment_tells_both_ends_and_keeps_the_rows(good: Register) -> None:
     assert good.enrich(rich).table.equals(rich.table)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(NETWORK, max_size=6, unique=True),
+    st.lists(NETWORK, max_size=6, unique=True),
+    st.lists(ADDRESS | st.none(), max_size=12),
+)
+def test_enrichment_equals_asking_row_by_row(own: list[Any], around: list[Any], addresses: list[str | None]) -> None:
+    register = Register(
+        (Department("d", "甲"),),
+        (System("s", "甲", "d", 2, 2),),
+        tuple(Asset(f"a{n}", "机", "s", (str(network),)) for n, network in enumerate(own)),
+        tuple(Segment(f"n{n}", "段", (str(network),), zone=f"z{n % 2}") for n, network in enumerate(around)),
+    )
+    column = pl.Series("source.ip", addresses, dtype=pl.String)
+    rich = register.enrich(EventBatch("flow", "test", column.to_frame())).table
+    for row in rich.to_dicts():
+        asset = register.find_asset(row["source.ip"]) if row["source.ip"] is not None else None
+        segment = register.segment_of(row["source.ip"]) if row["source.ip"] is not None else None
+        assert row["source.asset"] == (asset.id if asset else None)
+        assert row["source.department"] == ("d" if asset else None)
+        assert row["source.grade"] == (2 if asset else None)
+        assert (row["source.segment"], row["source.zone"]) == ((segment.id, segment.zone) if segment else (None, None))
+        assert row["source.is_registered"] == (None if row["source.ip"] is None else asset is not None)
+
+
 def test_a_host_event_is_told_by_its_host(good: Register) -> None:
     rich = good.enrich(
         flows(

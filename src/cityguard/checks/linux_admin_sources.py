@@ -25,7 +25,7 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 
 
 def look(text: Collected) -> list[Point]:
-    """One point: the ways found. Only what was collected can be judged."""
+    """One point: the ways found. That there is none is only known when the host firewall was collected too."""
     if not text.has("sshd_config", "sshd -T", "hosts.allow", "iptables -S", "iptables-save"):
         return []
     ways = []
@@ -39,4 +39,5 @@ def look(text: Collected) -> list[Point]:
     rules = text.lines("iptables -S", "iptables-save")
     if any("--dport 22" in rule and re.search(r"-s \d", rule) and "ACCEPT" in rule for rule in rules):
         ways.append("iptables")
-    return [Point("restricted_by", ",".join(ways), bool(ways))]
+    everything = text.has("iptables -S", "iptables-save", "nft list ruleset")
+    return [Point("restricted_by", ",".join(ways), True if ways else False if everything else None)]
