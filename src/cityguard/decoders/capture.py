@@ -33,6 +33,7 @@ _LABELS += ["s7comm", "enip", "bacnet", "dnp3", "opcua"]
 # Named by port where the payload did not tell, and only if both sides spoke.
 _BY_PORT = {443: 1, 80: 2, 53: 3, 502: 4, 22: 6, 3389: 7, 445: 8, 25: 9, 21: 10, 161: 11, 123: 12, 2404: 13, 102: 14}
 _BY_PORT |= {44818: 15, 47808: 16, 20000: 17, 4840: 18}
+_HTTP_PORTS, _TLS_PORTS = (80, 8000, 8080), (443, 8443)
 _STARTS = np.array([int.from_bytes(method, "big") for method in (*http.METHODS, b"HTTP")], np.int64)
 
 
@@ -93,7 +94,7 @@ class _Capture:
         rows = np.flatnonzero(packets.proto == TCP)
         tcp = packets.take(rows)
         kinds = _kinds(frames, tcp)
-        self._label(hashes[rows], kinds)
+        self._label(hashes[rows], np.where(tcp.captured < 6, 0, kinds))
         self._streams.add(frames, tcp, keys.take(rows), hashes[rows], kinds)
 
     def _datagrams(self, frames: Frames, packets: Packets, keys: flow.Keys, hashes: U64s) -> None:
@@ -234,8 +235,10 @@ def _kinds(frames: Frames, tcp: Packets) -> Words:
     hello = ((first >> 16 == 0x1603) | (first >> 16 == 0x1601)) & (first >> 8 & 0xFF < 5)
     kinds[some[hello & np.isin(second & 0xFF, (1, 2))]] = _TLS
     kinds[some[np.isin(first, _STARTS)]] = _HTTP
-    ports = (tcp.source_port == 53) | (tcp.destination_port == 53)
-    kinds[(tcp.claimed > 0) & ports] = _DNS
+    tiny = (tcp.claimed > 0) & (tcp.captured < 6)  # too short to tell by itself: go by port
+    for ports, kind in ((_HTTP_PORTS, _HTTP), (_TLS_PORTS, _TLS)):
+        kinds[tiny & (np.isin(tcp.source_port, ports) | np.isin(tcp.destination_port, ports))] = kind
+    kinds[(tcp.claimed > 0) & ((tcp.source_port == 53) | (tcp.destination_port == 53))] = _DNS
     return kinds
 
 

@@ -46,7 +46,7 @@ _COUNTERS = {
 _REASONS = ("", "idle_timeout", "active_timeout", "end_of_flow", "forced_end", "lack_of_resources")
 _STARTS = ((156, "ntp"), (154, "ntp"), (152, "ms"), (150, "s"), (22, "uptime"), (158, "delta"))
 _ENDS = ((157, "ntp"), (155, "ntp"), (153, "ms"), (151, "s"), (21, "uptime"), (159, "delta"))
-_FLOW = {8, 12, 27, 28, 56, 80}
+_FLOW = {8, 12, 27, 28, 56, 80, 366}  # 366: a wireless station's address
 
 
 @dataclass(slots=True)
@@ -177,20 +177,22 @@ def _columns(template: Template, sets: list[tuple[bytes, Datagram]]) -> dict[str
     out["end"] = np.where(known, out["start"] + length * 1_000_000, out["end"])
     out["exported"] = np.where(exported > 0, exported * 1_000_000_000, received)
     out["rate"] = np.where(out["rate"] > 0, out["rate"], shared([one.sampling for _, one in sets]))
-    for end, four, six in (("source", "8", "27"), ("destination", "12", "28")):
+    for end, four, six in (("source", ("8", "366"), "27"), ("destination", ("12",), "28")):
         out[end + "_high"], out[end + "_low"], out[end + "_six"] = _address(records, four, six)
     return out
 
 
 def _address(
-    records: npt.NDArray[np.void], four: str, six: str
+    records: npt.NDArray[np.void], fours: tuple[str, ...], six: str
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     names = records.dtype.names or ()
     n = len(records)
     low = np.full(n, _MAPPED, np.uint64)
     high, is_six = np.zeros(n, np.uint64), np.zeros(n, np.bool_)
-    if four in names and records.dtype[four].itemsize == 4:
-        low |= records[four].astype(np.uint64)
+    for four in fours:
+        if four in names and records.dtype[four].itemsize == 4:
+            low |= records[four].astype(np.uint64)
+            break
     if six in names and records.dtype[six].itemsize == 16:
         halves = np.ascontiguousarray(records[six]).view(">u8").reshape(n, 2).astype(np.uint64)
         is_six = ((halves[:, 0] | halves[:, 1]) != 0) & (low == _MAPPED)

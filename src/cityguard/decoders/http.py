@@ -88,6 +88,8 @@ class Conversation:
     def gap(self, side: int) -> None:
         one = self._sides[side]
         self._finish(side, one)
+        while self._waiting and self._waiting[0].side != side:  # which answer is theirs can no longer be told
+            self._give(self._waiting.popleft(), None)
         one.buffer.clear()
         one.lost, one.left, one.chunked = True, 0, False
 

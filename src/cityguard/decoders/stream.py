@@ -203,7 +203,7 @@ class Streams:
             if stream is None:
                 if key not in kind_of:  # closed to make room
                     continue
-                stream = self._open(key, kind_of[key], talk(packets, keys, row))
+                stream = self._open(key, int(kinds[row]) or kind_of[key], talk(packets, keys, row))
             side = 0 if forward else 1
             if flags & 0x02:
                 stream.open(side, seq)
