@@ -109,9 +109,9 @@ def test_a_named_target_that_is_forbidden_is_refused_before_any_packet(
 
 def test_a_whole_system_leaves_forbidden_assets_out_and_says_so(city: World, only_registered: None) -> None:
     with (
-        servers.serve("127.10.0.1", servers.silent) as allowed,
-        servers.serve("127.66.0.9", servers.silent, allowed.port) as forbidden,
-        servers.serve("127.20.0.5", servers.silent, allowed.port) as office,
+        servers.serve("127.10.0.1", servers.greeting) as allowed,
+        servers.serve("127.66.0.9", servers.greeting, allowed.port) as forbidden,
+        servers.serve("127.20.0.5", servers.greeting, allowed.port) as office,
     ):
         assets = tuple(replace(one, ports=(f"{allowed.port}/tcp",)) for one in city.register.assets)
         city.register = register(assets=assets)

@@ -76,6 +76,12 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
+def greeting(connection: socket.socket) -> None:
+    """Speak first, as mail and file servers do."""
+    connection.sendall(b"220 hello\r\n")
+    connection.recv(1)
+
+
 def tls(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
     """Finish a handshake if the client does, then wait for the end."""
 
