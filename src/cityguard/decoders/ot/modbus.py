@@ -119,8 +119,11 @@ class Modbus:
         data = np.flatnonzero(packets.claimed > 0)
         fast = self._in_step(buffer, packets, keys, hashes, data)
         self._remember(packets, keys, hashes, data[fast])
-        slow_keys = np.setdiff1d(hashes, hashes[data[fast]])
-        slow = np.flatnonzero(np.isin(hashes, slow_keys) & ((packets.claimed > 0) | (packets.flags & 2 > 0)))
+        known = np.fromiter(self._slow, np.uint64, len(self._slow))
+        mine = np.isin(hashes, np.concatenate([hashes[data[~fast]], known]))
+        opens = packets.flags & 2 > 0
+        self._restart(packets, keys, hashes, np.flatnonzero(opens & ~mine & ~np.isin(hashes, hashes[data])))
+        slow = np.flatnonzero(mine & ((packets.claimed > 0) | opens))
         row, adus = self._by_byte(buffer, packets, keys, hashes, slow)
         joined = np.frombuffer(b"".join(adus), np.uint8)
         size = np.array([len(adu) for adu in adus], np.int64)
@@ -166,6 +169,13 @@ class Modbus:
             self._next.move_to_end(key)
         while len(self._next) > 2 * MAX_CONNECTIONS:
             self._next.popitem(last=False)
+
+    def _restart(self, packets: Packets, keys: Keys, hashes: U64s, rows: Words) -> None:
+        """A connection opened anew that has said nothing yet: forget where the old one stood."""
+        for row in rows.tolist():
+            key = (int(hashes[row]), 0 if keys.forward[row] else 1)
+            if key in self._next:
+                self._next[key] = (int(packets.seq[row]) + 1) % FULL
 
     def _by_byte(
         self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s, rows: Words
