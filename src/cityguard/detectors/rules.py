@@ -106,7 +106,8 @@ class RuleDetector:
             }
         ).with_columns(pl.col("segment").fill_null(pl.lit(batch.segment, dtype=pl.String)))
         bucket = (pl.col("time").dt.epoch("s") // rule.head.window_s * rule.head.window_s).alias("bucket")
-        first = [*shown, *(f"who{index}" for index in range(len(ENTITIES))), "department", "system", "segment"]
+        first = [*shown, "department", "system", "segment"]
+        who = [pl.col(f"who{index}") for index in range(len(ENTITIES))]
         by = [*keys, "bucket"]
         return (
             frame.with_columns(bucket)
@@ -118,6 +119,8 @@ class RuleDetector:
                 pl.col("time").last().alias("last_seen"),
                 pl.col("id").drop_nulls().head(MAX_EVENT_IDS).alias("ids"),
                 *(pl.col(name).drop_nulls().first().alias(name) for name in first),
+                # an alert names an address or account only if all its events do
+                *(pl.when(one.min() == one.max()).then(one.min()) for one in who),
             )
             .sort("count", *by, descending=[True] + [False] * len(by), nulls_last=True)
         )

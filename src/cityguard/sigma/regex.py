@@ -6,6 +6,7 @@ import re
 import re._constants as constants  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 import time
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -44,8 +45,9 @@ def check(pattern: str) -> None:
     if linear(pattern):
         return
     try:
-        tree = parser.parse(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings(action="error"):  # what Python may read in two ways is refused
+            tree = parser.parse(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise InputError(f"not a regular expression: {error}", remedy="see the Sigma specification, 're'") from None
     nested, repeats = _repeats(tree)
     if nested or repeats >= len(_CUTS):

@@ -211,7 +211,7 @@ class View:
         if "event.fields" not in self.table.columns or self.table.schema["event.fields"] != pl.String:
             return None
         column = self.table["event.fields"]
-        last = orjson.dumps(field.rpartition(".")[2]).decode()
+        last = orjson.dumps(field.rpartition(".")[2]).decode()[1:]  # however much of the path the key holds
         likely = column.str.contains(last, literal=True) & (column.str.len_bytes() <= MAX_JSON)
         rows: list[int] = []
         values: list[str] = []
