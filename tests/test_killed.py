@@ -62,7 +62,7 @@ def whole(home: Path, store: StoreSettings) -> Seen:
     app = App(settings(home, store))
     try:
         events: list[str] = []
-        page = app.store.events.query(Query(limit=1_000_000))
+        page = app.store.events.query(Query(limit=100_000))
         events = page["event.id"].to_list()
         assert len(events) == len(set(events))
         alerts = sorted((alert.id, alert.count) for alert in app.store.alerts.find(Query(limit=10_000)))

@@ -138,7 +138,7 @@ def test_interrupt_ends_with_130_and_keeps_what_was_stored(tmp_path: Path) -> No
         start_new_session=True,
     )
     limit = time.monotonic() + 60
-    while not list(home.glob("events/**/*.parquet")) and time.monotonic() < limit:
+    while len(list(home.glob("events/**/*.parquet"))) < 2 and time.monotonic() < limit:
         time.sleep(0.05)
     os.kill(child.pid, signal.SIGINT)
     _, told = child.communicate(timeout=60)
