@@ -151,9 +151,14 @@ class Modbus:
             expected[head] = self._next.get((int(key[place]), int(side[place])), int(seq[head]))
         whole[order] &= expected == seq
         out = np.concatenate([key[~whole], np.fromiter(self._slow, np.uint64, len(self._slow))])
-        resets = packets.flags & 2 > 0  # a new connection on an old key is told apart on the slow path
+        # A connection opened anew on the same ports is told apart on the slow path.
+        opens = np.flatnonzero(packets.flags & 2 > 0)
         known = np.fromiter((one for one, _ in self._next), np.uint64, len(self._next))
-        out = np.concatenate([out, hashes[resets][np.isin(hashes[resets], known)]])
+        spoke, first = np.unique(key, return_index=True)
+        at = np.minimum(np.searchsorted(spoke, hashes[opens]), len(spoke) - 1)
+        again = (spoke[at] == hashes[opens]) & (data[first[at]] < opens)
+        again |= np.isin(hashes[opens], known)
+        out = np.concatenate([out, hashes[opens[again]]])
         in_step: Bools = ~np.isin(key, out)
         return in_step
 
