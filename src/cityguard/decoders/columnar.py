@@ -41,7 +41,7 @@ def table(rows: Rows, *, wanted: Collection[str] = ()) -> tuple[pl.DataFrame, pl
         wanted: names that get a column whatever came before them.
 
     Returns:
-        The table, n rows, and a String series of JSON with what found no room (null where nothing; None if all fit).
+        The table, n rows (no columns if there is no value), and a String series of JSON with what found no room (null where nothing; None if all fit).
     """
     limit = min(MAX_COLUMNS, max(MIN_COLUMNS, MAX_CELLS // max(len(rows), 1)))
     columns: dict[str, list[Any]] = {}
@@ -58,7 +58,7 @@ def table(rows: Rows, *, wanted: Collection[str] = ()) -> tuple[pl.DataFrame, pl
                     continue
             columns[name] = values
     data = {name: series(name, values) for name, values in columns.items()}
-    return pl.DataFrame(data, height=len(rows)), _spare(spare, len(rows))
+    return pl.DataFrame(data), _spare(spare, len(rows))
 
 
 def series(name: str, values: Sequence[Any]) -> pl.Series:
@@ -70,7 +70,7 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, pl.Boolean)
     if kinds == {int} and all(value in _INT64 for value in values if value is not None):
         return pl.Series(name, values, pl.Int64)
-    if kinds and kinds <= {int, float}:
+    if float in kinds and kinds <= {int, float}:
         return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
     if kinds == {list}:
         lists = [None if value is None else [_scalar(one) for one in value if one is not None] for value in values]

@@ -14,7 +14,9 @@ from cityguard.model import Decoded, EventBatch, Frames
 MAX_KEYS = 200
 """Distinct keys of one piece that get a column; the most frequent first. The raw line keeps the others."""
 _MARK = "\x1f"
-_KEY = r"[A-Za-z][\w.-]{0,63}"
+_TAIL = ").;|\0 \r\n\t"
+"""What closes a line and belongs to no value."""
+_KEY = "[A-Za-z][A-Za-z0-9_.-]*"  # ASCII classes: four times as fast as \\w
 _SEPARATORS = {
     "comma": (rf"(^|[,;(\[]\s*)({_KEY})\s*=", ",;"),
     "space": (rf"(^|\s)({_KEY})=", ""),
@@ -41,7 +43,7 @@ class _KeyValue:
         letters = dead(frames, bad, "does not begin as the collector expects")
         if not len(good):
             return Decoded((), letters, len(bad))
-        values = pairs(table["body"], self._style)
+        values = pairs(table["body"].str.strip_chars_end(_TAIL), self._style)
         header = table.drop("row", *[name for name in table.columns if name in values.columns])
         table = pl.concat([header, values], how="horizontal").with_columns(place(frames, good, read))
         return Decoded((EventBatch("", "", table),), letters, len(bad))
@@ -51,7 +53,7 @@ class _KeyValue:
 
 
 def pairs(body: pl.Series, style: str = "comma") -> pl.DataFrame:
-    """Pairs to columns, one row per line; the first of a repeated key counts, empty values are null.
+    """Pairs to columns, one row per line (no columns if there is no pair); the first of a repeated key counts, empty values are null.
 
     A value may hold separators: it ends where the next ``key=`` begins, or with its closing quote.
     """
@@ -83,4 +85,4 @@ def pairs(body: pl.Series, style: str = "comma") -> pl.DataFrame:
         column[part["row"].to_numpy()] = np.arange(part.height)
         index = pl.Series(column).replace(-1, None)
         out[str(key)] = part["value"].gather(index)
-    return pl.DataFrame({key: out[key] for key in keys if key in out}, height=count)
+    return pl.DataFrame({key: out[key] for key in keys if key in out})

@@ -64,7 +64,7 @@ def header(lines: pl.Series) -> pl.DataFrame:
             columns[name] = stage[name].zip_with(hit, columns[name])
         taken = taken | hit
     columns["message"] = columns["message"].zip_with(taken, rest)
-    frame = pl.DataFrame(columns).with_columns(pl.col(pl.String).replace("-", None), pri=pri)
+    frame = pl.DataFrame(columns).with_columns(pl.col(pl.String).exclude("message").replace("-", None), pri=pri)
     known = pl.col("pri").is_between(0, 191)
     return frame.with_columns(
         severity=pl.when(pl.col("pri").is_not_null()).then(pl.col("pri").abs() % 8),

@@ -28,13 +28,15 @@ class Text:
 def joined(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The items' bytes one after another, and n + 1 offsets into them; no loop over items."""
     offsets = np.concatenate(([0], np.cumsum(frames.length))).astype(np.int64)
-    edge = np.zeros(len(frames.buffer) + 1, np.int32)
+    edge = np.zeros(len(frames.buffer) + 1, np.int8)
     np.add.at(edge, frames.offset, 1)
     np.add.at(edge, frames.offset + frames.length, -1)
-    if edge.max(initial=0) > 1:  # items that overlap cannot be cut out by one mask
-        parts = [frames.item(index) for index in range(len(frames))]
-        return np.frombuffer(b"".join(parts), np.uint8), offsets
-    return frames.buffer[np.cumsum(edge[:-1], dtype=np.int32).astype(bool)], offsets
+    inside = np.cumsum(edge[:-1], dtype=np.int8).astype(bool)
+    if edge.max(initial=0) <= 1 and np.count_nonzero(inside) == offsets[-1]:
+        return frames.buffer[inside], offsets
+    # items that overlap or are out of order cannot be cut out by one mask
+    parts = [frames.item(index) for index in range(len(frames))]
+    return np.frombuffer(b"".join(parts), np.uint8), offsets
 
 
 def text(frames: Frames) -> Text:

@@ -6,6 +6,7 @@ header field of its name; blanks in names go (``Threat Name`` is ``ThreatName`` 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,21 @@ def _payload(event: Object) -> Object:
         and all(isinstance(one, dict) and _attributes(one).get("Name") for one in named)
     ):
         data = {str(_attributes(one)["Name"]): _text(one) for one in named}
-    return {key.replace(" ", ""): _text(value) for key, value in data.items() if not _is_attribute(key)}
+    return _cleaned(data)
+
+
+def _cleaned(data: Object) -> Object:
+    """Blanks in names go, attributes go, elements with attributes become their text."""
+    names, plain = _names(tuple(data))
+    if plain and dict not in set(map(type, data.values())):
+        return data
+    return {name: _text(value) for name, value in zip(names, data.values(), strict=True) if name}
+
+
+@lru_cache(maxsize=512)
+def _names(keys: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    names = tuple("" if _is_attribute(key) else key.replace(" ", "") for key in keys)
+    return names, names == keys
 
 
 def _winlogbeat(row: Object, winlog: Object) -> tuple[Object, Object]:

@@ -73,9 +73,11 @@ def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> I
     length = np.minimum(stop - start, line_bytes)
     length -= (length > 0) & (length == stop - start) & (buffer[np.maximum(start + length - 1, 0)] == _RETURN)
     wire = np.where(wire > line_bytes, wire, length)
-    # A printable byte somewhere makes a line; counted with one running sum instead of a look at each line.
-    seen = np.concatenate(([0], np.cumsum(buffer > _SPACE)))
-    keep = seen[start + length] > seen[start]
+    keep = (length > 0) & (buffer[start] > _SPACE)
+    if not keep.all():
+        # A printable byte somewhere makes a line; counted with one running sum instead of a look at each line.
+        seen = np.concatenate(([0], np.cumsum(buffer > _SPACE, dtype=np.int32)))
+        keep = seen[start + length] > seen[start]
     start, length, number, wire = start[keep], length[keep], number[keep], wire[keep]
     for first in range(0, len(start), PIECE):
         part = slice(first, first + PIECE)

@@ -23,9 +23,12 @@ class Look:
     lines: tuple[str, ...]
 
     def share(self, pattern: str) -> float:
-        """Part of the sampled lines a Rust regular expression matches, 0..1."""
+        """Part of the sampled lines a Rust regular expression matches, 0..1; a header line alone settles it."""
         if not self.lines:
             return 0.0
+        header = [line for line in self.lines if line.startswith("#")]
+        if header and pl.Series(header).str.contains(pattern).any():
+            return 1.0
         mean = pl.Series(self.lines).str.contains(pattern).mean()
         return float(mean) if isinstance(mean, float) else 0.0
 

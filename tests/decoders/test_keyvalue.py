@@ -1,0 +1,80 @@
+"""key=value bodies: pairs come back, whatever the values hold."""
+
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cityguard.decoders import auditd, keyvalue
+from cityguard.decoders.keyvalue import pairs
+from cityguard.sources.lines import one_each
+
+unhurried = settings(deadline=None, max_examples=40)
+
+key = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
+value = st.from_regex(r"[a-z0-9/:.][a-z0-9/:. (]{0,10}[a-z0-9/:]", fullmatch=True)
+bodies = st.lists(st.dictionaries(key, value, min_size=1, max_size=6), min_size=1, max_size=5)
+
+
+@unhurried
+@given(bodies)
+def test_pairs_with_commas_come_back(rows: list[dict[str, str]]) -> None:
+    text = [", ".join(f"{name}={one}" for name, one in row.items()) for row in rows]
+    found = pairs(pl.Series(text)).to_dicts()
+    assert [{name: one for name, one in row.items() if one is not None} for row in found] == rows
+
+
+@unhurried
+@given(bodies)
+def test_quoted_pairs_come_back(rows: list[dict[str, str]]) -> None:
+    text = [" ".join(f'{name}="{one}"' for name, one in row.items()) for row in rows]
+    found = pairs(pl.Series(text), "space").to_dicts()
+    assert [{name: one for name, one in row.items() if one is not None} for row in found] == rows
+
+
+@unhurried
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=5))
+def test_any_text_gives_one_row_each(text: list[str]) -> None:
+    assert pairs(pl.Series(text)).height in (0, len(text))
+
+
+def test_values_with_separators_and_repeated_keys() -> None:
+    table = pairs(pl.Series(['a="x, y", b=1, 2, c=(z), a=second, d=']))
+    assert table.to_dicts() == [{"a": "x, y", "b": "1, 2", "c": "(z)", "d": None}]
+
+
+def test_many_keys_are_bounded() -> None:
+    table = pairs(pl.Series([", ".join(f"k{n}=1" for n in range(5000))]))
+    assert table.width == keyvalue.MAX_KEYS
+
+
+RECORDS = [
+    b'type=SYSCALL msg=audit(1772691129.250:501): syscall=59 success=yes pid=812 uid=0 comm="cat" exe="/usr/bin/cat"',
+    b'type=EXECVE msg=audit(1772691129.250:501): argc=2 a0="cat" a1=2F746D702F6120622020',
+    b'type=SYSCALL msg=audit(1772691130.250:502): syscall=2 success=no pid=813 uid=0 a0=1000 comm="id"',
+]
+
+
+def commands(pieces: list[list[bytes]]) -> list[str]:
+    decoder, done = auditd.decoder({}), []
+    for index, piece in enumerate(pieces):
+        done.append(decoder.decode(one_each(piece, first=index * 10)))
+    done.append(decoder.flush())
+    return [line for one in done for b in one.batches if b.logsource for line in b.table["CommandLine"].to_list()]
+
+
+def test_records_of_one_command_are_joined_even_across_pieces() -> None:
+    assert commands([RECORDS]) == ["cat /tmp/a b"]
+    assert commands([RECORDS[:1], RECORDS[1:2], RECORDS[2:]]) == ["cat /tmp/a b"]
+    assert commands([RECORDS[:2]]) == ["cat /tmp/a b"]
+
+
+def test_plain_digits_are_not_taken_for_hex() -> None:
+    table = (
+        auditd.decoder({})
+        .decode(one_each([b'type=EXECVE msg=audit(1.1:1): argc=2 a0="nc" a1="2020"']))
+        .batches[0]
+        .table
+    )
+    assert table["a1"].to_list() == ["2020"]

@@ -1,0 +1,70 @@
+"""Syslog headers: both standards, and lines that follow neither."""
+
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cityguard.decoders import syslog
+from cityguard.sources.lines import one_each
+
+unhurried = settings(deadline=None, max_examples=40)
+
+name = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
+words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=30)
+
+
+@unhurried
+@given(st.integers(0, 191), name, name, st.integers(1, 99999), words)
+def test_rfc_3164_fields_come_back(pri: int, host: str, program: str, pid: int, message: str) -> None:
+    row = syslog.header(pl.Series([f"<{pri}>Mar  5 14:12:09 {host} {program}[{pid}]: x {message}"])).row(0, named=True)
+    assert (row["pri"], row["host"], row["program"], row["pid"]) == (pri, host, program, str(pid))
+    assert (row["severity"], row["facility"], row["message"]) == (pri % 8, pri // 8, f"x {message}")
+
+
+@unhurried
+@given(st.integers(0, 191), name, name, st.text(st.sampled_from('ab]"\\ ='), max_size=12), words)
+def test_rfc_5424_structured_data_ends_where_it_ends(
+    pri: int, host: str, program: str, value: str, message: str
+) -> None:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
+    line = f'<{pri}>1 2026-03-05T14:12:09Z {host} {program} - ID1 [a@1 k="{escaped}"][b@1] {message}'
+    row = syslog.header(pl.Series([line])).row(0, named=True)
+    assert (row["host"], row["program"], row["pid"], row["msgid"], row["message"]) == (
+        host,
+        program,
+        None,
+        "ID1",
+        message,
+    )
+
+
+@unhurried
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=8))
+def test_any_bytes_are_a_message_and_no_item_is_lost(items: list[bytes]) -> None:
+    decoded = syslog.decoder({}).decode(one_each(items))
+    assert sum(len(batch) for batch in decoded.batches) + decoded.rejected == len(items)
+
+
+def test_a_newline_inside_one_datagram_stays_one_event() -> None:
+    forged = b'<13>1 2026-03-05T14:12:09Z h app - - [x k="\n<13>1 2026-03-05T14:12:09Z evil su - - -"] real'
+    decoded = syslog.decoder({}).decode(one_each([forged]))
+    assert decoded.batches[0].table.height == 1
+    assert decoded.batches[0].table["host"][0] == "h"
+
+
+def test_a_priority_beyond_the_standard_has_a_severity_and_no_facility() -> None:
+    row = syslog.header(pl.Series(["<902>Mar  5 14:12:09 h app: m"])).row(0, named=True)
+    assert (row["severity"], row["facility"]) == (902 % 8, None)
+
+
+def test_gbk_lines_are_read_and_flagged_each_on_its_own() -> None:
+    items = [
+        "<13>Mar  5 14:12:09 h app: 登录失败".encode("gb18030"),
+        "<13>Mar  5 14:12:09 h app: 登录".encode(),
+        b"\xff\xfe\xfa\xff",
+    ]
+    table = syslog.decoder({}).decode(one_each(items)).batches[0].table
+    assert table["message"].to_list()[:2] == ["登录失败", "登录"]
+    assert table["event.flags"].to_list() == [["gb18030"], None, ["undecoded"]]

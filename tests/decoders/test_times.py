@@ -1,0 +1,99 @@
+"""Time stamps: every form against Python's own calendar."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cityguard.decoders.times import parse
+
+unhurried = settings(deadline=None, max_examples=40)
+
+CITY = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+
+
+def one(text: str | float, kind: str = "any", zone: ZoneInfo = CITY, now: datetime = NOW) -> datetime | None:
+    return parse(pl.Series([text]), kind, zone, now)[0]
+
+
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)).map(lambda t: t.replace(tzinfo=UTC))
+offsets = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+
+
+@unhurried
+@given(moments, offsets)
+def test_iso_stamps_with_an_offset_come_back(moment: datetime, offset: timezone) -> None:
+    assert one(moment.astimezone(offset).isoformat(), "iso") == moment
+
+
+@unhurried
+@given(moments)
+def test_numbers_come_back(moment: datetime) -> None:
+    assert one(moment.replace(microsecond=0).timestamp(), "epoch") == moment.replace(microsecond=0)
+    assert one(str(int(moment.timestamp() * 1000)), "epoch_ms") is not None
+
+
+@unhurried
+@given(moments)
+def test_local_stamps_are_read_in_their_zone(moment: datetime) -> None:
+    moment = moment.replace(microsecond=0)
+    local = moment.astimezone(ZoneInfo("Asia/Tokyo"))  # no clock changes since 1951
+    assert one(local.strftime("%d/%b/%Y:%H:%M:%S"), "clf", ZoneInfo("Asia/Tokyo")) == moment
+    assert one(local.strftime("%b %d %Y %H:%M:%S"), "syslog", ZoneInfo("Asia/Tokyo")) == moment
+
+
+@unhurried
+@given(moments, st.integers(-362, 0))
+def test_a_stamp_without_a_year_gets_the_newest_one_not_ahead(now: datetime, days: int) -> None:
+    moment = (now + timedelta(days=days)).replace(microsecond=0)
+    text = moment.astimezone(UTC).strftime("%b %e %H:%M:%S")
+    found = one(text, "syslog", ZoneInfo("UTC"), now)
+    if (moment.month, moment.day) == (2, 29):  # not every year has it
+        assert found is None or found <= now + timedelta(days=1)
+    else:
+        assert found == moment
+
+
+def test_new_year_and_a_clock_a_little_ahead() -> None:
+    assert one("Dec 31 23:59:59") == datetime(2025, 12, 31, 15, 59, 59, tzinfo=UTC)
+    assert one("Jan  1 08:29:00") == datetime(2026, 1, 1, 0, 29, tzinfo=UTC)
+    assert one("Jan  1 20:00:00") == datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-13-01 00:00:00",
+        "2026-02-29 00:00:00",
+        "2026-01-01 24:00:00",
+        "Foo  1 00:00:00",
+        "",
+        "yesterday",
+        "0000-01-01T00:00:00",
+    ],
+)
+def test_what_is_no_moment_is_null(text: str) -> None:
+    assert one(text) is None
+
+
+@unhurried
+@given(st.text(max_size=40))
+def test_any_text_is_a_moment_or_null(text: str) -> None:
+    one(text)
+
+
+@unhurried
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_any_number_is_a_moment_or_null(value: float) -> None:
+    one(value, "epoch")
+
+
+def test_a_leap_second_and_a_skipped_hour_are_kept() -> None:
+    assert one("2016-12-31T23:59:60Z") == datetime(2017, 1, 1, tzinfo=UTC)
+    assert one("2026-03-08 02:30:00", "iso", ZoneInfo("America/New_York")) is not None

@@ -1,0 +1,72 @@
+"""Lines out of blocks: the same ones as a plain split, wherever the blocks end."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cityguard.model import Frames
+from cityguard.sources import documents, lines
+
+unhurried = settings(deadline=None, max_examples=40)
+
+LIMIT = 16
+
+
+def found(blocks: list[bytes], limit: int = LIMIT) -> list[tuple[int, bytes, int]]:
+    out = []
+    for frames in lines.frames(blocks, line_bytes=limit):
+        out += [(int(frames.number[i]), frames.item(i), int(frames.wire[i])) for i in range(len(frames))]
+    return out
+
+
+@unhurried
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\x07", b"\n")), max_size=12))
+def test_lines_do_not_depend_on_where_blocks_end(blocks: list[bytes]) -> None:
+    text = b"".join(blocks)
+    wanted, place = [], 0
+    for line in text.split(b"\n"):
+        kept = line[:LIMIT]
+        if line == kept and line.endswith(b"\r"):
+            kept = kept[:-1]
+        if any(byte > 32 for byte in kept):
+            wanted.append((place, kept, len(line) if len(line) > LIMIT else len(kept)))
+        place += len(line) + 1
+    assert found(blocks) == wanted
+
+
+def test_a_line_longer_than_every_block_is_cut_and_the_next_one_kept() -> None:
+    blocks = [b"a" * 10, b"b" * 1000, b"c\nnext", b"\n"]
+    assert found(blocks) == [(0, b"a" * 10 + b"b" * 6, 1011), (1012, b"next", 4)]
+
+
+def test_pieces_are_bounded() -> None:
+    text = b"x\n" * (lines.PIECE + 5)
+    assert [len(frames) for frames in lines.frames([text], line_bytes=10)] == [lines.PIECE, 5]
+
+
+def objects(text: bytes) -> list[bytes]:
+    buffer = np.frombuffer(text, np.uint8)
+    pieces: list[Frames] = list(documents.frames(buffer, line_bytes=1 << 16))
+    for piece in pieces:
+        for i in range(len(piece)):
+            start = int(piece.number[i])
+            assert text[start : start + int(piece.length[i])] == piece.item(i)
+    return [piece.item(i) for piece in pieces for i in range(len(piece))]
+
+
+def test_documents_are_split_into_objects_at_their_places() -> None:
+    assert objects(b'[{"a":1},\n {"b":[2]}]') == [b'{"a":1}', b'{"b":[2]}']
+    assert objects(b'{\n "a": 1\n}\n') == [b'{\n "a": 1\n}\n']
+    assert [o.strip() for o in objects(b'\xef\xbb\xbf{\n "a": 1\n}\n{\n "b": 2\n}')] == [
+        b'{\n "a": 1\n}',
+        b'{\n "b": 2\n}',
+    ]
+    assert objects(b"[1, broken") == [b"[1, broken"]
+
+
+def test_one_object_a_line_is_no_document() -> None:
+    assert not documents.is_document(b'{"a":1}\n{"b":2}\n')
+    assert documents.is_document(b'{\n "a": 1\n}')
+    assert documents.is_document(b'  [{"a":1}]')
