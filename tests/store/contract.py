@@ -25,6 +25,86 @@ def asked(typed: str, /, **more: Any) -> Query:
     return replace(parse(typed, now=NOW, zone=UTC), **more)
 
 
+EVENT_QUESTIONS = (
+    ("", 20),
+    ("source.ip:10.0.0.0/8", 20),
+    ("source.ip:10.1.0.0/16", 5),
+    ("source.ip:10.0.0.0/15", 10),
+    ("source.ip:10.2.*", 5),
+    ("source.ip:10.0.0.0", 1),
+    ("destination.ip:2001:db8::/32", 10),
+    ("destination.ip:::/0", 10),
+    ("destination.ip:0.0.0.0/0", 10),
+    ("ip:192.0.2.1", 10),
+    ("-ip:192.0.2.1", 10),
+    ("destination.port:22", 7),
+    ("destination.port:22,80", 14),
+    ("destination.port:>22", 13),
+    ("destination.port:1..80", 14),
+    ("port:40003", 1),
+    ("not destination.port:22 source.ip:10.1.0.0/16", 4),
+    ("(destination.port:22 or destination.port:443) network.transport:tcp", 13),
+    ("network.transport:udp", 0),
+    ("network.transport:t*", 20),
+    ("network.transport:~CP", 20),
+    ("tcp.flags:*", 0),
+    ("-tcp.flags:*", 20),
+    ("-tcp.flags:2", 20),
+    ("network.bytes:>=10000000000", 10),
+    ("dataset:flow", 20),
+    ("dataset:dns", 0),
+    ("tls.version:1.3", 0),
+    ("-tls.version:1.3", 20),
+    ("@timestamp:>=2026-11-21T08:00:10+00:00", 10),
+    ("since:2026-11-22", 0),
+)
+"""What is asked of twenty flows, and how many answer."""
+
+ALERT_QUESTIONS = (
+    ("", "876543210"),
+    ("level:high", "741"),
+    ("level:>=high", "875421"),
+    ("level:<high", "630"),
+    ("rule:r-ssh", "7531"),
+    ("rule:登录", "7531"),
+    ("title:~SCAN", "86420"),
+    ("-rule:r-ssh", "86420"),
+    ("source.ip:10.0.3.7", "3"),
+    ("source.ip:10.0.0.0/22", "3210"),
+    ("ip:2001:db8::/64", "876543210"),
+    ("tag:attack.t1021", "7531"),
+    ("tag:attack.*", "7531"),
+    ("-tag:attack.t1021", "86420"),
+    ("tags:*", "7531"),
+    ("system:his", "210"),
+    ("-system:his", "876543"),
+    ("system:*", "210"),
+    ("owner:li", "0"),
+    ("owner:l*", "0"),
+    ("-owner:*", "87654321"),
+    ("横向", "7531"),
+    ("移动", "7531"),
+    ("横移", ""),
+    ("口令", "0"),
+    ("policy", "0"),
+    ("scan", "86420"),
+    ("SCAN paths", "86420"),
+    ("pat*", "86420"),
+    ("-横向", "86420"),
+    ("横向 or 口令", "75310"),
+    ("root", "876543210"),
+    ("10.0.4.7", "4"),
+    ("卫健局", "876543210"),
+    ("score:>0.65", "87"),
+    ("count:1", "876543210"),
+    ("last_seen:>=2026-11-21T13:00:00+00:00", "8765"),
+    ("since:2026-11-21T15:00:00+00:00", "87"),
+    ("until:2026-11-21T10:00:00+00:00", "10"),
+    ("status:closed", ""),
+)
+"""What is asked of nine alerts, and which answer, newest first."""
+
+
 class EventsContract:
     """``store.events``"""
 
@@ -110,47 +190,12 @@ class EventsContract:
         oldest = store.events.query(Query(limit=1, newest_first=False))["@timestamp"].to_list()
         assert oldest == [NOW - 29 * HOUR]
 
-    @pytest.mark.parametrize(
-        ("text", "count"),
-        [
-            ("", 20),
-            ("source.ip:10.0.0.0/8", 20),
-            ("source.ip:10.1.0.0/16", 5),
-            ("source.ip:10.0.0.0/15", 10),
-            ("source.ip:10.2.*", 5),
-            ("source.ip:10.0.0.0", 1),
-            ("destination.ip:2001:db8::/32", 10),
-            ("destination.ip:::/0", 10),
-            ("destination.ip:0.0.0.0/0", 10),
-            ("ip:192.0.2.1", 10),
-            ("-ip:192.0.2.1", 10),
-            ("destination.port:22", 7),
-            ("destination.port:22,80", 14),
-            ("destination.port:>22", 13),
-            ("destination.port:1..80", 14),
-            ("port:40003", 1),
-            ("not destination.port:22 source.ip:10.1.0.0/16", 4),
-            ("(destination.port:22 or destination.port:443) network.transport:tcp", 13),
-            ("network.transport:udp", 0),
-            ("network.transport:t*", 20),
-            ("network.transport:~CP", 20),
-            ("tcp.flags:*", 0),
-            ("-tcp.flags:*", 20),
-            ("-tcp.flags:2", 20),
-            ("network.bytes:>=10000000000", 10),
-            ("dataset:flow", 20),
-            ("dataset:dns", 0),
-            ("tls.version:1.3", 0),
-            ("-tls.version:1.3", 20),
-            ("@timestamp:>=2026-11-21T08:00:10+00:00", 10),
-            ("since:2026-11-22", 0),
-        ],
-    )
-    def test_a_question_has_one_answer(self, store: Store, text: str, count: int) -> None:
+    def test_a_question_has_one_answer(self, store: Store) -> None:
         store.events.append(make.flows())
-        query = asked(text)
-        assert store.events.query(query).height == count
-        assert store.events.aggregate(query, [])["count"].to_list() == [count]
+        expected = dict(EVENT_QUESTIONS)
+        assert {text: store.events.query(asked(text)).height for text in expected} == expected
+        counted = {text: store.events.aggregate(asked(text), [])["count"].to_list() for text in expected}
+        assert counted == {text: [count] for text, count in expected.items()}
 
     def test_words_are_looked_for_in_the_texts(self, store: Store) -> None:
         messages = ["Failed password for root", "用户口令错误", "横向移动 suspected", "100% *sure*? \\o/"]
@@ -362,57 +407,14 @@ class AlertsContract:
         store.alerts.update(alerts[0].id, 1, {"owner": "li", "note": "口令 policy"})
         return alerts
 
-    @pytest.mark.parametrize(
-        ("text", "found"),
-        [
-            ("", "876543210"),
-            ("level:high", "741"),
-            ("level:>=high", "875421"),
-            ("level:<high", "630"),
-            ("rule:r-ssh", "7531"),
-            ("rule:登录", "7531"),
-            ("title:~SCAN", "86420"),
-            ("-rule:r-ssh", "86420"),
-            ("source.ip:10.0.3.7", "3"),
-            ("source.ip:10.0.0.0/22", "3210"),
-            ("ip:2001:db8::/64", "876543210"),
-            ("tag:attack.t1021", "7531"),
-            ("tag:attack.*", "7531"),
-            ("-tag:attack.t1021", "86420"),
-            ("tags:*", "7531"),
-            ("system:his", "210"),
-            ("-system:his", "876543"),
-            ("system:*", "210"),
-            ("owner:li", "0"),
-            ("owner:l*", "0"),
-            ("-owner:*", "87654321"),
-            ("横向", "7531"),
-            ("移动", "7531"),
-            ("横移", ""),
-            ("口令", "0"),
-            ("policy", "0"),
-            ("scan", "86420"),
-            ("SCAN paths", "86420"),
-            ("pat*", "86420"),
-            ("-横向", "86420"),
-            ("横向 or 口令", "75310"),
-            ("root", "876543210"),
-            ("10.0.4.7", "4"),
-            ("卫健局", "876543210"),
-            ("score:>0.65", "87"),
-            ("count:1", "876543210"),
-            ("last_seen:>=2026-11-21T13:00:00+00:00", "8765"),
-            ("since:2026-11-21T15:00:00+00:00", "87"),
-            ("until:2026-11-21T10:00:00+00:00", "10"),
-            ("status:closed", ""),
-        ],
-    )
-    def test_a_question_has_one_answer(self, store: Store, many: list[Alert], text: str, found: str) -> None:
-        query = asked(text)
+    def test_a_question_has_one_answer(self, store: Store, many: list[Alert]) -> None:
         order = {alert.id: str(number) for number, alert in enumerate(many)}
-        assert "".join(order[alert.id] for alert in store.alerts.find(query)) == found
-        assert store.alerts.count(query) == len(found)
-        assert store.alerts.groups(replace(query, limit=1_000))["alerts"].sum() == len(found)
+        expected = dict(ALERT_QUESTIONS)
+        found = {text: "".join(order[a.id] for a in store.alerts.find(asked(text))) for text in expected}
+        assert found == expected
+        assert {text: store.alerts.count(asked(text)) for text in expected} == {t: len(f) for t, f in expected.items()}
+        grouped = {text: store.alerts.groups(asked(text))["alerts"].sum() for text in expected}
+        assert grouped == {text: len(numbers) for text, numbers in expected.items()}
 
     def test_text_given_beside_the_condition_narrows_it(self, store: Store, many: list[Alert]) -> None:
         assert len(store.alerts.find(asked("level:high", text="横向"))) == 2
@@ -438,21 +440,10 @@ class AlertsContract:
             ]
         )
         groups = store.alerts.groups(Query())
-        assert groups.columns == (
-            [
-                "rule_id",
-                "source.ip",
-                "destination.ip",
-                "alerts",
-                "count",
-                "level",
-                "title_zh",
-                "title_en",
-                "first_seen",
-                "last_seen",
-                "latest",
-            ]
-        )
+        assert groups.columns == [
+            *("rule_id", "source.ip", "destination.ip", "alerts", "count", "level"),
+            *("title_zh", "title_en", "first_seen", "last_seen", "latest"),
+        ]
         rule, latest = make.alert().rule_id, make.alert("b").id
         assert groups.row(1) == (
             *(rule, "10.0.0.7", "192.0.2.1", 2, 7, "critical", "后", "later", NOW, NOW + HOUR, latest),

@@ -13,7 +13,7 @@ import elastic_transport
 import elasticsearch
 import orjson
 import polars as pl
-from elasticsearch import Elasticsearch
+from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from cityguard.errors import StoreError
 from cityguard.store import templates
@@ -261,7 +261,12 @@ def _connect(cluster: Cluster) -> Elasticsearch:
         options["basic_auth"] = (cluster.username, _password(Path(cluster.password_file)))
     try:
         return Elasticsearch(
-            list(cluster.hosts), request_timeout=cluster.timeout_s, max_retries=0, retry_on_timeout=False, **options
+            list(cluster.hosts),
+            request_timeout=cluster.timeout_s,
+            max_retries=0,
+            retry_on_timeout=False,
+            serializer=OrjsonSerializer(),
+            **options,
         )
     except (ValueError, OSError) as error:
         remedy = "check store.elasticsearch in the settings"

@@ -113,6 +113,8 @@ def _member(table: pl.DataFrame, name: str) -> pl.Expr:
         column = column.bin.encode("hex")
     elif isinstance(dtype, pl.Datetime):
         column = column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+    elif isinstance(dtype, pl.Duration):
+        column = column.dt.total_microseconds()
     elif dtype.is_temporal() or isinstance(dtype, (pl.Decimal, pl.Categorical, pl.Enum)):
         column = column.cast(pl.String)
     text = pl.struct(column.alias(name)).struct.json_encode()

@@ -20,7 +20,6 @@ RECORDS = ("evidence", "assessments", "drills", "schedules", "runs", "dead", "ch
 
 _NANOS = frozenset(("@timestamp", "event.ingested", "event.start", "event.end"))
 _KEYWORD = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
-_KEPT = {"type": "object", "enabled": False}  # comes back, is not indexed
 
 
 def templates(prefix: str) -> dict[str, dict[str, Any]]:
@@ -133,8 +132,6 @@ def _alerts() -> dict[str, Any]:
         "source.ip": {"type": "ip"},
         "destination.ip": {"type": "ip"},
         "search": {"type": "text", "analyzer": "whitespace", "norms": False},
-        "doc": dict(_KEPT),
-        "parts": dict(_KEPT),
     }
 
 
@@ -144,7 +141,6 @@ def _records() -> dict[str, Any]:
         **{
             name: {"type": "long"} for name in ("at", "seq", "fence", "received", "stored", "dead", "dropped", "events")
         },
-        "doc": dict(_KEPT),
         "value": {"type": "binary"},
         "mac": {"type": "keyword", "index": False, "doc_values": False},
     }
