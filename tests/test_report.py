@@ -329,6 +329,21 @@ def test_a_drill_without_system_or_times_can_still_be_reported(tmp_path: Path) -
     assert "未做任何校验" in read(path)
 
 
+def test_a_failed_drill_reached_no_recovery_time() -> None:
+    met = report.drill_facts(DRILL, SYSTEM, None).targets[0]
+    failed = report.drill_facts(replace(DRILL, conclusion="失败"), SYSTEM, None).targets[0]
+    assert (met.met, failed.met) == ("符合", "未判定")
+
+
+def test_checks_are_named_in_the_readers_language_and_stay_findable_by_id() -> None:
+    known, other = replace(EVIDENCE[0], check="log_retention"), replace(EVIDENCE[1], check="backup_drill")
+    rows = report.scan_facts(SYSTEM, None, [known, other, EVIDENCE[2]], now=NOW)
+    names = {one.check: (one.check_name.zh, one.check_name.en) for one in rows.evidence}
+    assert names["backup_drill"] == ("备份恢复演练", "Backup restore drill")
+    assert names["log_retention"][0] not in ("", "log_retention")
+    assert all("log_retention" in one.about.zh for one in rows.evidence if one.check == "log_retention")
+
+
 def test_a_grade_3_report_is_set_in_seconds(facts: report.AssessmentFacts, tmp_path: Path) -> None:
     before = datetime.now(UTC)
     (path, _) = report.write("assessment", facts, tmp_path, ["pdf"])

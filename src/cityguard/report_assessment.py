@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cityguard.compliance.grading import label
 from cityguard.compliance.verdicts import UNDECIDED, Change, Rollup, by_class, by_point, changes
 from cityguard.model import Assessment, Department, DrillRun, Evidence, RateResult, Risk, System, Text, UnitResult
-from cityguard.report_evidence import EvidenceRow, ObjectRow, numbered, objects
+from cityguard.report_evidence import DRILL_CHECK, EvidenceRow, ObjectRow, names, numbered, objects
 
 GRADES = {1: "一", 2: "二", 3: "三", 4: "四", 5: "五"}
 EXTENSIONS = {
@@ -37,6 +37,7 @@ KINDS = {
 YEAR = timedelta(days=366)
 MAX_LISTED = 12  # pieces of evidence named in one cell
 _WORST = ("不符合", "部分符合", "未判定", "符合", "不适用")
+FAILED = "失败"  # a drill whose data did not come back right reached no recovery time
 BLANK = " "  # to be written in by hand
 
 
@@ -104,11 +105,11 @@ class RiskRow:
 
 @dataclass(frozen=True, slots=True)
 class ExposureRow:
-    """What a technical test found wanting."""
+    """What is wanting on network, boundary or computing."""
 
     ref: str
     object_name: str
-    check: str
+    check: Text
     verdict: str
     reason: Text
     observed_at: datetime
@@ -194,7 +195,7 @@ class AssessmentFacts:
     scoring: str
     window_start: datetime | None
     window_end: datetime | None
-    checks: tuple[str, ...]
+    checks: tuple[Text, ...]
     objects: tuple[ObjectRow, ...]
     total: int
     applicable: int
@@ -216,6 +217,7 @@ class AssessmentFacts:
     drills_in_year: int
     previous_at: datetime | None
     previous_conclusion: str
+    first: bool
     changes: tuple[ChangeRow, ...]
     better: int
     worse: int
@@ -284,7 +286,7 @@ def assessment_facts(
         scoring=assessment.scoring,
         window_start=min((row.observed_at for row in rows), default=None),
         window_end=max((row.collected_at for row in rows), default=None),
-        checks=tuple(sorted({row.check for row in rows})),
+        checks=names(rows),
         objects=objects(rows),
         total=len(assessment.results),
         applicable=applicable,
@@ -301,13 +303,12 @@ def assessment_facts(
         classes=tuple(_rolled(one, point=False) for one in by_class(assessment.results)),
         points=tuple(_rolled(one, point=True) for one in points),
         units=tuple(_unit(number, one, by_id) for number, one in enumerate(assessment.results, 1)),
-        exposures=tuple(
-            _exposure(row) for row in rows if row.method == "测试" and row.verdict in ("不符合", "部分符合")
-        ),
+        exposures=tuple(_exposure(row) for row in rows if _is_exposure(row)),
         drills=tuple(_drill(one) for one in sorted(drills, key=lambda one: one.started, reverse=True)[:20]),
         drills_in_year=sum(1 for one in drills if assessment.made_at - one.started <= YEAR),
         previous_at=previous.made_at if previous else None,
         previous_conclusion=previous.conclusion if previous else "",
+        first=previous is None,
         changes=tuple(_change(one) for one in found),
         better=sum(1 for one in found if one.kind == "better"),
         worse=sum(1 for one in found if one.kind == "worse"),
@@ -330,6 +331,8 @@ def span(seconds: float | None) -> str:
     """A duration in the unit a person would use."""
     if seconds is None:
         return "—"
+    if 0 < abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if abs(seconds) >= size:
             return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
@@ -416,8 +419,14 @@ def _unit(number: int, one: UnitResult, by_id: Mapping[str, EvidenceRow]) -> Uni
     )
 
 
+def _is_exposure(row: EvidenceRow) -> bool:
+    """A technical finding on network, boundary or computing; drills have a chapter of their own."""
+    technical = any(unit[3:6] in ("CNS", "ABS", "CES") for unit in row.controls)
+    return technical and row.verdict in ("不符合", "部分符合") and row.check != DRILL_CHECK
+
+
 def _exposure(row: EvidenceRow) -> ExposureRow:
-    return ExposureRow(row.ref, row.object_name, row.check, row.verdict, row.reason, row.observed_at)
+    return ExposureRow(row.ref, row.object_name, row.check_name, row.verdict, row.reason, row.observed_at)
 
 
 def _drill(one: DrillRun) -> DrillRow:
@@ -426,7 +435,7 @@ def _drill(one: DrillRun) -> DrillRow:
         one.title,
         one.started,
         KINDS.get(one.kind, Text(one.kind, one.kind)),
-        ratio(one.rto_target_s, one.rto_actual_s),
+        ratio(one.rto_target_s, None if one.conclusion == FAILED else one.rto_actual_s),
         ratio(one.rpo_target_s, one.rpo_actual_s),
         one.conclusion,
     )

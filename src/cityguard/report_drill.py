@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from cityguard import __version__
 from cityguard.compliance.grading import label
 from cityguard.model import Department, DrillRun, DrillStep, System, Text
-from cityguard.report_assessment import BLANK, KINDS, span
+from cityguard.report_assessment import BLANK, FAILED, KINDS, span
 
 OUTCOMES = {
     "ok": Text("完成", "done"),
@@ -144,7 +144,12 @@ def drill_facts(
         check_count=len(run.checks),
         failed_count=sum(1 for one in run.checks if not one.passed),
         targets=(
-            _target(Text("恢复时间 RTO", "Recovery time (RTO)"), run.rto_target_s, run.rto_actual_s),
+            _target(
+                Text("恢复时间 RTO", "Recovery time (RTO)"),
+                run.rto_target_s,
+                run.rto_actual_s,
+                usable=run.conclusion != FAILED,
+            ),
             _target(Text("数据丢失窗口 RPO", "Data loss window (RPO)"), run.rpo_target_s, run.rpo_actual_s),
         ),
         files=run.files,
@@ -171,7 +176,8 @@ def _step(number: int, one: DrillStep) -> StepRow:
     return StepRow(number, one.name, one.started, one.ended, span(seconds), outcome, one.detail)
 
 
-def _target(name: Text, target_s: float | None, actual_s: float | None) -> TargetRow:
-    if target_s is None or actual_s is None:
+def _target(name: Text, target_s: float | None, actual_s: float | None, *, usable: bool = True) -> TargetRow:
+    """``usable`` is False where the data did not come back right: then no recovery time was reached."""
+    if target_s is None or actual_s is None or not usable:
         return TargetRow(name, span(target_s), span(actual_s), "未判定")
     return TargetRow(name, span(target_s), span(actual_s), "符合" if actual_s <= target_s else "不符合")

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from cityguard.checks.base import discover
 from cityguard.compliance.assess import present
 from cityguard.compliance.verdicts import tally
 from cityguard.model import Evidence, EvidenceVerdict, Text
 
+DRILL_CHECK = "backup_drill"
+_OTHER = {DRILL_CHECK: Text("备份恢复演练", "Backup restore drill")}
 MAX_RECORD = 400  # characters of a raw record on paper; the whole record stays in the store and the JSON
 
 
@@ -21,6 +24,7 @@ class EvidenceRow:
     ref: str
     id: str
     check: str
+    check_name: Text
     object: str
     object_name: str
     controls: tuple[str, ...]
@@ -36,7 +40,7 @@ class EvidenceRow:
     sha256: str
     sm3: str
     attachments: str  # names with SHA-256
-    about: str  # object, check and tool version in one cell
+    about: Text  # object, check and tool version in one cell
     times: Text  # observed, collected, valid until in one cell
     hashes: str  # SHA-256 and SM3 in one cell
 
@@ -48,7 +52,7 @@ class ObjectRow:
     number: int
     object: str
     object_name: str
-    checks: tuple[str, ...]
+    checks: tuple[Text, ...]
     pieces: int
     met: int
     partly: int
@@ -69,6 +73,17 @@ def numbered(
     return [_row(f"E{number:03d}", one, now, zone, sealed or {}) for number, one in enumerate(ordered, 1)]
 
 
+def title(check: str) -> Text:
+    """What a check is called; its id where it is not one of ours."""
+    found = discover().get(check)
+    return found.info.title if found else _OTHER.get(check, Text(check, check))
+
+
+def names(rows: Sequence[EvidenceRow]) -> tuple[Text, ...]:
+    """The checks behind some rows, each once, by id."""
+    return tuple(named for _, named in sorted({row.check: row.check_name for row in rows}.items()))
+
+
 def objects(rows: Sequence[EvidenceRow]) -> tuple[ObjectRow, ...]:
     """The objects evidence was taken of."""
     found: dict[str, list[EvidenceRow]] = {}
@@ -79,7 +94,7 @@ def objects(rows: Sequence[EvidenceRow]) -> tuple[ObjectRow, ...]:
             number,
             name,
             members[0].object_name,
-            tuple(sorted({row.check for row in members})),
+            names(members),
             len(members),
             *tally(row.verdict for row in members).values(),
         )
@@ -97,10 +112,12 @@ def _row(ref: str, one: Evidence, now: datetime, zone: ZoneInfo, sealed: Mapping
         for moment in (one.observed_at, one.collected_at, one.valid_until)
     )
     name = one.object_name or one.object
+    check = title(one.check)
     return EvidenceRow(
         ref=ref,
         id=one.id,
         check=one.check,
+        check_name=check,
         object=one.object,
         object_name=name,
         controls=one.controls,
@@ -116,7 +133,9 @@ def _row(ref: str, one: Evidence, now: datetime, zone: ZoneInfo, sealed: Mapping
         sha256=sha256,
         sm3=sm3,
         attachments="\n".join(f"{item.name} {item.sha256}" for item in one.attachments),
-        about="\n".join((name, one.check, one.tool_version)).strip(),
+        about=Text(
+            f"{name}\n{check.zh}\n{one.check} {one.tool_version}", f"{name}\n{check.en}\n{one.check} {one.tool_version}"
+        ),
         times=Text(
             f"观察 {observed}\n采集 {collected}\n有效至 {until}",
             f"seen {observed}\ntaken {collected}\nvalid to {until}",

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from cityguard import __version__
 from cityguard.compliance.verdicts import tally
 from cityguard.ids import content_id
-from cityguard.model import Department, Evidence, System
-from cityguard.report_evidence import EvidenceRow, ObjectRow, numbered, objects
+from cityguard.model import Department, Evidence, System, Text
+from cityguard.report_evidence import EvidenceRow, ObjectRow, names, numbered, objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ScanFacts:
     department_name: str
     window_start: datetime | None
     window_end: datetime | None
-    checks: tuple[str, ...]
+    checks: tuple[Text, ...]
     objects: tuple[ObjectRow, ...]
     counts: dict[str, int]
     findings: tuple[EvidenceRow, ...]
@@ -65,7 +65,7 @@ def scan_facts(
         department_name=department.name if department else system.department,
         window_start=min((row.observed_at for row in rows), default=None),
         window_end=max((row.collected_at for row in rows), default=None),
-        checks=tuple(sorted({row.check for row in rows})),
+        checks=names(rows),
         objects=objects(rows),
         counts=tally(row.verdict for row in rows),
         findings=tuple(row for row in rows if row.verdict in ("不符合", "部分符合")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,7 +98,7 @@ class Item:
     cases: tuple[CaseAt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: look-ups are kept beside the data
 class Catalogue:
     """A whole catalogue. Load it with ``load``; an instance is consistent in itself."""
 
@@ -122,19 +122,35 @@ class Catalogue:
 
     def point_of(self, item: Item) -> Point:
         """The control point an item stands under."""
-        return _index(self).points[item.point]
+        return self._points[item.point]
 
     def class_of(self, item: Item) -> ControlClass:
         """The class (layer) an item stands under."""
-        return _index(self).classes[item.point[1]]
+        return self._classes[item.point[1]]
 
     def case(self, case_id: str) -> Case:
         """A high-risk case by id; ``KeyError`` where there is none."""
-        return _index(self).cases[case_id]
+        return self._cases[case_id]
 
     def item_of(self, unit: str) -> Item | None:
         """The requirement a unit code of any grade stands for; None for a unit the catalogue does not know."""
-        return _index(self).units.get(unit)
+        return self._units.get(unit)
+
+    @cached_property
+    def _points(self) -> dict[tuple[str, str, str], Point]:
+        return {(point.ext, point.class_, point.zh): point for point in self.points}
+
+    @cached_property
+    def _classes(self) -> dict[str, ControlClass]:
+        return {one.code: one for one in self.classes}
+
+    @cached_property
+    def _cases(self) -> dict[str, Case]:
+        return {case.id: case for case in self.cases}
+
+    @cached_property
+    def _units(self) -> dict[str, Item]:
+        return {unit: item for item in self.items for _, unit in item.at.values()}
 
     def count(self, extension: str, grade: int, class_code: str | None = None) -> int:
         """Items of an extension at a grade, in all or of one class."""
@@ -143,27 +159,6 @@ class Catalogue:
             for item in self.items
             if item.point[0] == extension and grade in item.at and class_code in (None, item.point[1])
         )
-
-
-class _Index:
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.points = {(point.ext, point.class_, point.zh): point for point in catalogue.points}
-        self.classes = {one.code: one for one in catalogue.classes}
-        self.cases = {case.id: case for case in catalogue.cases}
-        self.units = {unit: item for item in catalogue.items for _, unit in item.at.values()}
-
-
-_INDEXES: dict[int, tuple[Catalogue, _Index]] = {}
-
-
-def _index(catalogue: Catalogue) -> _Index:
-    # Keyed by identity: hashing a catalogue of 419 items at every look-up would cost more than the look-up.
-    found = _INDEXES.get(id(catalogue))
-    if found is None or found[0] is not catalogue:
-        if len(_INDEXES) > 8:
-            _INDEXES.clear()
-        found = _INDEXES[id(catalogue)] = (catalogue, _Index(catalogue))
-    return found[1]
 
 
 def load(extra: Path | None = None, name: str = DEFAULT) -> Catalogue:
