@@ -216,14 +216,16 @@ def netflow_rows(frames: Frames, packets: Packets) -> Bools:
     read, at = Window(frames.buffer), packets.payload
     version, size = read.u16(at), read.u16(at + 2)
     usual = np.isin(packets.destination_port, netflow.PORTS) | np.isin(packets.source_port, netflow.PORTS)
-    whole = packets.captured == packets.claimed
-    recent = (read.u32(at + 8) > 946_684_800) & (read.u32(at + 8) < 4_102_444_800)
-    five = (version == 5) & (size > 0) & (size <= 30) & (packets.claimed == 24 + size * 48) & recent
-    nine = (version == 9) & (size > 0) & (size < 1000) & (packets.captured > 24) & recent & (read.u16(at + 20) < 2)
-    exported = read.u32(at + 4)
-    ten = (version == 10) & (size == packets.claimed) & (exported > 946_684_800) & (exported < 4_102_444_800)
-    ten &= (read.u16(at + 16) == 2) | (read.u16(at + 16) == 3) | (read.u16(at + 16) > 255)
-    return udp & np.where(usual, np.isin(version, (5, 9, 10)), whole & (five | nine | ten))
+    found: Bools = udp & usual & np.isin(version, (5, 9, 10))
+    whole = udp & ~found & (packets.captured == packets.claimed)
+    five = (version == 5) & (size > 0) & (size <= 30) & (packets.claimed == 24 + size * 48)
+    nine = (version == 9) & (size > 0) & (size < 1000) & (packets.claimed > 24)
+    ten = (version == 10) & (size == packets.claimed)
+    view = frames.buffer.data
+    for row in np.flatnonzero(whole & (five | nine | ten)).tolist():
+        start = int(at[row])
+        found[row] = netflow.is_export(bytes(view[start : start + int(packets.claimed[row])]))
+    return found
 
 
 def _kinds(frames: Frames, tcp: Packets) -> Words:
@@ -238,7 +240,10 @@ def _kinds(frames: Frames, tcp: Packets) -> Words:
     tiny = (tcp.claimed > 0) & (tcp.captured < 6)  # too short to tell by itself: go by port
     for ports, kind in ((_HTTP_PORTS, _HTTP), (_TLS_PORTS, _TLS)):
         kinds[tiny & (np.isin(tcp.source_port, ports) | np.isin(tcp.destination_port, ports))] = kind
-    kinds[(tcp.claimed > 0) & ((tcp.source_port == 53) | (tcp.destination_port == 53))] = _DNS
+    port = np.flatnonzero((tcp.claimed > 0) & ((tcp.source_port == 53) | (tcp.destination_port == 53)))
+    size, flags, asked = (read.u16(at[port] + place) for place in (0, 4, 6))
+    likely = (tcp.captured[port] < 14) | ((size >= 12) & (flags >> 11 & 15 <= 6) & (asked <= 16))
+    kinds[port[likely]] = _DNS
     return kinds
 
 
@@ -246,7 +251,7 @@ def _samples(frames: Frames, reason: U8s) -> tuple[DeadLetter, ...]:
     """The first few rejected packets, different reasons first."""
     bad = np.flatnonzero(reason)
     _, firsts = np.unique(reason[bad], return_index=True)
-    chosen = np.unique(np.concatenate([bad[firsts], bad[:MAX_SAMPLES]]))[:MAX_SAMPLES]
+    chosen = np.fromiter(dict.fromkeys([*bad[firsts], *bad[:MAX_SAMPLES]]), np.int64)[:MAX_SAMPLES]
     names = (*packet.REASONS, "no NetFlow or IPFIX")
     return tuple(
         DeadLetter("capture", int(frames.number[at]), names[reason[at]], frames.item(at)[:_SAMPLE_BYTES])

@@ -84,8 +84,8 @@ def parse(data: bytes) -> Message:
         kind, klass = _pair(data, place)
         place += 4
         if index == 0:
-            question = (name, kind)
-            fields["dns.question.name"] = name
+            question = (name.lower(), kind)  # case says nothing (RFC 4343), and some resolvers play with it
+            fields["dns.question.name"] = question[0]
             fields["dns.question.type"] = _TYPES.get(kind, f"TYPE{kind}")
             fields["dns.question.class"] = _CLASSES.get(klass & 0x7FFF, f"CLASS{klass & 0x7FFF}")
     fields["dns.header_flags"] = [name for bit, name in _FLAGS if flags & bit]
@@ -99,7 +99,7 @@ def parse(data: bytes) -> Message:
         fields["dns.answers.ttl"] = [str(ttl) for _, ttl, _ in found]
         fields["dns.resolved_ip"] = [text for kind, _, text in found if kind in (1, 28)]
     fields["dns.type"] = "answer" if is_answer else "query"
-    return Message(number, is_answer, (question[0].lower(), question[1]), fields)
+    return Message(number, is_answer, question, fields)
 
 
 def _name(data: bytes, place: int) -> tuple[str, int]:

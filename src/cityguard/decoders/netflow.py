@@ -29,6 +29,7 @@ MAX_SAMPLES = 20
 
 _SOURCE = LogSource(("network",), (), ("connection",))
 _V5_RECORD = 48
+_SINCE, _UNTIL = 820_454_400, 4_102_444_800  # 1996, 2100
 _PEN = 0x8000
 
 _pair = struct.Struct(">HH").unpack_from
@@ -56,6 +57,25 @@ def decoder(options: Options) -> Decoder:
     if given:
         raise InputError(f"netflow takes no options, got {', '.join(sorted(given))}", remedy="leave them out")
     return Exports()
+
+
+def is_export(raw: bytes) -> bool:
+    """Whether a datagram bears every mark of NetFlow or IPFIX: a sane time, and sets that end where it ends."""
+    version = int.from_bytes(raw[:2], "big")
+    if len(raw) < 20 or version not in (5, 9, 10):
+        return False
+    exported = int.from_bytes(raw[4:8] if version == 10 else raw[8:12], "big")
+    if not _SINCE < exported < _UNTIL:
+        return False
+    if version == 5:
+        return len(raw) == 24 + int.from_bytes(raw[2:4], "big") * _V5_RECORD
+    place = 20 if version == 9 else 16
+    while place + 4 <= len(raw):
+        number, length = _pair(raw, place)
+        if length < 4 or (number < 256 and number not in ((0, 1) if version == 9 else (2, 3))):
+            return False
+        place += length
+    return place == len(raw)
 
 
 class Exports:
