@@ -11,6 +11,21 @@ from cityguard.compliance.grading import label
 from cityguard.compliance.verdicts import UNDECIDED, Change, Rollup, by_class, by_point, changes
 from cityguard.model import Assessment, Department, DrillRun, Evidence, RateResult, Risk, System, Text, UnitResult
 from cityguard.report_evidence import DRILL_CHECK, EvidenceRow, ObjectRow, names, numbered, objects
+from cityguard.report_rows import (
+    BLANK,
+    FAILED,
+    KINDS,
+    ChangeRow,
+    DrillRow,
+    ExposureRow,
+    PendingRow,
+    RateRow,
+    RemedyRow,
+    RiskRow,
+    RollRow,
+    UnitRow,
+    ratio,
+)
 
 GRADES = {1: "一", 2: "二", 3: "三", 4: "四", 5: "五"}
 EXTENSIONS = {
@@ -30,138 +45,9 @@ CHANGES = {
     "new": Text("新纳入", "new in scope"),
     "gone": Text("移出范围", "left scope"),
 }
-KINDS = {
-    "data": Text("数据级实战", "Data, really restored"),
-    "application": Text("应用级实战", "Application, restored and probed"),
-}
 YEAR = timedelta(days=366)
 MAX_LISTED = 12  # pieces of evidence named in one cell
 _WORST = ("不符合", "部分符合", "未判定", "符合", "不适用")
-FAILED = "失败"  # a drill whose data did not come back right reached no recovery time
-BLANK = " "  # to be written in by hand
-
-
-@dataclass(frozen=True, slots=True)
-class RateRow:
-    """One 符合率, as printed."""
-
-    title: Text
-    formula: Text
-    passed: int
-    counted: int
-    rate: str
-    bounds: str  # from everything undecided failing to everything undecided passing
-
-
-@dataclass(frozen=True, slots=True)
-class RollRow:
-    """A class or a control point with its counts."""
-
-    name: Text
-    group: Text
-    verdict: str
-    items: int
-    met: int
-    partly: int
-    unmet: int
-    exempt: int
-    undecided: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnitRow:
-    """One item of the catalogue, judged."""
-
-    number: int
-    group: Text
-    clause: str
-    unit: str
-    place: str  # clause and unit code in one cell
-    text: Text
-    methods: tuple[str, ...]
-    record: Text
-    verdict: str
-    reason: Text
-    refs: str
-    evidence: tuple[str, ...]
-    optional: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RiskRow:
-    """A high-risk case, candidate until judged by a person."""
-
-    number: int
-    case: str
-    name: Text
-    trigger: str
-    clause: str
-    unit: str
-    condition: Text
-    mitigable: bool
-    objects: tuple[str, ...]
-    refs: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExposureRow:
-    """What is wanting on network, boundary or computing."""
-
-    ref: str
-    object_name: str
-    check: Text
-    verdict: str
-    reason: Text
-    observed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DrillRow:
-    """One drill of the system."""
-
-    id: str
-    title: str
-    started: datetime
-    kind: Text
-    rto: str
-    rpo: str
-    conclusion: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
-    """An item that stands differently from last time."""
-
-    unit: str
-    clause: str
-    point: Text
-    was: str
-    now: str
-    kind: Text
-
-
-@dataclass(frozen=True, slots=True)
-class RemedyRow:
-    """A line of the plan of remedies; owner and due date are for the reader to settle."""
-
-    number: int
-    place: str
-    text: Text
-    problem: Text
-    priority: Text
-    owner: str
-    due: str
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRow:
-    """A control point with items a person has to confirm."""
-
-    group: Text
-    point: Text
-    items: int
-    units: str
-    methods: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,23 +206,6 @@ def assessment_facts(
         expired_count=len(assessment.expired),
         manifest=dict(assessment.manifest),
     )
-
-
-def ratio(target_s: float | None, actual_s: float | None) -> str:
-    """Actual against target, for people: ``12 min / 4 h``; ``—`` where one is not known."""
-    return f"{span(actual_s)} / {span(target_s)}"
-
-
-def span(seconds: float | None) -> str:
-    """A duration in the unit a person would use."""
-    if seconds is None:
-        return "—"
-    if 0 < abs(seconds) < 1:
-        return f"{seconds * 1000:.0f} ms"
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if abs(seconds) >= size:
-            return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.1f}".removesuffix(".0") + " s"
 
 
 def _grade(level: int) -> Text:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from cityguard import __version__
 from cityguard.compliance.grading import label
 from cityguard.model import Department, DrillRun, DrillStep, System, Text
-from cityguard.report_assessment import BLANK, FAILED, KINDS, span
+from cityguard.report_rows import BLANK, FAILED, KINDS, span
 
 OUTCOMES = {
     "ok": Text("完成", "done"),
