@@ -83,7 +83,7 @@ class Capture:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         text = f"title: {{zh: {title[0]}, en: {title[1]}}}\nmade: python scripts/craft_pcaps.py\n"
         text += f"sha256: {digest}\npackets: {len(self.packets)}\nalerts:\n"
-        text += "".join(f"  - {alert}\n" for alert in alerts)
+        text = text.rstrip() + "".join(f"\n  - {alert}" for alert in alerts) + ("\n" if alerts else " []\n")
         path.with_suffix(".yml").write_text(text, encoding="utf-8")
 
 
@@ -141,6 +141,8 @@ def water_plant():
         "water-plant-intrusion",
         ("水厂控制网入侵", "Intrusion into the water plant's control network"),
         [
+            "cityguard.ot.modbus_probe",
+            "cityguard.ot.modbus_write_after_probe",
             "cityguard.ot.modbus_write_off_hours",
         ],
     )
@@ -214,6 +216,8 @@ def office():
         ("办公终端外联", "An office machine that calls home"),
         [
             "cityguard.network.beacon",
+            "cityguard.network.dns_odd_domain",
+            "cityguard.network.tls_self_signed_outside",
         ],
     )
 
