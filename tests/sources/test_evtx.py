@@ -12,7 +12,7 @@ from cityguard.sources import evtx
 @pytest.mark.parametrize("raw", [b"", evtx.MAGIC, evtx.MAGIC + bytes(100), evtx.MAGIC + b"\xff" * 5000])
 def test_a_broken_header_is_refused_and_nothing_hangs(raw: bytes) -> None:
     try:
-        items = [frames for frames in evtx.frames(np.frombuffer(raw, np.uint8))]
+        items = list(evtx.frames(np.frombuffer(raw, np.uint8)))
     except DecodeError as error:
         assert "not an event log" in error.message
     else:

@@ -41,7 +41,8 @@ def table(rows: Rows, *, wanted: Collection[str] = ()) -> tuple[pl.DataFrame, pl
         wanted: names that get a column whatever came before them.
 
     Returns:
-        The table, n rows (no columns if there is no value), and a String series of JSON with what found no room (null where nothing; None if all fit).
+        The table, n rows (no columns if there is no value), and what found no room: a String series of JSON, null
+        where nothing, or None if all fits.
     """
     limit = min(MAX_COLUMNS, max(MIN_COLUMNS, MAX_CELLS // max(len(rows), 1)))
     columns: dict[str, list[Any]] = {}

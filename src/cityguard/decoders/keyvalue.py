@@ -53,9 +53,10 @@ class _KeyValue:
 
 
 def pairs(body: pl.Series, style: str = "comma") -> pl.DataFrame:
-    """Pairs to columns, one row per line (no columns if there is no pair); the first of a repeated key counts, empty values are null.
+    """Pairs to columns, one row per line; no columns if there is no pair.
 
-    A value may hold separators: it ends where the next ``key=`` begins, or with its closing quote.
+    The first of a repeated key counts, empty values are null. A value may hold separators: it ends where the next
+    ``key=`` begins, or with its closing quote.
     """
     pattern, tail = _SEPARATORS[style]
     count = len(body)

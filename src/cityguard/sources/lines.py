@@ -11,7 +11,9 @@ from cityguard.model import Frames
 
 PIECE = 100_000
 """Lines in one piece at most."""
-_NEWLINE, _RETURN, _SPACE = 10, 13, 32
+_NEWLINE, _RETURN = 10, 13
+_FILLED = np.ones(256, np.bool_)
+_FILLED[list(b"\0\t\v\f\r ")] = False
 
 Words = npt.NDArray[np.int64]
 
@@ -73,10 +75,10 @@ def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> I
     length = np.minimum(stop - start, line_bytes)
     length -= (length > 0) & (length == stop - start) & (buffer[np.maximum(start + length - 1, 0)] == _RETURN)
     wire = np.where(wire > line_bytes, wire, length)
-    keep = (length > 0) & (buffer[start] > _SPACE)
+    keep = (length > 0) & _FILLED[buffer[start]]
     if not keep.all():
-        # A printable byte somewhere makes a line; counted with one running sum instead of a look at each line.
-        seen = np.concatenate(([0], np.cumsum(buffer > _SPACE, dtype=np.int32)))
+        # A byte other than blanks and NUL makes a line; counted with one running sum instead of a look at each line.
+        seen = np.concatenate(([0], np.cumsum(_FILLED[buffer], dtype=np.int32)))
         keep = seen[start + length] > seen[start]
     start, length, number, wire = start[keep], length[keep], number[keep], wire[keep]
     for first in range(0, len(start), PIECE):
