@@ -78,7 +78,7 @@ def write_head(path: Path, seq: int, mac: str) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("w", encoding="ascii") as file:
             file.write(f"{seq} {mac}\n")
@@ -86,6 +86,7 @@ def write_head(path: Path, seq: int, mac: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise StoreError(
             f"cannot note the audit's head ({error})", place=str(path), remedy="free some space"
         ) from error

@@ -212,14 +212,26 @@ class ElasticRecords:
             entry = chain.entry(last, actor, ip, action, object, detail, at)
             if not self._client.add(index, f"{entry.seq:012d}", _row(entry, key)):
                 continue
-            head = {"doc": _plain(entry), "mac": chain.head(key, entry)}
-            if found:
-                self._client.put(index, "head", head, found[1])
-            else:
-                self._client.add(index, "head", head)
+            self._move_head(index, entry, key)
             if last is not None:
                 chain.write_head(self._home / HEAD, last.seq, chain.head(key, last))
             return entry
+        raise StoreError("the audit log changes too fast", remedy="try again")
+
+    def _move_head(self, index: str, entry: AuditEntry, key: bytes) -> None:
+        """Note that the log reaches at least as far as ``entry``; until then cutting it off would not show."""
+        doc = {"doc": _plain(entry), "mac": chain.head(key, entry)}
+        for _ in range(TRIES):
+            found = self._client.get(index, "head")
+            if found is None:
+                if self._client.add(index, "head", doc):
+                    return
+                continue
+            head = _head(found[0])
+            if head and head[0] >= entry.seq:
+                return
+            if self._client.put(index, "head", doc, found[1]):
+                return
         raise StoreError("the audit log changes too fast", remedy="try again")
 
     def _last(self, index: str, key: bytes, last: AuditEntry | None) -> AuditEntry | None:
@@ -234,6 +246,7 @@ class ElasticRecords:
     def find_audit(self, limit: int = 100) -> list[AuditEntry]:
         """Newest first."""
         query = {"exists": {"field": "seq"}}
+        self._client.touched(self._client.index("audit"))
         hits = self._client.pages(self._client.index("audit"), query, [{"seq": "desc"}], limit, None)
         return self._reader.all(AuditEntry, ((hit["_id"], orjson.dumps(hit["_source"].get("doc"))) for hit in hits))
 
@@ -241,6 +254,7 @@ class ElasticRecords:
         """The seq of the first row that was changed, removed, put in or cut off; None = the chain is whole."""
         index, key = self._client.index("audit"), self._key()
         outside = chain.read_head(self._home / HEAD)
+        self._client.touched(index)  # other processes write here too
         found = self._client.get(index, "head")
         hits = self._client.pages(index, {"exists": {"field": "seq"}}, [{"seq": "asc"}], None, None)
         rows = [(hit["_source"].get("doc"), hit["_source"].get("mac", "")) for hit in hits]
@@ -251,8 +265,8 @@ class ElasticRecords:
             if entry.seq % chain.EVERY == 0 and mac == chain.head(key, entry)
         }
         newest = _head(found[0]) if found else None
-        if newest and entries and entries[-1].seq == newest[0] + 1:
-            newest = (entries[-1].seq, rows[-1][1])  # written, but its writer died before moving the head
+        if newest and entries and entries[-1].seq > newest[0]:
+            newest = (entries[-1].seq, rows[-1][1])  # written, but its writer did not come to move the head
         bad = chain.first_bad(entries, anchors, newest, key)
         if bad is None and outside and outside > len(entries):
             return len(entries) + 1
