@@ -13,7 +13,7 @@ from tests.decoders.test_http import GET, OK
 from tests.decoders.test_modbus import READ, READ_ANSWER
 from tests.decoders.test_netflow import five
 from tests.decoders.test_tls import hello, record
-from tests.decoders.wire import CLIENT, SERVER, ether, ip4, udp
+from tests.decoders.wire import SERVER, ether, ip4, udp
 
 from cityguard import columns
 from cityguard.decoders import capture, stream
@@ -152,5 +152,4 @@ def test_no_damage_to_a_capture_raises_anything_but_a_decode_error(
     if only != "netflow":
         flows = wire.table(found, "flow")
         assert found.rejected + (flows["network.packets"].sum() if flows.height else 0) == received
-    assert all(letter.raw is not None for letter in found.dead)
-    assert CLIENT
+    assert len(found.dead) <= (len(parts) or 1) * 2 * capture.MAX_SAMPLES

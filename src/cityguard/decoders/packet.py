@@ -107,7 +107,10 @@ class Packets:
 
 
 class Window:
-    """Reads at arbitrary places of a buffer, as arrays. The caller keeps places inside; strays read zeros' kin."""
+    """Reads at arbitrary places of a buffer, as arrays.
+
+    A place outside is moved inside and reads something else; the caller masks it.
+    """
 
     def __init__(self, buffer: U8s) -> None:
         # A buffer shorter than any header is padded, so that every view exists.
