@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,9 +13,10 @@ import pytest
 from tests.detectors.flows import START, batch, scan, usual
 
 from cityguard.config import Anomaly
-from cityguard.detectors import baseline, features
+from cityguard.detectors import anomaly, baseline, features
 from cityguard.detectors.anomaly import AnomalyDetector, contributions
 from cityguard.errors import InputError
+from cityguard.store.embedded import EmbeddedStore
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAYS = 2
@@ -94,7 +96,7 @@ def test_quiet_days_stay_within_a_few_times_the_budget(fitted: Path) -> None:
 
 @pytest.mark.parametrize("budget", [0.4, 2.0, 10.0])
 def test_the_budget_holds_on_the_training_window(budget: float) -> None:
-    rows = features.reduce(TRAIN, None)
+    rows = features.reduce(TRAIN)
     windows = features.windows(rows, ZONE)
     model = baseline.learn(rows, windows, budget_per_day=budget, min_rows=200)["office"]
     kept = baseline.cap(baseline._settled(windows, 200))
@@ -198,7 +200,7 @@ def test_rubbish_is_no_state(raw: bytes, fitted: Path) -> None:
 
 
 def test_a_flood_from_one_source_gains_no_weight_in_training() -> None:
-    rows = features.reduce(TRAIN, None)
+    rows = features.reduce(TRAIN)
     windows = features.windows(rows, ZONE)
     one = windows.filter(pl.col("source") == "10.1.0.10")
     flood = pl.concat(
@@ -276,3 +278,35 @@ def test_a_segment_that_went_quiet_keeps_its_model(tmp_path: Path) -> None:
     assert sorted(found.models) == ["lab", "office"]
     few = usual(0.01).with_columns(pl.lit("tiny").alias("source.segment"))
     assert "tiny" in found.fit([few]).skipped
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    store = EmbeddedStore(tmp_path_factory.mktemp("store"))
+    millis = TRAIN["@timestamp"].dt.epoch("ms").to_list()
+    ids = pl.Series("event.id", [f"{moment:012x}{i:020x}" for i, moment in enumerate(millis)])
+    store.events.append(batch(TRAIN.with_columns(ids)))
+    yield store
+    store.close()
+
+
+def test_a_refit_reads_the_stored_flows_and_learns_the_same(
+    stored: EmbeddedStore, fitted: Path, tmp_path: Path
+) -> None:
+    done = detector(tmp_path).refit(stored.events, LATER)
+    assert done.models == {"office": baseline.load(fitted)["office"].version}
+
+
+def test_a_refit_on_too_many_flows_reads_whole_windows_only(
+    stored: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomaly, "MAX_TRAIN", TRAIN.height // 3 + 1)
+    monkeypatch.setattr(anomaly, "PAGE", 25)
+    tables = list(anomaly._chosen(stored.events, START, LATER))
+    assert max(table.height for table in tables) <= 25
+    part = features.windows(features.add([features.reduce(table) for table in tables]), ZONE)
+    whole = features.windows(features.reduce(TRAIN), ZONE)
+    assert 0.3 < part.height / whole.height < 0.36
+    both = part.join(whole, on=features.WINDOW_KEYS, suffix=".whole")
+    assert both.height == part.height
+    assert (both["flows"] == both["flows.whole"]).all()

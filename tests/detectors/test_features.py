@@ -18,7 +18,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 def test_every_feature_of_one_window_is_counted_by_hand() -> None:
     rows = pl.concat([scan("10.1.0.5", START, targets=60), usual(1 / 288, hosts=1)])
-    found = features.windows(features.reduce(rows, None), ZONE)
+    found = features.windows(features.reduce(rows), ZONE)
     one = found.filter(pl.col("source") == "10.1.0.5").row(0, named=True)
     assert one["segment"] == "office"
     assert one["window"] == int(START.timestamp())
@@ -34,51 +34,50 @@ def test_every_feature_of_one_window_is_counted_by_hand() -> None:
     assert one["failed"] == 1
     assert one["night"] == 0  # 00:00 UTC is 08:00 in the city
     assert one["department"] == "bureau"
-    assert features.windows(features.reduce(rows, None), ZoneInfo("UTC"))["night"].to_list() == [1.0, 1.0]
+    assert features.windows(features.reduce(rows), ZoneInfo("UTC"))["night"].to_list() == [1.0, 1.0]
 
 
 def test_what_a_table_does_not_have_counts_as_unknown() -> None:
     bare = usual(0.1).select("@timestamp", "source.ip")
-    rows = features.reduce(bare, "seg-x")
-    assert rows["segment"].unique().to_list() == ["seg-x"]
+    rows = features.reduce(bare)
+    assert rows["segment"].unique().to_list() == [features.UNKNOWN]
     assert rows["flows"].sum() == bare.height
     found = features.windows(rows, ZONE)
     assert found["new_destinations"].sum() == 0
     assert not found.select(features.NAMES).null_count().sum_horizontal().item()
-    assert features.reduce(bare.drop("source.ip"), None).is_empty()
-    assert features.reduce(bare, None)["segment"].unique().to_list() == [features.UNKNOWN]
+    assert features.reduce(bare.drop("source.ip")).is_empty()
 
 
 def test_a_netflow_row_with_tcp_flags_only_still_counts_as_failed() -> None:
     rows = usual(1 / 288, hosts=1).drop("flow.state").with_columns(pl.lit(2, pl.Int32).alias("tcp.flags"))
-    assert features.windows(features.reduce(rows, None), ZONE)["failed"].to_list() == [1.0]
+    assert features.windows(features.reduce(rows), ZONE)["failed"].to_list() == [1.0]
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 400), max_size=6), st.integers(0, 1000))
 def test_windows_do_not_depend_on_how_rows_were_cut_or_ordered(cuts: list[int], seed: int) -> None:
     rows = usual(0.1, hosts=5)
-    whole = features.windows(features.add([features.reduce(rows, None)]), ZONE)
+    whole = features.windows(features.add([features.reduce(rows)]), ZONE)
     mixed = rows.sample(fraction=1, shuffle=True, seed=seed)
     parts, start = [], 0
     for cut in [*cuts, rows.height]:
-        parts.append(features.reduce(mixed[start : start + cut], None))
+        parts.append(features.reduce(mixed[start : start + cut]))
         start += cut
-    parts.append(features.reduce(mixed[start:], None))
+    parts.append(features.reduce(mixed[start:]))
     again = features.windows(features.add(parts[::-1]), ZONE)
     assert whole.select(pl.exclude("duration")).equals(again.select(pl.exclude("duration")))
     assert np.allclose(whole["duration"], again["duration"])
 
 
 def test_known_destinations_are_not_new() -> None:
-    rows = features.reduce(scan("10.1.0.5", START, targets=40), None)
+    rows = features.reduce(scan("10.1.0.5", START, targets=40))
     known = pl.Series("destination", [f"10.8.0.{i + 1}" for i in range(30)])
     assert features.windows(rows, ZONE, known)["new_destinations"].to_list() == [10.0]
 
 
 def test_a_destination_is_new_only_in_the_window_that_saw_it_first() -> None:
     rows = pl.concat([scan("10.1.0.5", START), scan("10.1.0.5", START + timedelta(minutes=5))])
-    assert features.windows(features.reduce(rows, None), ZONE)["new_destinations"].to_list() == [200.0, 0.0]
+    assert features.windows(features.reduce(rows), ZONE)["new_destinations"].to_list() == [200.0, 0.0]
 
 
 def test_the_forest_sees_logs_and_no_infinities() -> None:

@@ -27,6 +27,9 @@ MAX_SEEN = 20_000
 SHOWN = 5  # features an alert explains
 HIGH = 0.7
 TRAIN_DAYS = 7
+MAX_TRAIN = 2_000_000  # flows read for training
+MAX_WINDOWS = 50_000
+PAGE = 100_000
 _PENDING = 64  # reduced tables held before they are summed
 
 
@@ -75,7 +78,7 @@ class AnomalyDetector:
         """Take flows in; alerts come from here only when too much is held."""
         if batch.dataset != "flow" or not len(batch) or self._again(batch):
             return ()
-        self._pending.append(features.reduce(batch.table, batch.segment))
+        self._pending.append(features.reduce(batch.table))
         if len(self._pending) < _PENDING and sum(one.height for one in self._pending) < MAX_ROWS // 4:
             return ()
         self._sum()
@@ -156,22 +159,20 @@ class AnomalyDetector:
             self._models, self._stamp = baseline.load(self.folder), stamp
         return self._models
 
-    def fit(self, tables: Iterable[pl.DataFrame], segment: str | None = None) -> Refit:
+    def fit(self, tables: Iterable[pl.DataFrame]) -> Refit:
         """Fit every segment to ``flow`` tables and keep the models (in the folder, if there is one)."""
         rows = features.empty()
         for table in tables:
-            rows = features.add([rows, features.reduce(table, segment)])
+            rows = features.add([rows, features.reduce(table)])
         return self._fit(rows)
 
     def refit(self, events: Events, now: datetime, *, days: int = TRAIN_DAYS) -> Refit:
-        """Fit every segment to the stored flows of the last days, an hour at a time."""
-        rows, start = features.empty(), (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
-        while start < now:
-            end = start + timedelta(hours=1)
-            parts = [features.reduce(part, None) for part in _pages(events, start, end)]
-            rows = features.add([rows, *parts])
-            start = end
-        return self._fit(rows)
+        """Fit every segment to the stored flows of the last days.
+
+        Above ``MAX_TRAIN`` flows only every n-th window is read, whole, so that a window stays what it was.
+        """
+        start = now - timedelta(days=days)
+        return self.fit(_chosen(events, start, now))
 
     def _fit(self, rows: pl.DataFrame) -> Refit:
         windows = features.windows(rows, self.zone)
@@ -363,12 +364,33 @@ def _column(name: str, arrays: dict[str, npt.NDArray[np.generic]]) -> pl.Series:
     return words.gather(codes.set(codes < 0, None).cast(pl.UInt32)).alias(name)
 
 
-def _pages(events: Events, start: datetime, end: datetime, size: int = 200_000) -> Iterator[pl.DataFrame]:
-    """The stored flows of a time range, page by page."""
+def _chosen(events: Events, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+    """Stored flows of a time range, by whole windows: all, or evenly spread ones when there are too many."""
+    asked = Query(dataset="flow", start=start, end=end)
+    counts = events.aggregate(asked, [], interval_s=features.WINDOW_S, top=MAX_WINDOWS).sort("bucket")
+    stride = max(1, -(-int(counts["count"].sum()) // MAX_TRAIN))
+    for begin in _ranges(counts.gather_every(stride), joined=stride == 1):
+        yield from _pages(events, *begin)
+
+
+def _ranges(counts: pl.DataFrame, *, joined: bool) -> Iterator[tuple[datetime, datetime]]:
+    """Time ranges to read; neighbours are joined while a page can hold them."""
+    width, held, begin, end = timedelta(seconds=features.WINDOW_S), 0, None, None
+    for bucket, count in counts.iter_rows():
+        if begin is not None and end is not None and (not joined or held + count > PAGE):
+            yield begin, end
+            begin, held = None, 0
+        begin, end, held = begin or bucket, bucket + width, held + count
+    if begin is not None and end is not None:
+        yield begin, end
+
+
+def _pages(events: Events, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
     after: str | None = None
     while True:
-        page = events.query(Query(dataset="flow", start=start, end=end, limit=size, after=after, newest_first=False))
+        asked = Query(dataset="flow", start=start, end=end, limit=PAGE, after=after, newest_first=False)
+        page = events.query(asked)
         yield page
-        if page.height < size:
+        if page.height < PAGE:
             return
         after = str(page["event.id"][-1])

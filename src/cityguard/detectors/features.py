@@ -80,12 +80,12 @@ def empty() -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMA)
 
 
-def reduce(table: pl.DataFrame, segment: str | None) -> pl.DataFrame:
+def reduce(table: pl.DataFrame) -> pl.DataFrame:
     """One row per key of a ``flow`` table; rows without a source address or time are left out.
 
     Args:
-        table: a ``flow`` table; columns it lacks count as unknown.
-        segment: the batch's segment, for sources the register does not place.
+        table: a ``flow`` table; columns it lacks count as unknown. The segment is the register's for the source,
+            else ``-``: a stored row knows no other, and training must see what detection sees.
     """
     if "source.ip" not in table.columns or "@timestamp" not in table.columns:
         return empty()
@@ -102,7 +102,7 @@ def reduce(table: pl.DataFrame, segment: str | None) -> pl.DataFrame:
     unanswered = (flags & 0x12) == 0x02  # SYN and never an ACK
     rows = table.lazy().filter(pl.col("source.ip").is_not_null() & pl.col("@timestamp").is_not_null())
     slim = rows.select(
-        segment=pl.coalesce(col("source.segment", text), pl.lit(segment or UNKNOWN)),
+        segment=pl.coalesce(col("source.segment", text), pl.lit(UNKNOWN)),
         source=col("source.ip", text),
         window=pl.col("@timestamp").dt.epoch("s") // WINDOW_S * WINDOW_S,
         destination=col("destination.ip", text).fill_null(""),
