@@ -60,6 +60,11 @@ def test_a_stamp_without_a_year_gets_the_newest_one_not_ahead(now: datetime, day
         assert found == moment
 
 
+def test_a_number_tells_its_unit_by_its_size() -> None:
+    moment = datetime(2026, 3, 5, 6, 12, 9, tzinfo=UTC)
+    assert {one(moment.timestamp() * scale) for scale in (1, 1e3, 1e6, 1e9)} == {moment}
+
+
 def test_new_year_and_a_clock_a_little_ahead() -> None:
     assert one("Dec 31 23:59:59") == datetime(2025, 12, 31, 15, 59, 59, tzinfo=UTC)
     assert one("Jan  1 08:29:00") == datetime(2026, 1, 1, 0, 29, tzinfo=UTC)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
-"""``any`` is iso, else syslog, else clf."""
+"""``any`` is iso, else syslog, else clf; of a number the epoch, in the unit its size tells."""
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d:?\d\d)?"
@@ -56,6 +56,8 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
         return column.cast(UTC_TIME)
     if kind in _SCALE:
         return _numbers(column, _SCALE[kind])
+    if kind == "any" and column.dtype.is_numeric():
+        return _guessed(column)
     if kind == "any":
         found = parse(column, "iso", zone, now)
         for other in ("syslog", "clf"):
@@ -84,6 +86,21 @@ def _numbers(column: pl.Series, scale: float) -> pl.Series:
     micros = column.cast(pl.Float64, strict=False) * scale
     fits = micros.is_not_nan() & (micros > -_LAST_US) & (micros < _LAST_US)
     return pl.select(pl.when(fits).then(micros.round())).to_series().cast(pl.Int64).cast(UTC_TIME).alias(column.name)
+
+
+def _guessed(column: pl.Series) -> pl.Series:
+    value = column.cast(pl.Float64, strict=False)
+    size = value.abs()
+    seconds = pl.select(
+        pl.when(size < 1e11)
+        .then(value)
+        .when(size < 1e14)
+        .then(value / 1e3)
+        .when(size < 1e17)
+        .then(value / 1e6)
+        .otherwise(value / 1e9)
+    ).to_series()
+    return _numbers(seconds, 1e6).alias(column.name)
 
 
 def _civil(fields: pl.DataFrame, now: datetime, offset: pl.Series, zone: ZoneInfo) -> pl.Series:
