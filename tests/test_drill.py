@@ -297,10 +297,19 @@ def test_a_backup_from_after_the_failure_is_no_success(case: Case) -> None:
     assert any("later than the failure" in problem for problem in run.problems)
 
 
-def test_rto_runs_from_the_declared_incident(case: Case) -> None:
+def test_rpo_goes_back_from_the_incident_and_rto_still_runs_from_the_start(case: Case) -> None:
     case.more = "incident: 2026-11-21T03:00:00+08:00\n"
     run = case.run()
     assert run.rpo_actual_s == 3600
+    assert run.rto_actual_s is not None
+    assert run.rto_actual_s < 60
+    assert run.conclusion == "成功"
+
+
+def test_rto_runs_from_the_declaration(case: Case) -> None:
+    case.more = "declared: 2026-11-21T03:00:00+08:00\n"
+    run = case.run()
+    assert run.rpo_actual_s == 10 * 3600
     assert run.rto_actual_s is not None
     assert run.rto_actual_s > 9 * 3600 - 1
     assert run.conclusion == "部分成功"
@@ -443,6 +452,6 @@ def test_all_faults_are_told_at_once_and_a_list_is_no_plan(tmp_path: Path) -> No
 
 
 def test_an_incident_in_the_future_is_refused(case: Case) -> None:
-    case.more = "incident: 2030-01-01T00:00:00Z\n"
+    case.more = "declared: 2030-01-01T00:00:00Z\n"
     with pytest.raises(InputError, match="future"):
         drill.run(case.plan(), scratch=case.scratch, clock=lambda: NOW)

@@ -56,8 +56,8 @@ def run(plan: Path, *, scratch: Path, clock: Clock = utc_now) -> DrillRun:
     """
     what = drill_plan.load(plan)
     started, zero = clock(), time.monotonic()
-    if what.incident is not None and what.incident > started:
-        raise InputError("'incident' lies in the future", place=str(plan), remedy="leave it out for a drill of now")
+    if any(moment is not None and moment > started for moment in (what.incident, what.declared)):
+        raise InputError("'incident' or 'declared' lies in the future", place=str(plan), remedy="leave it out")
 
     with drill_scratch.place(scratch) as place:
         restored = restore(what, place)
@@ -133,7 +133,7 @@ def evidence(run: DrillRun, system: System | None = None) -> Evidence:
 
 
 def _times(plan: Plan, restored: Restored, started: datetime, at: Callable[[float], datetime]) -> Times:
-    """RTO: declared (or start) until usable. RPO: failure point (or start) back to the backup's time."""
+    """RTO: declared (or the drill's start) until usable. RPO: failure point (or start) back to the backup's time."""
     taken = plan.taken
     if taken is None and (told := restored.data("manifest").get("taken")):
         try:
@@ -143,7 +143,7 @@ def _times(plan: Plan, restored: Restored, started: datetime, at: Callable[[floa
     failure = plan.incident or started
     usable = _usable(plan, restored)
     return Times(
-        rto_s=(at(usable) - failure).total_seconds() if usable is not None else None,
+        rto_s=(at(usable) - (plan.declared or started)).total_seconds() if usable is not None else None,
         rpo_s=(failure - taken).total_seconds() if taken else None,
         age_s=(started - taken).total_seconds() if taken else None,
         taken=taken,

@@ -49,7 +49,8 @@ class Plan:
     rto_s: float | None
     rpo_s: float | None
     max_age_s: float | None
-    incident: datetime | None
+    incident: datetime | None  # failure point, RPO is reckoned back from it
+    declared: datetime | None  # RTO runs from it
     limits: Limits
     probe: tuple[str, ...] = ()
     probe_seconds: int = 60
@@ -106,6 +107,7 @@ class _Reader:
             rpo_s=self.value(data, ("rpo",), _hours, None),
             max_age_s=self.value(data, ("max_age",), _hours, None),
             incident=self.value(data, ("incident",), moment, None),
+            declared=self.value(data, ("declared",), moment, None),
             limits=Limits(
                 **{name: self.value(limits, ("limits", name), _positive, 1) for name in sorted(_names(limits))}
             ),
@@ -145,8 +147,8 @@ class _Reader:
 
 
 PLAN_KEYS = (
-    *("id", "title", "system", "kind", "scenario", "backup", "rto", "rpo", "max_age", "incident", "limits"),
-    *("probe", "probe_seconds"),
+    *("id", "title", "system", "kind", "scenario", "backup", "rto", "rpo", "max_age", "incident", "declared"),
+    *("limits", "probe", "probe_seconds"),
 )
 BACKUP_KEYS = ("path", "manifest", "taken")
 
