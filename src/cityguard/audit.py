@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from cityguard.clock import Clock
 from cityguard.model import AuditEntry
-from cityguard.store.base import Records
 
 MAX_DETAIL = 4_000
 
@@ -19,7 +20,13 @@ class Actor:
     ip: str = ""
 
 
-def note(records: Records, clock: Clock, who: Actor, action: str, object: str, detail: str = "") -> AuditEntry:
+class Log(Protocol):
+    """Where entries are kept: the store's records."""
+
+    def append_audit(self, actor: str, ip: str, action: str, object: str, detail: str, at: datetime) -> AuditEntry: ...
+
+
+def note(records: Log, clock: Clock, who: Actor, action: str, object: str, detail: str = "") -> AuditEntry:
     """Append one entry.
 
     Args:

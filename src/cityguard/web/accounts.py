@@ -159,10 +159,8 @@ class Accounts:
     def set_disabled(self, name: str, disabled: bool) -> None:
         """Close or open an account; its sessions and tokens die. The last open admin cannot be closed."""
         with self._write() as db:
-            admins = db.execute(
-                "SELECT count(*) FROM users WHERE NOT disabled AND name <> ? AND instr(roles, 'admin')", (name,)
-            ).fetchone()[0]
-            if disabled and not admins:
+            admins = db.execute("SELECT name FROM users WHERE NOT disabled AND instr(roles, 'admin')").fetchall()
+            if disabled and admins == [(name,)]:
                 raise InputError("the last administrator cannot be disabled")
             if not db.execute("UPDATE users SET disabled = ? WHERE name = ?", (int(disabled), name)).rowcount:
                 raise InputError(f"no user '{name}'", remedy="cityguard user list")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
+from fastapi import HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -379,6 +380,8 @@ def tokens(at: At) -> Response:
 @doors.post("/tokens", "self")
 def add_token(at: At, body: TokenBody) -> Response:
     """Make a bearer token; its secret is in this answer and nowhere else."""
+    if not at.me.csrf:
+        raise HTTPException(403, "a token cannot make tokens: log in")
     user = at.accounts.get(at.me.name)
     if user is None or not set(body.roles) <= at.me.roles:
         raise InputError("a token cannot do more than its maker")

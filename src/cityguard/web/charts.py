@@ -52,6 +52,17 @@ def stacked(
     return bars
 
 
+def tops(columns: Sequence[tuple[str, Mapping[str, int]]], *, width: float = 720, height: float = 120) -> list[Bar]:
+    """Where the sum of each column of ``stacked`` is written: above it, in the middle."""
+    sums = [sum(counts.values()) for _, counts in columns]
+    top, step = max(sums, default=0) or 1, width / max(len(columns), 1)
+    return [
+        Bar(round((index + 0.5) * step, 2), round(height - height * count / top - 3, 2), 0, 0, "sum", str(count))
+        for index, count in enumerate(sums)
+        if count
+    ]
+
+
 def share(counts: Mapping[str, int], *, width: float = 160, top: int = 0, kinds: Sequence[str] = LEVELS) -> list[Bar]:
     """One horizontal bar split by kind, the gravest first; ``top`` is the count that fills the width."""
     total = max(top, sum(counts.values()), 1)

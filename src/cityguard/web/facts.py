@@ -107,7 +107,7 @@ def departments(app: App, alerts: Sequence[Alert]) -> list[dict[str, Any]]:
     for alert in alerts:
         levels.setdefault(alert.department, Counter())[alert.level] += 1
     systems = Counter(system.department for system in app.register.systems)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": one.id, "name": one.name, "systems": systems[one.id], "levels": dict(levels.pop(one.id, {}))}
         for one in app.register.departments
     ]

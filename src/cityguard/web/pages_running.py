@@ -9,6 +9,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from cityguard.errors import CityguardError, InputError
+from cityguard.jobs import next_slots
 from cityguard.model import Schedule
 from cityguard.web import facts
 from cityguard.web.accounts import ROLES
@@ -45,8 +46,6 @@ def run_job(at: At, fields: Fields) -> Response:
 
 def next_times(at: Desk, schedule: Schedule) -> list[datetime]:
     """When a schedule is next due, as the scheduler reckons it."""
-    from cityguard.jobs import next_slots
-
     if not schedule.enabled:
         return []
     try:

@@ -27,6 +27,7 @@ from cityguard import __version__
 from cityguard.app import App
 from cityguard.config import Settings
 from cityguard.errors import CityguardError, ConflictError, InputError, RefusedError, StoreError
+from cityguard.jobs import Runner
 from cityguard.web import api, pages_alerts, pages_assurance, pages_running, pages_self
 from cityguard.web.accounts import Accounts
 from cityguard.web.auth import NeedLogin, NeedPassword, open_accounts
@@ -99,9 +100,10 @@ def serve(app: App, host: str | None = None, port: int | None = None, *, stop: t
     try:
         check_binding(settings, bind, accounts)
         announce(accounts)
+        Runner(app, owner="console").load()
         site = create(app, accounts, hosts=frozenset() if bind in ("0.0.0.0", "::") else frozenset({bind}))  # noqa: S104
         at = settings.web.port if port is None else port
-        server = uvicorn.Server(uvicorn.Config(site, host=bind, port=at, **_tuning(settings)))
+        server = uvicorn.Server(uvicorn.Config(site, host=bind, port=at, **tuning(settings)))
         if stop is not None:
             threading.Thread(target=_watch, args=(stop, server), daemon=True).start()
         server.run()
@@ -143,7 +145,8 @@ def announce(accounts: Accounts) -> None:
         sys.stderr.flush()
 
 
-def _tuning(settings: Settings) -> dict[str, Any]:
+def tuning(settings: Settings) -> dict[str, Any]:
+    """How the server itself is held: bounded headers and connections, no trust in proxies, TLS where configured."""
     web = settings.web
     return {
         "log_level": "warning",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,20 @@ from cityguard.web.memory import Memory
 
 HERE = Path(__file__).parent
 LANGUAGES = ("zh-CN", "en")
+GIST = (
+    "event.action",
+    "event.outcome",
+    "user.name",
+    "dns.question.name",
+    "tls.client.server_name",
+    "ot.protocol",
+    "ot.function.name",
+    "ot.address",
+    "rule.name",
+    "network.transport",
+    "network.protocol",
+    "network.bytes",
+)
 NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ("态势", (("/", "总览", "read", "o"), ("/alerts", "告警", "read", "a"), ("/events", "事件检索", "read", "e"))),
     (
@@ -53,6 +67,7 @@ class View:
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            finalize=lambda value: visible(value) if type(value) is str else value,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -61,7 +76,7 @@ class View:
             "short": self.short,
             "day": self.day,
             "pretty": pretty,
-            "visible": visible,
+            "gist": gist,
             "segment": lambda text: quote(str(text), safe=""),
         }
         self.env.globals |= {"charts": charts, "version": __version__}
@@ -139,9 +154,18 @@ def pretty(value: Any) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
 
 
-def visible(text: object) -> str:
+def gist(event: Mapping[str, Any]) -> str:
+    """One line that tells an event from its neighbours."""
+    for name in ("event.original", "message", "process.command_line", "url.original"):
+        if event.get(name):
+            return str(event[name])
+    told = [f"{name.rpartition('.')[2]}={event[name]}" for name in GIST if event.get(name) is not None]
+    return " ".join(told) or str(event.get("event.id", ""))
+
+
+def visible(text: str) -> str:
     """Text with direction overrides and control characters shown as their code points, so that nothing hides."""
-    return "".join(_shown(c) for c in str(text))
+    return text if text.isprintable() else "".join(_shown(c) for c in text)
 
 
 def _shown(c: str) -> str:

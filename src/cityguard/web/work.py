@@ -14,6 +14,7 @@ from cityguard.app import App
 from cityguard.audit import Actor, note
 from cityguard.errors import ConflictError, InputError, RefusedError
 from cityguard.ids import content_id
+from cityguard.jobs import Runner
 from cityguard.model import JobRun
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,6 @@ class Work:
 
     def job(self, who: Actor, schedule_id: str) -> str:
         """Run a schedule now; its run is recorded by the scheduler itself."""
-        from cityguard.jobs import Runner
-
         if all(schedule.id != schedule_id for schedule in self.app.store.records.find_schedules()):
             raise InputError(f"no schedule '{schedule_id}'")
         runner = Runner(self.app, owner=f"web:{who.name}")

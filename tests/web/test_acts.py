@@ -1,0 +1,150 @@
+"""What people do in the console: triage with undo, CSRF refused, downloads harmless, work started."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from tests.web.town import Browser
+
+from cityguard.model import Alert, Query
+
+
+def find(site: FastAPI, rule: str) -> Alert:
+    found: Alert = next(one for one in site.state.city.store.alerts.find(Query()) if one.rule_id == rule)
+    return found
+
+
+def test_an_alert_is_closed_with_a_verdict_and_the_act_is_audited(fresh: FastAPI) -> None:
+    browser, one = Browser(fresh).login("an"), find(fresh, "rule-1")
+    fields = {"do": "close-false", "version": str(one.version), "note": "授权扫描"}
+    assert browser.post(f"/alerts/{one.id}", fields).status_code == 303
+    closed = find(fresh, "rule-1")
+    assert (closed.status, closed.verdict, closed.note, closed.owner) == ("closed", "false", "授权扫描", "an")
+    entry = fresh.state.city.store.records.find_audit(1)[0]
+    assert (entry.actor, entry.action, entry.object) == ("an", "alert.close", one.id)
+    assert "授权扫描" in browser.get(f"/alerts/{one.id}").text
+
+
+def test_a_stale_page_changes_nothing_and_says_so(fresh: FastAPI) -> None:
+    browser, one = Browser(fresh).login("an"), find(fresh, "rule-1")
+    for act in ("acknowledge", "escalate"):
+        browser.post(f"/alerts/{one.id}", {"do": act, "version": str(one.version)})
+    assert find(fresh, "rule-1").status == "acknowledged"
+    assert "somebody changed" in browser.get("/alerts").text
+
+
+def test_a_bulk_act_touches_exactly_the_picked_alerts_and_can_be_undone(fresh: FastAPI) -> None:
+    browser = Browser(fresh).login("an")
+    a, b = find(fresh, "rule-1"), find(fresh, "rule-2")
+    pick = [f"{a.id}:{a.version},{b.id}:{b.version}"]
+    browser.post("/alerts", {"do": "close-true", "pick": pick, "note": "确认入侵", "next": "/alerts"})
+    assert {one.rule_id for one in fresh.state.city.store.alerts.find(Query()) if one.status == "closed"} == {
+        "rule-1",
+        "rule-2",
+    }
+    page = browser.get("/alerts").text
+    assert 'id="undo"' in page
+    assert "已处置告警 2" in page
+    browser.post("/alerts/undo", {"next": "/alerts"})
+    assert all(one.status == "open" and one.verdict is None for one in fresh.state.city.store.alerts.find(Query()))
+
+
+def test_forms_without_the_token_or_from_elsewhere_are_refused(fresh: FastAPI) -> None:
+    browser, one = Browser(fresh).login("an"), find(fresh, "rule-1")
+    form = {"do": "close-false", "version": str(one.version)}
+    path, csrf = f"/alerts/{one.id}", browser.csrf
+    other = Browser(fresh).login("all").csrf
+    assert browser.send("POST", path, data=form).status_code == 403
+    assert browser.send("POST", path, data=form | {"csrf": other}).status_code == 403
+    for headers in (
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+    ):
+        assert browser.send("POST", path, data=form | {"csrf": csrf}, headers=headers).status_code == 403
+    del browser.client.headers["sec-fetch-site"]
+    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "http://127.0.0.1:81"):
+        answer = browser.send("POST", path, data=form | {"csrf": csrf}, headers={"origin": origin})
+        assert answer.status_code == 403, origin
+    body: Any = {"version": one.version, "act": "close", "verdict": "false"}
+    api = f"/api/v1{path}/triage"
+    assert browser.send("POST", api, json=body).status_code == 403  # a session's cookie alone is not enough
+    assert browser.send("POST", api, content="{}", headers={"content-type": "text/plain"}).status_code in (403, 422)
+    assert find(fresh, "rule-1").status == "open"
+    assert browser.send("POST", api, json=body, headers={"x-csrf-token": csrf}).status_code == 200
+
+
+def test_unknown_hosts_long_bodies_and_odd_paths_are_refused(site: FastAPI) -> None:
+    browser = Browser(site).login("an")
+    for host in ("evil.example", "127.0.0.1@evil.example", "127.0.0.1.evil.example", ""):
+        assert browser.get("/", headers={"host": host}).status_code == 400
+    assert browser.get("/", headers={"x-forwarded-host": "evil.example"}).status_code == 200
+    for path in ("/API/v1/alerts", "//api/v1/alerts", "/api/v1/alerts/", "/api/v1/alerts;x", "/.git/config", "/docs"):
+        assert browser.get(path).status_code in (404, 405), path
+    assert browser.get("/alerts?q=" + "a" * 9_000).status_code == 414
+    assert browser.send("TRACE", "/").status_code in (403, 405)
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 1048577", "Transfer-Encoding: chunked", "Content-Length: -1"])
+def test_a_body_above_its_bound_is_refused_before_it_is_kept(site: FastAPI, head: str) -> None:
+    host, _, port = site.state.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        kind = "Content-Type: application/x-www-form-urlencoded"
+        connection.sendall(f"POST /login HTTP/1.1\r\nHost: {host}\r\n{kind}\r\n{head}\r\n\r\n".encode())
+        if "chunked" in head:
+            for _ in range(17):
+                connection.sendall(b"10000\r\n" + b"a" * 65_536 + b"\r\n")
+        answer = connection.recv(64)
+    assert answer.split()[1] in (b"413", b"400")
+
+
+def test_an_internal_error_shows_a_reference_and_nothing_else(site: FastAPI, monkeypatch: Any) -> None:
+    from cityguard.web import facts
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(facts, "sources", broken)
+    answer = Browser(site).login("an").get("/api/v1/sources")
+    assert answer.status_code == 500
+    assert re.fullmatch(r"internal error, reference [0-9a-f]{8}", answer.json()["title"])
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_reports_download_as_attachments_without_rights(site: FastAPI) -> None:
+    browser = Browser(site).login("an")
+    for path in ("/assessments/as1/report.html", "/drills/d1/report.html", "/api/v1/assessments/as1/report.json"):
+        answer = browser.get(path)
+        assert answer.status_code == 200, answer.text[:300]
+        assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+        assert answer.headers["content-security-policy"].startswith("sandbox")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert len(answer.content) > 200
+    assert browser.get("/assessments/as1/report.exe").status_code == 404
+    assert browser.get("/assessments/..%2f..%2fetc/report.html").status_code == 404
+
+
+def test_an_assessment_started_by_hand_is_recorded_as_a_run(fresh: FastAPI) -> None:
+    browser = Browser(fresh).login("op")
+    assert browser.post("/assessments", {"system": "portal"}).status_code == 303
+    deadline = time.monotonic() + 20
+    while fresh.state.work.waiting() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run = fresh.state.city.store.records.find_runs("assessment:portal")[0]
+    assert run.outcome == "ok", run.detail
+    assert run.owner == "web:op"
+    assert len(fresh.state.city.store.records.find_assessments("portal")) == 2
+    assert browser.post("/assessments", {"system": "nowhere"}).status_code == 303
+    assert "nowhere" in browser.get("/assessments").text
+
+
+def test_unknown_form_fields_and_owners_are_refused(fresh: FastAPI) -> None:
+    browser, one = Browser(fresh).login("an"), find(fresh, "rule-1")
+    for fields in ({"do": "acknowledge", "case_id": "7"}, {"do": "assign", "owner": "nobody"}, {"do": "delete"}):
+        browser.post(f"/alerts/{one.id}", {"version": str(one.version), **fields})
+        assert find(fresh, "rule-1") == one
