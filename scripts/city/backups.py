@@ -72,6 +72,7 @@ backup:
   path: ../backups/{name}.tar.gz
   manifest: ../backups/{name}.sha256
   taken: {_TAKEN.isoformat()}
+incident: {_TAKEN.replace(hour=9, minute=30).isoformat()}
 rto: 4
 rpo: 24
 """

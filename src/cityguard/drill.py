@@ -151,8 +151,10 @@ def _times(plan: Plan, restored: Restored, started: datetime, at: Callable[[floa
 
 
 def _usable(plan: Plan, restored: Restored) -> float | None:
-    """When the restored data could be used: compared, and answered the probe if there is one."""
+    """When the restored data could be used: whole, and answered the probe if there is one; else it never could."""
     last = "probe" if plan.probe else "compare"
+    if any(restored.data("compare").get("counts", {}).values()):
+        return None
     return restored.steps[last].ended if restored.ok(last) else None
 
 

@@ -65,6 +65,15 @@ def run(chunks: Iterable[Chunk], app: Way) -> list[Alert]:
 
 def finish(app: Way) -> list[Alert]:
     """Merge and tell what detectors hold back until an input ends."""
-    fresh = app.store.alerts.merge([alert for detector in app.detectors for alert in detector.finish()])
+    return _tell([alert for detector in app.detectors for alert in detector.finish()], app)
+
+
+def settle(app: Way) -> list[Alert]:
+    """Merge and tell what has become certain on an input without an end."""
+    return _tell([alert for detector in app.detectors for alert in detector.settle()], app)
+
+
+def _tell(found: list[Alert], app: Way) -> list[Alert]:
+    fresh = app.store.alerts.merge(found)
     app.notifiers.tell(fresh)
     return fresh

@@ -25,6 +25,7 @@ from cityguard.receive import counters, spool_folder
 
 BLOCK = 20_000
 CHECKPOINT_S = 5.0
+SETTLE_S = 60.0
 DEATHS = 2
 
 
@@ -46,6 +47,7 @@ class Worker:
         self._cursors = {one.name: self._load(one.name) for one in app.settings.listen}
         self._restore()
         self._due = time.monotonic() + CHECKPOINT_S
+        self._settle = time.monotonic() + SETTLE_S
         self._replay()
 
     def run(self, stop: Event) -> None:
@@ -53,6 +55,9 @@ class Worker:
         while not stop.is_set():
             if not self.turn():
                 stop.wait(0.2)
+            if time.monotonic() >= self._settle:
+                pipeline.settle(self.app)
+                self._settle = time.monotonic() + SETTLE_S
             if time.monotonic() >= self._due:
                 self.checkpoint()
         self.checkpoint()

@@ -20,6 +20,9 @@ class Detector(Protocol):
     def finish(self) -> Iterable[Alert]:
         """Alerts that can only be decided when the input ends (a forest over whole windows …)."""
 
+    def settle(self) -> Iterable[Alert]:
+        """The same for inputs that never end: what is certain by now; called about once a minute."""
+
     def snapshot(self) -> bytes:
         """State as JSON or npz bytes; never pickle."""
 

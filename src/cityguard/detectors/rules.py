@@ -58,6 +58,10 @@ class RuleDetector:
         """Alerts of correlations that only the end of the input decides."""
         return self._told(self.correlator.finish(), "finish")
 
+    def settle(self) -> list[Alert]:
+        """Nothing: correlations that grow fire with their batch, the others wait for the end."""
+        return []
+
     def snapshot(self) -> bytes:
         """State of the correlations, as JSON."""
         return orjson.dumps({"version": _VERSION, "correlator": self.correlator.snapshot()})
