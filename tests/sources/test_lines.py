@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cityguard.model import Frames
 from cityguard.sources import documents, lines
 
-unhurried = settings(deadline=None, max_examples=40)
+unhurried = settings(deadline=None, max_examples=200)
 
 LIMIT = 16
 

@@ -112,11 +112,18 @@ def compiled(given: Mapping[str, Any]) -> dict[str, Rule]:
         if rule.time is not None and rule.time not in times.KINDS:
             raise ValueError(f"{name}: time is one of {', '.join(times.KINDS)}")
         if rule.zone is not None:
-            _ = ZoneInfo(rule.zone)
+            _zone(name, rule.zone)
         if not _sources(rule) and rule.value is None:
             raise ValueError(f"{name}: give from, sum, join or value")
         rules[name] = rule
     return rules
+
+
+def _zone(name: str, zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, OSError):
+        raise ValueError(f"{name}: '{zone}' is not a time zone") from None
 
 
 def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = None) -> list[EventBatch]:
@@ -257,9 +264,9 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: dateti
     if not present:
         return None
     if rule.sum:
-        return (
-            table.select(pl.sum_horizontal(pl.col(present).cast(pl.Float64, strict=False))).to_series().cast(pl.Int64)
-        )
+        terms = [pl.col(source).cast(pl.Float64, strict=False) for source in present]
+        total = pl.when(pl.any_horizontal(term.is_not_null() for term in terms)).then(pl.sum_horizontal(terms))
+        return table.select(total.cast(pl.Int64)).to_series()
     if rule.join:
         whole = len(present) == len(rule.join)
         return table.select(pl.concat_str(present, separator=rule.by)).to_series() if whole else None

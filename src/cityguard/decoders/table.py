@@ -50,7 +50,9 @@ class _Zeek:
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
-        first = frames.buffer[np.minimum(frames.offset, len(frames.buffer) - 1)]
+        first = np.zeros(len(frames), np.uint8)
+        filled = frames.length > 0
+        first[filled] = frames.buffer[frames.offset[filled]]
         objects = np.flatnonzero(first == _BRACE)
         if len(objects) == len(frames):
             return self._json.decode(frames)

@@ -73,7 +73,8 @@ def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> I
     wire = stop - start
     wire[0] += lost
     length = np.minimum(stop - start, line_bytes)
-    length -= (length > 0) & (length == stop - start) & (buffer[np.maximum(start + length - 1, 0)] == _RETURN)
+    # a CR at the place where a line was cut is no line end
+    length -= (length > 0) & (wire <= line_bytes) & (buffer[np.maximum(start + length - 1, 0)] == _RETURN)
     wire = np.where(wire > line_bytes, wire, length)
     keep = (length > 0) & _FILLED[buffer[start]]
     if not keep.all():

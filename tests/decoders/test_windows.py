@@ -1,0 +1,142 @@
+"""Windows events: names as rules use them, classes as Sigma's taxonomy has them, strange shapes harmless."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cityguard.decoders import taxonomy, windows
+from cityguard.model import EventBatch
+from cityguard.sources.lines import one_each
+
+unhurried = settings(deadline=None, max_examples=40)
+SYSMON = taxonomy.SYSMON
+
+
+def decode(*events: dict[str, Any]) -> tuple[EventBatch, ...]:
+    return windows.decoder({}).decode(one_each([json.dumps(event).encode() for event in events])).batches
+
+
+def event(number: object, channel: str, **data: object) -> dict[str, Any]:
+    return {"Event": {"System": {"EventID": number, "Channel": channel, "Computer": "PC"}, "EventData": data}}
+
+
+@pytest.mark.parametrize(
+    ("number", "channel", "kind", "category", "service", "dataset"),
+    [
+        (1, SYSMON, "", "process_creation", "sysmon", "process"),
+        (3, SYSMON, "", "network_connection", "sysmon", "network"),
+        (10, SYSMON, "", "process_access", "sysmon", "process"),
+        (11, SYSMON, "", "file_event", "sysmon", "file"),
+        (12, SYSMON, "DeleteValue", "registry_delete", "sysmon", "registry"),
+        (12, SYSMON, "CreateKey", "registry_add", "sysmon", "registry"),
+        (13, SYSMON, "", "registry_event", "sysmon", "registry"),
+        (22, SYSMON, "", "dns_query", "sysmon", "network"),
+        (26, SYSMON, "", "file_delete", "sysmon", "file"),
+        (4688, "Security", "", "process_creation", "security", "process"),
+        (4625, "security", "", None, "security", "auth"),
+        (4104, "Microsoft-Windows-PowerShell/Operational", "", "ps_script", "powershell", "process"),
+        (600, "Windows PowerShell", "", "ps_classic_provider_start", "powershell-classic", "process"),
+        (7045, "System", "", None, "system", "host"),
+    ],
+)
+def test_a_class_answers_to_its_log_source(
+    number: int, channel: str, kind: str, category: str | None, service: str, dataset: str
+) -> None:
+    (batch,) = decode(event(number, channel, EventType=kind))
+    assert batch.dataset == dataset
+    assert batch.logsource is not None
+    assert batch.logsource.covers(category, "windows", service)
+
+
+def test_a_registry_deletion_is_not_an_addition() -> None:
+    sources = [
+        batch.logsource
+        for batch in decode(event(12, SYSMON, EventType="DeleteKey"), event(12, SYSMON, EventType="CreateKey"))
+    ]
+    assert [one.category for one in sources if one] == [
+        ("registry_add", "registry_event"),
+        ("registry_delete", "registry_event"),
+    ]
+
+
+def test_payload_wins_over_header_and_values_are_text() -> None:
+    given_ = event(
+        {"#text": 1119, "#attributes": {"Qualifiers": 1}},
+        "X",
+        **{"Threat Name": "t", "Channel": "c", "Flag": True, "N": 5},
+    )
+    row = decode(given_)[0].table.to_dicts()[0]
+    assert (row["EventID"], row["ThreatName"], row["Channel"], row["Flag"], row["N"]) == (1119, "t", "c", "true", "5")
+
+
+def test_unnamed_data_user_data_and_named_lists() -> None:
+    unnamed = {"Event": {"System": {"EventID": 1, "Channel": "A"}, "EventData": {"Data": {"#text": ["a", "b"]}}}}
+    user = {
+        "Event": {"System": {"EventID": 2, "Channel": "A"}, "UserData": {"Op": {"#attributes": {"x": 1}, "K": "v"}}}
+    }
+    named = {"Event": {"System": {"EventID": 3, "Channel": "A"}, "EventData": {"Data": [{"@Name": "K", "#text": "v"}]}}}
+    rows = [batch.table.to_dicts()[0] for batch in decode(unnamed, user, named)]
+    assert rows[0]["Data"] == ["a", "b"]
+    assert (rows[1]["K"], rows[2]["K"]) == ("v", "v")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {
+            "winlog": {
+                "event_id": "4625",
+                "channel": "Security",
+                "computer_name": "PC",
+                "event_data": {"IpAddress": "x"},
+            }
+        },
+        {
+            "winlog.event_id": 4625,
+            "winlog.channel": "Security",
+            "winlog.computer_name": "PC",
+            "winlog.event_data.IpAddress": "x",
+        },
+        {"EventID": 4625, "Channel": "Security", "Hostname": "PC", "IpAddress": "x"},
+        {"System": {"EventID": 4625, "Channel": "Security", "Computer": "PC"}, "EventData": {"IpAddress": "x"}},
+    ],
+)
+def test_every_exporter_gives_the_same_names(shape: dict[str, Any]) -> None:
+    (batch,) = decode(shape)
+    row = batch.table.to_dicts()[0]
+    assert (row["EventID"], row["Channel"], row["Computer"], row["IpAddress"]) == (4625, "Security", "PC", "x")
+
+
+scalars = st.none() | st.booleans() | st.integers(-5, 5000) | st.sampled_from(["Security", "x", "#text", ""])
+names = st.sampled_from(
+    [
+        "Event",
+        "System",
+        "EventID",
+        "Channel",
+        "EventData",
+        "UserData",
+        "Data",
+        "#text",
+        "#attributes",
+        "winlog",
+        "@Name",
+        "Name",
+    ]
+)
+shapes = st.dictionaries(
+    names,
+    st.recursive(scalars, lambda v: st.lists(v, max_size=2) | st.dictionaries(names, v, max_size=3), max_leaves=8),
+)
+
+
+@unhurried
+@given(st.lists(shapes, max_size=5))
+def test_any_shape_is_an_event_or_rejected(events: list[dict[str, Any]]) -> None:
+    done = windows.decoder({}).decode(one_each([json.dumps(one).encode() for one in events]))
+    assert sum(len(batch) for batch in done.batches) + done.rejected == len(events)
