@@ -22,6 +22,11 @@ def content(path: Path, limits: Limits | None = None) -> tuple[bytes, list[str]]
         return b"".join(opened.blocks()), opened.notes
 
 
+def whole(path: Path) -> None:
+    with Opened(path, Limits()) as opened:
+        opened.whole()
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
 def test_plain_gzip_and_zstd_give_the_same_bytes_whatever_the_name(tmp_path: Path, pack: object) -> None:
     path = tmp_path / "some.txt"
@@ -51,7 +56,7 @@ def test_a_gzip_cut_in_the_middle_gives_its_beginning_and_a_note(tmp_path: Path)
 def test_a_bomb_is_refused_with_its_remedy_before_it_fills_anything(tmp_path: Path, pack: object) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(pack(bytes(64 << 20)))  # type: ignore[operator]
-    for act in (content, lambda p: Opened(p, Limits()).whole()):
+    for act in (content, whole):
         with pytest.raises(InputError, match=r"more than 200 times") as caught:
             act(path)
         assert "limits.ratio" in caught.value.remedy
