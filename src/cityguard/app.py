@@ -36,7 +36,7 @@ DRILL_FORMATS = ("html", "pdf", "docx", "json")
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What an ingest did: items by unit, events by dataset, and the alerts not seen before."""
+    """What an ingest did: items, events by dataset, the alerts not seen before, and what could not be read."""
 
     files: int
     received: int
@@ -45,6 +45,7 @@ class Ingested:
     events: dict[str, int]
     fresh: tuple[Alert, ...]
     notes: tuple[str, ...]
+    failed: tuple[InputError, ...] = ()
 
 
 class App:
@@ -145,25 +146,29 @@ class App:
     ) -> Ingested:
         """Read files and folders through the main way. Repeating it is harmless.
 
+        A file that cannot be read stops no other: it stands in ``failed``, or in ``notes`` when it was only
+        found in a folder.
+
         Raises:
-            InputError: a path cannot be read or its kind is not known; what came before it is kept.
+            InputError: a path does not exist, or there is no collector of that name.
             StoreError: the store is full or gone; what was not booked is read again next time.
         """
         from cityguard import collect
 
-        tally = _Tally()
+        tally, known, named = _Tally(), self.collectors, set(paths)
+        if collector is not None:
+            _ = known[collector]
         files = collect.walk(paths)
         for path in files:
-            for chunk in collect.read(
-                path,
-                self.collectors,
-                collector=collector,
-                dataset=dataset,
-                limits=self.settings.limits,
-                now=self.clock(),
-            ):
-                tally.add(chunk, pipeline.take(chunk, self))
-                progress(chunk)
+            chunks = collect.read(
+                path, known, collector=collector, dataset=dataset, limits=self.settings.limits, now=self.clock()
+            )
+            try:
+                for chunk in chunks:
+                    tally.add(chunk, pipeline.take(chunk, self))
+                    progress(chunk)
+            except InputError as error:
+                tally.refuse(error, named=path in named)
         tally.fresh.extend(pipeline.finish(self))
         return tally.result(len(files))
 
@@ -303,6 +308,13 @@ class _Tally:
         self.events: dict[str, int] = {}
         self.fresh: list[Alert] = []
         self.notes: list[str] = []
+        self.failed: list[InputError] = []
+
+    def refuse(self, error: InputError, *, named: bool) -> None:
+        if named:
+            self.failed.append(error)
+        else:
+            self.notes.append(str(error))
 
     def add(self, chunk: Chunk, fresh: list[Alert]) -> None:
         self.received += chunk.received
@@ -322,6 +334,7 @@ class _Tally:
             dict(sorted(self.events.items())),
             tuple(self.fresh),
             tuple(self.notes),
+            tuple(self.failed),
         )
 
 

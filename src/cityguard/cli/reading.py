@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cityguard.cli.output import FINDINGS, document, err, fail, jsonl, pick, say, table
+from cityguard.cli.output import ERROR, FINDINGS, PARTIAL, document, err, fail, jsonl, pick, safe, say, table
 from cityguard.cli.state import STATE, application
 
 if TYPE_CHECKING:
+    from cityguard.errors import InputError
     from cityguard.model import Alert, Chunk, EventBatch
 
 Files = Annotated[list[Path], typer.Argument(help="文件或目录 / files or folders")]
@@ -29,8 +30,9 @@ def decode(files: Files, collector: Collector = None, dataset: Dataset = None, a
 
     settings = STATE.settings()
     known = collect.Collectors.load(settings.content_path)
-    failed = 0
-    for path in collect.walk(files):
+    failed: list[InputError] = []
+    paths = collect.walk(files)
+    for path in paths:
         try:
             for chunk in collect.read(
                 path, known, collector=collector, dataset=dataset, limits=settings.limits, now=utc_now()
@@ -39,10 +41,8 @@ def decode(files: Files, collector: Collector = None, dataset: Dataset = None, a
                     jsonl(rows(batch)) if as_jsonl else _show(batch)
                 _report(chunk)
         except InputError as error:
-            failed += 1
-            err.print(f"{pick('错误', 'error')}: {error}", style="red", markup=False)
-    if failed:
-        raise typer.Exit(1)
+            failed.append(error)
+    _failures(failed, len(paths))
 
 
 def rows(batch: EventBatch) -> Iterator[dict[str, Any]]:
@@ -76,6 +76,7 @@ def look(
         else:
             _summary(done.events, alerts, done.received, done.dead)
         _note(done.notes)
+    _failures(done.failed, done.files)
     end(alerts, fail_on)
 
 
@@ -105,7 +106,16 @@ def ingest(
     else:
         _summary(done.events, done.fresh, done.received, done.dead)
     _note(done.notes)
+    _failures(done.failed, done.files)
     end(done.fresh, fail_on)
+
+
+def _failures(failed: Sequence[InputError], files: int) -> None:
+    """Name what could not be read: exit 1 when nothing could, 4 when the rest was."""
+    for error in failed:
+        err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
+    if failed:
+        raise typer.Exit(ERROR if len(failed) >= files else PARTIAL)
 
 
 def end(alerts: Sequence[Alert], fail_on: str | None) -> None:
