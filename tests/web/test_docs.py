@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from tests.web.town import Browser
 
 from cityguard.web.auth import PERMISSIONS
@@ -19,12 +18,8 @@ def test_every_route_of_the_api_is_documented_with_its_permission_and_nothing_el
     rows = re.findall(
         r"^\| `([A-Z]+) (/api/v1/\S+)` \| (\w+) \|", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    routes = {
-        (method, route.path, (route.openapi_extra or {})["x-permission"])
-        for route in site.routes
-        if isinstance(route, APIRoute) and route.path.startswith("/api/")
-        for method in route.methods
-    }
+    routes = {route for route in site.state.routes if route[1].startswith("/api/")}
+    assert len(routes) > 35
     assert set(rows) == routes
 
 

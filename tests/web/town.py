@@ -40,7 +40,7 @@ from cityguard.model import (
     Text,
     UnitResult,
 )
-from cityguard.register import Register
+from cityguard.register.register import Register
 from cityguard.web import server
 from cityguard.web.accounts import Accounts
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from cityguard.errors import CityguardError, InputError
-from cityguard.jobs import next_slots
+from cityguard.jobs.jobs import next_slots
 from cityguard.model import Schedule
 from cityguard.web import facts
 from cityguard.web.accounts import ROLES

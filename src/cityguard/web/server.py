@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,17 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request as PlainRequest
+from starlette.routing import BaseRoute, Mount
 from starlette.types import Scope
 
 from cityguard import __version__
 from cityguard.app import App
 from cityguard.config import Settings
 from cityguard.errors import CityguardError, ConflictError, InputError, RefusedError, StoreError
-from cityguard.jobs import Runner
+from cityguard.jobs.jobs import Runner
 from cityguard.web import api, pages_alerts, pages_assurance, pages_running, pages_self
 from cityguard.web.accounts import Accounts
-from cityguard.web.auth import NeedLogin, NeedPassword, open_accounts
+from cityguard.web.auth import PERMISSIONS, NeedLogin, NeedPassword, open_accounts
 from cityguard.web.desk import json
 from cityguard.web.memory import Memory
 from cityguard.web.shield import Shield
@@ -79,7 +80,7 @@ def create(app: App, accounts: Accounts | None = None, *, hosts: frozenset[str] 
         site.include_router(door.router)
     site.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _handlers(site)
-    _declared(site)
+    site.state.routes = tuple(declared(site.routes))
 
     def problem(scope: Scope, status: int, text: str) -> Response:
         return _answer(PlainRequest(scope), status, text)
@@ -186,10 +187,23 @@ def _names(settings: Settings) -> frozenset[str]:
     return frozenset(found)
 
 
-def _declared(site: FastAPI) -> None:
-    for route in site.routes:
-        if isinstance(route, APIRoute) and "x-permission" not in (route.openapi_extra or {}):
-            raise RuntimeError(f"{route.path} has no permission")
+def declared(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, str]]:
+    """(method, path, permission) of every route.
+
+    Raises:
+        RuntimeError: a route has no permission, or is of a kind that could hide one.
+    """
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from declared(inner.routes)
+        elif isinstance(route, APIRoute):
+            permission = (route.openapi_extra or {}).get("x-permission")
+            if permission != "public" and permission not in PERMISSIONS:
+                raise RuntimeError(f"{route.path} has no permission")
+            yield from ((method, route.path, str(permission)) for method in sorted(route.methods or ()))
+        elif not (isinstance(route, Mount) and route.path == "/static"):
+            raise RuntimeError(f"{route} may hide a route without a permission")
 
 
 def _handlers(site: FastAPI) -> None:

@@ -14,7 +14,7 @@ from cityguard.app import App
 from cityguard.audit import Actor, note
 from cityguard.errors import ConflictError, InputError, RefusedError
 from cityguard.ids import content_id
-from cityguard.jobs import Runner
+from cityguard.jobs.jobs import Runner
 from cityguard.model import JobRun
 
 log = logging.getLogger(__name__)
