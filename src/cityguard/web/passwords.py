@@ -37,7 +37,7 @@ def check_password(name: str, password: str) -> None:
         raise InputError(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
     if classes < 3 and len(password) < 20:
         raise InputError("a password below 20 characters mixes three of: lower, upper, digit, other")
-    if len(set(password)) < 6 or password.lower() in COMMON or (name and name.lower() in password.lower()):
+    if len(set(password)) < 6 or password.lower() in COMMON or (len(name) > 3 and name.lower() in password.lower()):
         raise InputError("the password is too easy to guess")
 
 
