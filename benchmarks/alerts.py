@@ -1,4 +1,4 @@
-"""NDJSON -> alerts: events per second of the whole way, and of rule matching alone, beside rsigma where it is installed.
+"""NDJSON -> alerts: events per second of the whole way and of matching alone, beside rsigma where it is installed.
 
 Run: python benchmarks/alerts.py [--events N] [--json OUT]. Peer: ``cargo install rsigma --version 0.23.0 --locked``.
 """
@@ -57,7 +57,7 @@ def timed(argv: list[str], runs: int = RUNS) -> list[float]:
 
 
 def ours(path: Path, rules: Path, count: int) -> dict[str, Any]:
-    """The whole way into a store that vanishes, and matching alone; start-up is measured on ten events and taken off."""
+    """The whole way into a store that vanishes, and matching alone; start-up on ten events is taken off."""
     small = path.with_name("ten.jsonl")
     events(small, 10)
     cli = [sys.executable, "-m", "cityguard.cli.main", "-q"]

@@ -108,7 +108,9 @@ def command_line() -> str:
         lines += [f"## {name}", "", _text(command), ""]
         usage = " ".join(_usage(p) for p in command.params if p.name != "help")
         lines += [f"```\n{name} {usage}".rstrip() + "\n```", ""]
-        told = [p for p in command.params if p.param_type_name == "option" and getattr(p, "help", None) and p.name != "help"]
+        told = [
+            p for p in command.params if p.param_type_name == "option" and getattr(p, "help", None) and p.name != "help"
+        ]
         lines += [f"- `{_names(p)}`: {getattr(p, 'help', '')}" for p in told] + ([""] if told else [])
     return "\n".join(lines).rstrip() + "\n"
 

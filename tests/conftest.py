@@ -39,15 +39,24 @@ def need_server() -> None:
 
 
 @pytest.fixture(scope="session")
-def elasticsearch_url() -> Iterator[str]:
-    """A real server: the one ``CITYGUARD_TEST_ELASTICSEARCH`` names, else one started here and stopped at the end."""
-    if told := os.environ.get("CITYGUARD_TEST_ELASTICSEARCH"):
-        yield told
+def elasticsearch_folder() -> Iterator[Path | None]:
+    """Folder of a server started here and stopped at the end; None when ``CITYGUARD_TEST_ELASTICSEARCH`` names one."""
+    if os.environ.get("CITYGUARD_TEST_ELASTICSEARCH"):
+        yield None
         return
     need_server()
     folder = Path(tempfile.mkdtemp(prefix="cityguard-es-"))
     folder.chmod(0o755)
     try:
-        yield start_elasticsearch(folder)
+        start_elasticsearch(folder)
+        yield folder
     finally:
         stop_elasticsearch(folder)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(elasticsearch_folder: Path | None) -> str:
+    """Address of a real server."""
+    if elasticsearch_folder is None:
+        return os.environ["CITYGUARD_TEST_ELASTICSEARCH"]
+    return start_elasticsearch(elasticsearch_folder)

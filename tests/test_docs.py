@@ -44,7 +44,8 @@ def test_commands_of_the_readme_run_as_written(page: str, tmp_path: Path) -> Non
         if words[0] == "make":
             assert words[1] in targets, command
         elif words[0] == "cityguard" and words[1] not in ("up", "demo"):
-            argv = [sys.executable, "-m", "cityguard.cli.main", "--home", str(tmp_path / "home"), *words[1:]]
+            rest = [str(tmp_path / word) if word == "reports-out" else word.strip('"') for word in words[1:]]
+            argv = [sys.executable, "-m", "cityguard.cli.main", "--home", str(tmp_path / "home"), *rest]
             done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
             ran += 1

@@ -18,15 +18,15 @@ from cityguard.errors import InputError
 from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, System
 
 if TYPE_CHECKING:
-    from cityguard.collect import Collectors
+    from cityguard.collect.collect import Collectors
     from cityguard.compliance.catalogue import Catalogue
     from cityguard.compliance.scoring import Scoring
     from cityguard.detectors.anomaly import AnomalyDetector
     from cityguard.detectors.base import Detector
     from cityguard.notify.base import Notifiers
-    from cityguard.register import Register
-    from cityguard.report import Facts
-    from cityguard.scan import ScanRun
+    from cityguard.register.register import Register
+    from cityguard.report.report import Facts
+    from cityguard.scan.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
     from cityguard.store.base import Store
 
@@ -66,7 +66,7 @@ class App:
 
     @cached_property
     def register(self) -> Register:
-        from cityguard.register import Register
+        from cityguard.register.register import Register
 
         path = self.register_path
         zone = self.settings.zone
@@ -80,7 +80,7 @@ class App:
 
     @cached_property
     def collectors(self) -> Collectors:
-        from cityguard.collect import Collectors
+        from cityguard.collect.collect import Collectors
 
         return Collectors.load(self.settings.content_path)
 
@@ -153,7 +153,7 @@ class App:
             InputError: a path does not exist, or there is no collector of that name.
             StoreError: the store is full or gone; what was not booked is read again next time.
         """
-        from cityguard import collect
+        from cityguard.collect import collect
 
         tally, known, named = _Tally(), self.collectors, set(paths)
         if collector is not None:
@@ -181,7 +181,7 @@ class App:
             KeyError: the register has no such system.
             RefusedError: a named target is out of scope or in an OT segment; nothing was sent.
         """
-        from cityguard.scan import scan
+        from cityguard.scan.scan import scan
 
         done = scan(self, system_id, targets=targets, checks=checks, config_dir=self.config_dir)
         self.store.records.put_evidence(done.evidence)
@@ -199,7 +199,7 @@ class App:
 
     def drill(self, plan: Path) -> DrillRun:
         """Really restore a backup, judge it, and keep the run and its evidence."""
-        from cityguard import drill
+        from cityguard.drill import drill
 
         run = drill.run(plan, scratch=self.settings.home_path / "scratch", clock=self.clock)
         self.store.records.put_drill(run)
@@ -210,7 +210,7 @@ class App:
         self, assessment: Assessment, out: Path, formats: Sequence[str] = REPORT_FORMATS, language: str | None = None
     ) -> list[Path]:
         """Write the 自查报告 of an assessment; returns the files, the manifest last."""
-        from cityguard import report
+        from cityguard.report import report
 
         records = self.store.records
         earlier = [one for one in records.find_assessments(assessment.system) if one.made_at < assessment.made_at]
@@ -230,7 +230,7 @@ class App:
         self, run: DrillRun, out: Path, formats: Sequence[str] = DRILL_FORMATS, language: str | None = None
     ) -> list[Path]:
         """Write the 备份恢复演练报告 of a run; returns the files, the manifest last."""
-        from cityguard import report
+        from cityguard.report import report
 
         system = self.register.system(run.system)
         department = self.register.department(system.department) if system else None
@@ -238,7 +238,7 @@ class App:
         return self._write("drill", facts, out, formats, language)
 
     def _write(self, kind: str, facts: Facts, out: Path, formats: Sequence[str], language: str | None) -> list[Path]:
-        from cityguard import report
+        from cityguard.report import report
 
         chosen = language or self.settings.language
         return report.write(kind, facts, out, formats, chosen, extra=self.settings.content_path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cityguard.model import LEVELS, Alert
-from cityguard.register import Register
+from cityguard.register.register import Register
 
 MAX_ALERTS = 2_000
 SLACK = timedelta(minutes=5)  # windows of two alerts may overlap without either being first

@@ -18,7 +18,7 @@ import numpy as np
 
 from cityguard import pipeline, spool
 from cityguard.app import App
-from cityguard.collect import Live
+from cityguard.collect.collect import Live
 from cityguard.config import Listener
 from cityguard.model import Chunk, DeadLetter, Decoded, Frames, Ledger
 from cityguard.receive import counters, spool_folder

@@ -18,7 +18,7 @@ from cityguard.checks.facts import Host
 from cityguard.clock import Clock
 from cityguard.config import ScanSettings, Settings
 from cityguard.model import Asset, Department, EventBatch, Evidence, Segment, System
-from cityguard.register import Register
+from cityguard.register.register import Register
 from cityguard.store.embedded import EmbeddedStore
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)

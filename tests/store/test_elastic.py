@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tests.conftest import need_server, start_elasticsearch, stop_elasticsearch
 from tests.store import make
+from tests.store.conftest import wipe
 from tests.store.make import NOW
 
 from cityguard.config import Elasticsearch, Settings, StoreSettings
@@ -236,7 +237,11 @@ def test_the_settings_choose_the_store(elasticsearch_url: str, tmp_path: Path, e
 
 
 @pytest.fixture
-def own_server() -> Iterator[tuple[Path, str]]:
+def own_server(elasticsearch_folder: Path | None) -> Iterator[tuple[Path, str]]:
+    """A server that may be killed: the one that was started for these tests, or one more."""
+    if elasticsearch_folder is not None:
+        yield elasticsearch_folder, start_elasticsearch(elasticsearch_folder)
+        return
     need_server()
     folder = Path(tempfile.mkdtemp(prefix="cityguard-es-kill-"))
     folder.chmod(0o755)
@@ -286,4 +291,5 @@ def test_a_server_killed_in_the_middle_of_writing_loses_nothing_and_stores_nothi
     assert counted == [(len(acknowledged),)]
     stored = store.events.get(acknowledged)["event.id"]
     assert stored.n_unique() == stored.len() == len(acknowledged)
+    wipe(store)
     store.close()

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-from cityguard import collect
+from cityguard.collect import collect
 from cityguard.model import Chunk
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

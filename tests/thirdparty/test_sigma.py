@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sigma.collection import SigmaCollection
 
-from cityguard import collect
+from cityguard.collect import collect
 from cityguard.model import EventBatch
 from cityguard.sigma.fields import logsource
 from cityguard.sigma.match import applies, match

@@ -20,7 +20,7 @@ from cityguard.config import Settings
 from cityguard.errors import InputError
 from cityguard.ids import content_id
 from cityguard.model import Asset, Evidence, EvidenceVerdict, System, Text
-from cityguard.register import Register
+from cityguard.register.register import Register
 from cityguard.store.base import Store
 
 LOG_DAYS, SCAN_DAYS, CONFIG_DAYS, DRILL_DAYS = 7, 30, 30, 365

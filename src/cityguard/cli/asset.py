@@ -37,7 +37,7 @@ def list_() -> None:
 @app.command("import")
 def import_(file: Annotated[Path, typer.Argument(help="YAML 或 XLSX / YAML or XLSX", exists=True)]) -> None:
     """导入台账；有错则一条不入 / Import the register; with any fault nothing is taken."""
-    from cityguard.register import Register
+    from cityguard.register.register import Register
 
     with application() as one:
         register = Register.load(file, zone=one.settings.zone)

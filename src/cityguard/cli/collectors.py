@@ -25,7 +25,7 @@ def list_() -> None:
 @app.command()
 def test() -> None:
     """运行采集器内自带的样例 / Run the sample lines inside the collectors."""
-    from cityguard import collect
+    from cityguard.collect import collect
 
     with application() as one:
         results = collect.check(one.collectors)

@@ -16,7 +16,7 @@ _CODES = {"ok": 0, "partial": PARTIAL, "refused": REFUSED}
 @app.command("list")
 def list_() -> None:
     """列出计划任务与下次时间 / List schedules and when they are next due."""
-    from cityguard.jobs import Runner, next_slots
+    from cityguard.jobs.jobs import Runner, next_slots
 
     with application() as one:
         zone, now = one.settings.zone, one.clock()
@@ -43,7 +43,7 @@ def list_() -> None:
 @app.command()
 def run(job: Annotated[str, typer.Argument(help="任务编号 / job id")]) -> None:
     """立即执行一次 / Run one now."""
-    from cityguard.jobs import Runner
+    from cityguard.jobs.jobs import Runner
 
     with application() as one:
         runner = Runner(one, owner="cli")

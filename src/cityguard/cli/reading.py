@@ -24,8 +24,8 @@ FailOn = Annotated[str | None, typer.Option("--fail-on", help="达到该级别�
 
 def decode(files: Files, collector: Collector = None, dataset: Dataset = None, as_jsonl: Jsonl = False) -> None:
     """解码文件并输出标准化事件，不写存储 / Decode files and print normalised events; no store."""
-    from cityguard import collect
     from cityguard.clock import utc_now
+    from cityguard.collect import collect
     from cityguard.errors import InputError
 
     settings = STATE.settings()

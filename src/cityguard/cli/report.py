@@ -17,7 +17,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="报告目录 / report folder", exists=True, file_okay=False)],
 ) -> None:
     """按清单核对文件摘要 / Hold the files against the manifest's SHA-256 and SM3."""
-    from cityguard import report as reporting
+    from cityguard.report import report as reporting
 
     results = reporting.verify(folder)
     table("manifest", ["file", ""], ((name, "✓" if good else "✗") for name, good in results))

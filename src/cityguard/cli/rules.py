@@ -67,9 +67,9 @@ def match(
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="逐行 JSON / one JSON object a line")] = False,
 ) -> None:
     """逐条列出规则命中的事件 / Print one line per hit of a rule on an event."""
-    from cityguard import collect
     from cityguard.clock import utc_now
-    from cityguard.register import Register
+    from cityguard.collect import collect
+    from cityguard.register.register import Register
     from cityguard.sigma.match import hits
     from cityguard.sigma.rule import load
 

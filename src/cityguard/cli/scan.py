@@ -17,7 +17,7 @@ Target = Annotated[list[str] | None, typer.Option("--target", help="限定地址
 @app.command()
 def plan(system: System, target: Target = None) -> None:
     """试运行：列出将探测的目标与拒绝原因 / Dry run: targets, and why any is refused."""
-    from cityguard import scan as scanning
+    from cityguard.scan import scan as scanning
 
     with application() as one:
         one.system(system)

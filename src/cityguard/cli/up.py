@@ -57,7 +57,7 @@ def _worker(stop: threading.Event) -> None:
 
 
 def _console(stop: threading.Event) -> None:
-    from cityguard.jobs import Runner
+    from cityguard.jobs.jobs import Runner
     from cityguard.web import server
 
     with application() as one:

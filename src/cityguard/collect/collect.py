@@ -1,0 +1,254 @@
+"""Bytes to event tables: collectors from content, files and datagrams through a decoder, ids minted, items counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cityguard import columns
+from cityguard.collect.chunks import Chunks
+from cityguard.collect.collectors import Collector, Collectors, Sample
+from cityguard.config import Limits
+from cityguard.errors import CityguardError, DecodeError, InputError
+from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource
+from cityguard.sources import documents, evtx, lines, opened, pcap, recognise
+
+__all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "stream", "walk"]
+
+MAX_EVTX = 2 << 30
+"""Bytes of one event log file."""
+
+
+# ---------------------------------------------------------------- reading files
+
+
+def walk(paths: Sequence[Path]) -> list[Path]:
+    """Files named, and files in folders named (bounded; hidden files and links inside folders left out)."""
+    return [file for path in paths for file in opened.walk(path)]
+
+
+def read(
+    path: Path,
+    collectors: Collectors,
+    *,
+    collector: str | None = None,
+    dataset: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    now: datetime,
+    source: str | None = None,
+) -> Iterator[Chunk]:
+    """Read a file, or every file of a folder, as chunks of bounded size.
+
+    The same bytes give the same parts, ids and rows, whatever the path.
+
+    Args:
+        path: file or folder; gzip and zstd are unpacked on the way.
+        collectors: what can be read.
+        collector: its name; None = recognised from the content.
+        dataset: for rows whose dataset neither the collector's classes nor the row tells.
+        limits: bounds on one input.
+        now: the present: ``event.ingested``, and the year of stamps without one.
+        source: name in the ledger; None = the collector's name.
+
+    Raises:
+        InputError: not readable, refused, of no known kind, or damaged at its very start. In a folder a file of
+            no known kind is counted as rejected instead.
+    """
+    if dataset is not None and dataset not in columns.DATASETS:
+        raise InputError(f"no dataset '{dataset}'", remedy=", ".join(columns.DATASETS))
+    if not path.is_dir():
+        yield from _read(path, collectors, collector, dataset, limits, now, source)
+        return
+    for file in opened.walk(path):
+        try:
+            yield from _read(file, collectors, collector, dataset, limits, now, source)
+        except InputError as error:
+            letter = DeadLetter(str(file), 0, error.message, b"")
+            name = hashlib.sha256(str(file).encode()).hexdigest()[:32]
+            yield Chunk(source or "files", name, "file", 1, Decoded((), (letter,), 1, notes=(str(error),)))
+
+
+def _read(
+    path: Path,
+    collectors: Collectors,
+    named: str | None,
+    dataset: str | None,
+    limits: Limits,
+    now: datetime,
+    source: str | None,
+) -> Iterator[Chunk]:
+    with opened.Opened(path, limits) as input_:
+        one = collectors[named] if named else recognised(input_, collectors)
+        decoder = one.decoder()
+        finish = Chunks(one, source or one.name, str(path), input_.sha256, now, dataset)
+        try:
+            for frames in _frames(one, input_, limits):
+                yield finish.chunk(frames, decoder.decode(frames))
+        except DecodeError as error:
+            raise InputError(
+                error.message, place=str(path), remedy=error.remedy or "name another --collector"
+            ) from None
+        last = decoder.flush()
+        notes = (*last.notes, *input_.notes)
+        if last.batches or last.dead or notes:
+            yield finish.chunk(None, replace(last, notes=notes))
+
+
+def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
+    """The collector that fits an input's content best.
+
+    Raises:
+        InputError: none fits.
+    """
+    seen = recognise.look(input_.head())
+    best: tuple[float, float, str] | None = None
+    for one in collectors:
+        score = _score(one, seen)
+        if score > 0 and one.detect is not None:
+            best = max(best or (-1.0, 0.0, ""), (float(one.detect.priority), score, one.name))
+    if best is None:
+        looked = {"text": "text in none of the known forms", "json": "JSON with none of the known keys"}
+        raise InputError(
+            f"unknown kind of file: {looked.get(seen.kind, 'no capture, event log, JSON or text')}",
+            place=str(input_.path),
+            remedy="name one with --collector (cityguard collectors list)",
+        )
+    return collectors[best[2]]
+
+
+def _score(one: Collector, seen: recognise.Look) -> float:
+    detect = one.detect
+    if detect is None or (one.kind in ("capture", "evtx")) != (seen.kind in ("capture", "evtx")):
+        return 0.0
+    if one.kind != "lines":
+        return float(one.kind == seen.kind)
+    if seen.kind == "json":
+        return float(any(all(seen.has_key(key) for key in keys) for keys in detect.keys))
+    share = seen.share(detect.lines) if detect.lines and seen.kind == "text" else 0.0
+    return share if share >= 0.5 else 0.0
+
+
+def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[Frames]:
+    line_bytes = limits.line_kb << 10
+    if one.kind == "evtx":
+        yield from evtx.frames(input_.whole(MAX_EVTX))
+    elif one.kind == "capture":
+        packets = pcap.frames(input_.whole())
+        yield from packets
+        input_.notes.extend(packets.notes)
+    elif one.kind == "datagram":
+        yield lines.one_each([input_.whole(1 << 16).tobytes()])
+    elif recognise.look(input_.head()).document:
+        yield from documents.frames(input_.whole(documents.MAX_BYTES), line_bytes=line_bytes)
+    else:
+        yield from lines.frames(input_.blocks(), line_bytes=line_bytes)
+
+
+# ---------------------------------------------------------------- live sources
+
+
+class Live:
+    """A collector at work on a live source; keeps the decoder's state between chunks."""
+
+    def __init__(self, collector: Collector, *, source: str, key: str, segment: str | None = None) -> None:
+        self._decoder = collector.decoder()
+        self._arguments = (collector, source, key, segment)
+
+    def chunk(self, frames: Frames, *, now: datetime) -> Chunk:
+        """Decode datagrams or lines in the order they came; ``number`` is their sequence in the spool.
+
+        The chunk's part follows from the spool (``key``), the numbers and the peer: a re-run gives the same one.
+        """
+        collector, source, key, segment = self._arguments
+        try:
+            decoded = self._decoder.decode(frames)
+        except DecodeError as error:
+            letters = tuple(
+                DeadLetter(source, int(n), error.message, frames.item(i)[: 64 << 10])
+                for i, n in enumerate(frames.number[:100])
+            )
+            decoded = Decoded((), letters, len(frames))
+        finish = Chunks(collector, source, None, key, now, None, segment)
+        return finish.chunk(frames, decoded)
+
+
+def stream(live: Live, frames: Frames, *, now: datetime) -> Chunk:
+    """The same as ``live.chunk``."""
+    return live.chunk(frames, now=now)
+
+
+# ---------------------------------------------------------------- the collectors' own tests
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One in-file test: what differed, or nothing."""
+
+    collector: str
+    test: str
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.detail
+
+    def __str__(self) -> str:
+        return f"{self.collector}: {self.test}: {self.detail or 'ok'}"
+
+
+def check(collectors: Collectors) -> list[CheckResult]:
+    """Run every collector's own tests; a collector without one fails."""
+    results: list[CheckResult] = []
+    for one in collectors:
+        if not one.tests:
+            results.append(CheckResult(one.name, "tests", "has no tests"))
+        for index, test in enumerate(one.tests):
+            name = test.name or f"test {index + 1}"
+            try:
+                results.append(CheckResult(one.name, name, _difference(one, test)))
+            except CityguardError as error:
+                results.append(CheckResult(one.name, name, str(error)))
+    return results
+
+
+def _difference(one: Collector, test: Sample) -> str:
+    now = datetime.fromisoformat(test.now or "2026-11-21T00:00:00+00:00")
+    items = [line.encode() for line in test.lines] + [bytes.fromhex(text) for text in test.hex]
+    frames = lines.one_each(items, first=int(one.kind == "capture"))
+    frames = replace(frames, link=np.full(len(items), 1, np.int32)) if one.kind == "capture" else frames
+    decoder = one.decoder()
+    finish = Chunks(one, one.name, one.name, one.name, now, None)
+    chunks = [finish.chunk(frames, decoder.decode(frames)), finish.chunk(None, decoder.flush())]
+    rejected = sum(chunk.decoded.rejected for chunk in chunks)
+    if rejected != test.rejected:
+        return f"{rejected} items rejected, expected {test.rejected}"
+    rows = [row for chunk in chunks for batch in chunk.decoded.batches for row in _plain_rows(batch)]
+    rows.sort(key=lambda row: (row["log.offset"], row["event.dataset"]))
+    if len(rows) != len(test.expect):
+        return f"{len(rows)} events, expected {len(test.expect)}"
+    for index, (row, wanted) in enumerate(zip(rows, test.expect, strict=True)):
+        for name, value in wanted.items():
+            if row.get(name) != value:
+                return f"event {index + 1}: {name} is {row.get(name)!r}, expected {value!r}"
+    return ""
+
+
+def _plain_rows(batch: EventBatch) -> Iterator[dict[str, Any]]:
+    source = batch.logsource or LogSource()
+    told = {"category": list(source.category), "product": list(source.product), "service": list(source.service)}
+    for row in batch.table.iter_rows(named=True):
+        plain = {key: _plain(value) for key, value in row.items()}
+        yield {**plain, "logsource": {key: value for key, value in told.items() if value}}
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        return value
+    text = value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return text.replace(".000000Z", "Z")

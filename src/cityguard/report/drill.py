@@ -1,0 +1,183 @@
+"""Facts of the 备份恢复演练报告: one drill, ready to be set. What only people know is left to be written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cityguard import __version__
+from cityguard.compliance.grading import label
+from cityguard.model import Department, DrillRun, DrillStep, System, Text
+from cityguard.report.rows import BLANK, FAILED, KINDS, span
+
+OUTCOMES = {
+    "ok": Text("完成", "done"),
+    "failed": Text("失败", "failed"),
+    "skipped": Text("未执行", "not done"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step: what was planned, what happened, when."""
+
+    number: int
+    name: Text
+    started: datetime | None
+    ended: datetime | None
+    seconds: str
+    outcome: Text
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One comparison made on restored data."""
+
+    number: int
+    name: Text
+    expected: Text
+    actual: Text
+    passed: str  # 符合, 不符合
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """RTO or RPO: target and actual."""
+
+    name: Text
+    target: str
+    actual: str
+    met: str  # 符合, 不符合, 未判定
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemRow:
+    """A problem found; owner, due date and closing are for people to settle."""
+
+    number: int
+    problem: Text
+    owner: str
+    due: str
+    closed: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillFacts:
+    """Everything the 演练报告 may say. Fields are documented in ``docs/reports.md``."""
+
+    id: str
+    number: str
+    made_at: datetime
+    made_on: str
+    timezone: str
+    city: str
+    tool_version: str
+    title: str
+    plan: str
+    kind: Text
+    system_id: str
+    system_name: str
+    grade_label: str
+    department_name: str
+    owner: str
+    operator: str
+    backup: str
+    backup_sha256: str
+    backup_taken: datetime | None
+    started: datetime
+    ended: datetime
+    duration: str
+    steps: tuple[StepRow, ...]
+    checks: tuple[CheckRow, ...]
+    check_count: int
+    failed_count: int
+    targets: tuple[TargetRow, ...]
+    files: int
+    bytes: int
+    residue_removed: bool
+    conclusion: str
+    reason: Text
+    problems: tuple[ProblemRow, ...]
+    blank: str = BLANK
+
+
+def drill_facts(
+    run: DrillRun,
+    system: System | None,
+    department: Department | None,
+    *,
+    city: str = "",
+    timezone: str = "Asia/Shanghai",
+) -> DrillFacts:
+    """Gather what the 演练报告 says. Pure: the same arguments give the same facts."""
+    on = run.ended.astimezone(ZoneInfo(timezone))
+    return DrillFacts(
+        id=run.id,
+        number=f"CG-DR-{on:%Y%m%d}-{run.id[:8].upper()}",
+        made_at=run.ended,
+        made_on=f"{on:%Y%m%d}",
+        timezone=timezone,
+        city=city,
+        tool_version=f"cityguard {__version__}",
+        title=run.title,
+        plan=run.plan,
+        kind=KINDS.get(run.kind, Text(run.kind, run.kind)),
+        system_id=run.system,
+        system_name=system.name if system else run.system,
+        grade_label=label(system.s_grade, system.a_grade) if system and system.grade else "",
+        department_name=department.name if department else system.department if system else "",
+        owner=system.owner if system else "",
+        operator=system.operator if system else "",
+        backup=run.backup,
+        backup_sha256=run.backup_sha256,
+        backup_taken=run.backup_taken,
+        started=run.started,
+        ended=run.ended,
+        duration=span((run.ended - run.started).total_seconds()),
+        steps=tuple(_step(number, one) for number, one in enumerate(run.steps, 1)),
+        checks=tuple(
+            CheckRow(number, both(one.name), both(one.expected), both(one.actual), "符合" if one.passed else "不符合")
+            for number, one in enumerate(run.checks, 1)
+        ),
+        check_count=len(run.checks),
+        failed_count=sum(1 for one in run.checks if not one.passed),
+        targets=(
+            _target(
+                Text("恢复时间 RTO", "Recovery time (RTO)"),
+                run.rto_target_s,
+                run.rto_actual_s,
+                usable=run.conclusion != FAILED,
+            ),
+            _target(Text("数据丢失窗口 RPO", "Data loss window (RPO)"), run.rpo_target_s, run.rpo_actual_s),
+        ),
+        files=run.files,
+        bytes=run.bytes,
+        residue_removed=run.residue_removed,
+        conclusion=run.conclusion,
+        reason=run.reason,
+        problems=tuple(
+            ProblemRow(number, both(one), system.owner if system and system.owner else BLANK, BLANK, BLANK)
+            for number, one in enumerate(run.problems, 1)
+        ),
+    )
+
+
+def both(text: str) -> Text:
+    """``中文 / English`` as a text of both languages; any other text stands for itself in either."""
+    zh, slash, en = text.partition(" / ")
+    return Text(zh, en) if slash and zh and en else Text(text, text)
+
+
+def _step(number: int, one: DrillStep) -> StepRow:
+    seconds = (one.ended - one.started).total_seconds() if one.started and one.ended else None
+    outcome = OUTCOMES.get(one.outcome, Text(one.outcome, one.outcome))
+    return StepRow(number, one.name, one.started, one.ended, span(seconds), outcome, one.detail)
+
+
+def _target(name: Text, target_s: float | None, actual_s: float | None, *, usable: bool = True) -> TargetRow:
+    """``usable`` is False where the data did not come back right: then no recovery time was reached."""
+    if target_s is None or actual_s is None or not usable:
+        return TargetRow(name, span(target_s), span(actual_s), "未判定")
+    return TargetRow(name, span(target_s), span(actual_s), "符合" if actual_s <= target_s else "不符合")
