@@ -296,7 +296,7 @@ def test_a_read_only_folder_is_told(small_disk: Path) -> None:
 
 
 def test_a_missing_newer_locked_or_damaged_store_is_told(home: Path) -> None:
-    with pytest.raises(StoreError, match="cityguard init"):
+    with pytest.raises(StoreError, match="there is no store here"):
         opened(home, create=False)
     opened(home).close()
     opened(home, create=False).close()

@@ -70,7 +70,11 @@ class EmbeddedStore:
 
 def _folder(home: Path, create: bool) -> None:
     if not create and not (home / DATABASE).is_file():
-        raise StoreError("there is no store here", place=str(home), remedy="run `cityguard init`, or set `home`")
+        raise StoreError(
+            "there is no store here",
+            place=str(home),
+            remedy="check `home` in cityguard.yml; importing or receiving events makes one",
+        )
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:

@@ -137,7 +137,7 @@ class EmbeddedEvents:
             raise StoreError(
                 f"cannot compare with stored events ({error})",
                 place=str(self._folder / dataset),
-                remedy="restore the damaged file, or move it away and run `cityguard check`",
+                remedy="restore the damaged file from a backup",
             ) from error
 
     def _drop(self, parts: list[Part]) -> None:
