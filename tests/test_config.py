@@ -42,6 +42,19 @@ def test_a_fault_names_line_and_remedy(tmp_path: Path, text: str, words: list[st
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_receivers_of_notices_are_lists_with_their_own_keys(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path, "notify:\n  level: medium\n  syslog: [{host: 10.0.0.5}]\n  webhooks: [{url: 'http://10.0.0.6/x'}]\n"
+    )
+    assert (settings.notify.level, settings.notify.syslog[0].port, settings.notify.webhooks[0].form) == (
+        "medium",
+        514,
+        "json",
+    )
+    with pytest.raises(ContentErrors, match="did you mean 'host'"):
+        load(tmp_path, "notify:\n  syslog:\n  - hots: x\n")
+
+
 def test_two_faults_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(ContentErrors) as caught:
         load(tmp_path, "hme: 1\nweb: {prt: 1}\n")

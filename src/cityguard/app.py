@@ -119,8 +119,46 @@ class App:
     @cached_property
     def notifiers(self) -> Notifiers:
         from cityguard.notify.base import Notifiers
+        from cityguard.notify.mail import Mail
+        from cityguard.notify.syslog import Syslog
+        from cityguard.notify.webhook import Webhook
 
-        return Notifiers(())
+        told = self.settings.notify
+        return Notifiers(
+            (
+                *(Syslog(one.host, one.port) for one in told.syslog),
+                *(Webhook(one.url, one.form, self._secret(one.secret_file)) for one in told.webhooks),
+                *(
+                    Mail(
+                        one.host,
+                        one.sender,
+                        one.to,
+                        one.port,
+                        one.username,
+                        self._secret(one.password_file),
+                        one.starttls,
+                    )
+                    for one in told.mail
+                ),
+            ),
+            told.level,
+        )
+
+    def _secret(self, name: str) -> str:
+        """A secret from its file; empty when none is configured.
+
+        Raises:
+            InputError: the file cannot be read, or others may read it.
+        """
+        if not name:
+            return ""
+        path = self.settings.resolve(name)
+        try:
+            if path.stat().st_mode & 0o077:
+                raise InputError("others may read this secret", place=str(path), remedy=f"chmod 0400 {path}")
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", place=str(path)) from None
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -13,6 +13,7 @@ import msgspec
 
 from cityguard import content
 from cityguard.errors import ContentErrors, InputError
+from cityguard.model import Level
 
 NAME = "cityguard.yml"
 SEARCH = (Path(NAME), Path("~/.config/cityguard") / NAME, Path("/etc/cityguard") / NAME)
@@ -71,6 +72,50 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class SyslogReceiver:
+    """One entry of ``notify.syslog``."""
+
+    host: str = _help("", "接收地址", "receiver of RFC 5424 messages over UDP")
+    port: Port = _help(514, "端口", "port")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReceiver:
+    """One entry of ``notify.webhooks``."""
+
+    url: str = _help("", "地址", "address; plain http only inside the city")
+    form: Literal["wecom", "dingtalk", "feishu", "json"] = _help("json", "消息格式", "wecom, dingtalk, feishu or json")
+    secret_file: str = _help("", "签名密钥文件（0400）", "file that holds the signing secret, mode 0400")
+
+
+@dataclass(frozen=True, slots=True)
+class MailReceiver:
+    """One entry of ``notify.mail``."""
+
+    host: str = _help("", "邮件服务器", "mail server")
+    port: Port = _help(25, "端口", "port")
+    sender: str = _help("", "发件人", "sender")
+    to: tuple[str, ...] = _help((), "收件人", "who is written to")
+    username: str = _help("", "用户名", "user name; empty = no login")
+    password_file: str = _help("", "口令文件（0400）", "file that holds the password, mode 0400")
+    starttls: bool = _help(False, "启用 STARTTLS", "use STARTTLS; needed where a password is sent")
+
+
+def _each(item: type) -> Any:
+    return field(default=(), metadata={"item": item})
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """``notify``: who is told of fresh alerts. Nothing is sent unless something stands here."""
+
+    level: Level = _help("high", "通知的最低级别", "lowest level that is told")
+    syslog: tuple[SyslogReceiver, ...] = _each(SyslogReceiver)
+    webhooks: tuple[WebhookReceiver, ...] = _each(WebhookReceiver)
+    mail: tuple[MailReceiver, ...] = _each(MailReceiver)
+
+
+@dataclass(frozen=True, slots=True)
 class ScanSettings:
     """``scan``: limits that no job may exceed."""
 
@@ -124,7 +169,8 @@ class Settings:
     schedules: str = _help("", "计划任务文件", "file of schedules (YAML) loaded at start")
     store: StoreSettings = field(default_factory=StoreSettings)
     web: WebSettings = field(default_factory=WebSettings)
-    listen: tuple[Listener, ...] = ()
+    listen: tuple[Listener, ...] = _each(Listener)
+    notify: Notify = field(default_factory=Notify)
     scan: ScanSettings = field(default_factory=ScanSettings)
     limits: Limits = field(default_factory=Limits)
     anomaly: Anomaly = field(default_factory=Anomaly)
@@ -173,8 +219,8 @@ def reference(kind: type = Settings, prefix: str = "") -> Iterator[tuple[str, An
         value, name = getattr(sample, item.name), prefix + item.name
         if is_dataclass(value):
             yield from reference(type(value), name + ".")
-        elif item.name == "listen":
-            yield from reference(Listener, name + "[].")
+        elif "item" in item.metadata:
+            yield from reference(item.metadata["item"], name + "[].")
         elif not item.metadata.get("internal"):
             yield name, value, item.metadata["zh"], item.metadata["en"]
 
@@ -188,9 +234,9 @@ def _unknown(data: Any, kind: type, document: content.Document, where: content.W
         if key not in known:
             near = _nearest(str(key), list(known))
             yield InputError(f"unknown key '{key}'", place=document.place(*where, str(key)), remedy=near)
-        elif key == "listen" and isinstance(value, list):
+        elif "item" in known[key].metadata and isinstance(value, list):
             for index, entry in enumerate(value):
-                yield from _unknown(entry, Listener, document, (*where, "listen", index))
+                yield from _unknown(entry, known[key].metadata["item"], document, (*where, str(key), index))
         elif is_dataclass(getattr(sample, key)):
             yield from _unknown(value, type(getattr(sample, key)), document, (*where, str(key)))
 

@@ -386,7 +386,10 @@ def readable(path: Path) -> bool:
 def test_kill_9_in_the_middle_leaves_nothing_after_the_next_start(case: Case) -> None:
     case.more = "probe: [sleep, '47.3']\n"
     plan = case.plan()
-    code = "import sys, pathlib, cityguard.drill.drill as d; d.run(pathlib.Path(sys.argv[1]), scratch=pathlib.Path(sys.argv[2]))"
+    code = (
+        "import sys; from pathlib import Path; from cityguard.drill import drill\n"
+        "drill.run(Path(sys.argv[1]), scratch=Path(sys.argv[2]))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, plan, case.scratch])
     try:
         for _ in range(200):

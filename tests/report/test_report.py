@@ -365,7 +365,7 @@ def test_a_grade_3_report_is_set_in_seconds(facts: report.AssessmentFacts, tmp_p
 
 def kinds(kind: type, seen: dict[str, type]) -> dict[str, type]:
     """A facts class and every row class in it."""
-    if is_dataclass(kind) and kind.__module__.startswith("cityguard.report.report") and kind.__name__ not in seen:
+    if is_dataclass(kind) and kind.__module__.startswith("cityguard.report") and kind.__name__ not in seen:
         seen[kind.__name__] = kind
         for hint in get_type_hints(kind).values():
             for inner in (hint, *get_args(hint)):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 
@@ -177,8 +178,12 @@ def _buffers(one: App) -> Iterator[Finding]:
 
 
 def _outbound(one: App) -> Iterator[Finding]:
-    kind = one.settings.store.kind
-    hosts = ", ".join(one.settings.store.elasticsearch.hosts) if kind == "elasticsearch" else ""
+    told, store = one.settings.notify, one.settings.store
+    reached = [*store.elasticsearch.hosts] if store.kind == "elasticsearch" else []
+    reached += [receiver.host for receiver in told.syslog]
+    reached += [receiver.host for receiver in told.mail]
+    reached += [urlsplit(receiver.url).netloc for receiver in told.webhooks]
+    hosts = ", ".join(reached)
     yield Finding("outbound", "ok", Text(f"对外连接：{hosts or '无'}", f"outbound connections: {hosts or 'none'}"))
 
 

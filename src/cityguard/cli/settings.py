@@ -33,7 +33,8 @@ def show() -> None:
     found = STATE.settings()
     rows = []
     for key, default, zh, en in config.reference():
-        value = len(found.listen) if key.startswith("listen[]") else reduce(getattr, key.split("."), found)
-        if not key.startswith("listen[]"):
-            rows.append((key, value, "" if value == default else "*", pick(zh, en)))
+        if "[]" in key:
+            continue
+        value = reduce(getattr, key.split("."), found)
+        rows.append((key, value, "" if value == default else "*", pick(zh, en)))
     table(pick("配置", "Settings"), [pick("键", "key"), pick("值", "value"), "", ""], rows)

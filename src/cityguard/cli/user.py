@@ -50,6 +50,33 @@ def reset(name: Name) -> None:
 
 
 @app.command()
+def enable(name: Name) -> None:
+    """恢复停用的账号 / Let a disabled account in again."""
+    from cityguard.web import auth
+
+    with application() as one:
+        auth.disable(one, name, disabled=False)
+        one.audit("cli", "user.enable", name)
+    say(f"已启用 {name}", f"enabled: {name}")
+
+
+@app.command()
+def token(
+    name: Name,
+    label: Annotated[str, typer.Option("--label", help="用途 / what it is for")],
+    role: Annotated[str, typer.Option("--role", help="令牌的角色 / role of the token")],
+    days: Annotated[int, typer.Option("--days", min=1, max=90, help="有效天数 / days it is valid")] = 30,
+) -> None:
+    """签发接口令牌，仅显示一次 / Issue an API token; it is printed once."""
+    from cityguard.web import auth
+
+    with application() as one:
+        made = auth.add_token(one, name, label, role, days)
+        one.audit("cli", "user.token", name, f"{label}, {role}, {days} days")
+    typer.echo(made)
+
+
+@app.command()
 def disable(name: Name) -> None:
     """停用账号，结束其会话 / Disable an account and end its sessions."""
     from cityguard.web import auth
