@@ -192,14 +192,21 @@ class App:
             StoreError: the store is full or gone; what was not booked is read again next time.
         """
         from cityguard.collect import collect
+        from cityguard.decoders.base import Decoder
 
         tally, known, named = _Tally(), self.collectors, set(paths)
         if collector is not None:
             _ = known[collector]
-        files = collect.walk(paths)
+        files, decoders = collect.walk(paths), dict[str, Decoder]()
         for path in files:
             chunks = collect.read(
-                path, known, collector=collector, dataset=dataset, limits=self.settings.limits, now=self.clock()
+                path,
+                known,
+                collector=collector,
+                dataset=dataset,
+                limits=self.settings.limits,
+                now=self.clock(),
+                decoders=decoders,
             )
             try:
                 for chunk in chunks:

@@ -41,7 +41,7 @@ def city(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def only_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask only registered ports, so that what else this machine serves does not matter."""
-    monkeypatch.setattr("cityguard.scan.USUAL", ())
+    monkeypatch.setattr("cityguard.scan.scan.USUAL", ())
 
 
 def with_ports(city: World, asset: str, *ports: int) -> None:

@@ -26,16 +26,23 @@ def decode(files: Files, collector: Collector = None, dataset: Dataset = None, a
     """解码文件并输出标准化事件，不写存储 / Decode files and print normalised events; no store."""
     from cityguard.clock import utc_now
     from cityguard.collect import collect
+    from cityguard.decoders.base import Decoder
     from cityguard.errors import InputError
 
     settings = STATE.settings()
     known = collect.Collectors.load(settings.content_path)
     failed: list[InputError] = []
-    paths = collect.walk(files)
+    paths, decoders = collect.walk(files), dict[str, Decoder]()
     for path in paths:
         try:
             for chunk in collect.read(
-                path, known, collector=collector, dataset=dataset, limits=settings.limits, now=utc_now()
+                path,
+                known,
+                collector=collector,
+                dataset=dataset,
+                limits=settings.limits,
+                now=utc_now(),
+                decoders=decoders,
             ):
                 for batch in chunk.decoded.batches:
                     jsonl(rows(batch)) if as_jsonl else _show(batch)

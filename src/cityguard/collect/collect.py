@@ -15,6 +15,7 @@ from cityguard import columns
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
 from cityguard.config import Limits
+from cityguard.decoders.base import Decoder
 from cityguard.errors import CityguardError, DecodeError, InputError
 from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource
 from cityguard.sources import documents, evtx, lines, opened, pcap, recognise
@@ -42,6 +43,7 @@ def read(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     now: datetime,
     source: str | None = None,
+    decoders: dict[str, Decoder] | None = None,
 ) -> Iterator[Chunk]:
     """Read a file, or every file of a folder, as chunks of bounded size.
 
@@ -55,6 +57,8 @@ def read(
         limits: bounds on one input.
         now: the present: ``event.ingested``, and the year of stamps without one.
         source: name in the ledger; None = the collector's name.
+        decoders: decoders of flow exports by collector, kept by a caller that reads several files in a row, so that
+            a template in one file serves the next.
 
     Raises:
         InputError: not readable, refused, of no known kind, or damaged at its very start. In a folder a file of
@@ -63,11 +67,11 @@ def read(
     if dataset is not None and dataset not in columns.DATASETS:
         raise InputError(f"no dataset '{dataset}'", remedy=", ".join(columns.DATASETS))
     if not path.is_dir():
-        yield from _read(path, collectors, collector, dataset, limits, now, source)
+        yield from _read(path, collectors, collector, dataset, limits, now, source, decoders)
         return
     for file in opened.walk(path):
         try:
-            yield from _read(file, collectors, collector, dataset, limits, now, source)
+            yield from _read(file, collectors, collector, dataset, limits, now, source, decoders)
         except InputError as error:
             letter = DeadLetter(str(file), 0, error.message, b"")
             name = hashlib.sha256(str(file).encode()).hexdigest()[:32]
@@ -82,10 +86,12 @@ def _read(
     limits: Limits,
     now: datetime,
     source: str | None,
+    decoders: dict[str, Decoder] | None,
 ) -> Iterator[Chunk]:
     with opened.Opened(path, limits) as input_:
         one = collectors[named] if named else recognised(input_, collectors)
-        decoder = one.decoder()
+        kept = decoders if decoders is not None and one.kind == "datagram" else {}
+        decoder = kept.setdefault(one.name, one.decoder())
         finish = Chunks(one, source or one.name, str(path), input_.sha256, now, dataset)
         try:
             for frames in _frames(one, input_, limits):
@@ -110,8 +116,9 @@ def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
     best: tuple[float, float, str] | None = None
     for one in collectors:
         score = _score(one, seen)
-        if score > 0 and one.detect is not None:
-            best = max(best or (-1.0, 0.0, ""), (float(one.detect.priority), score, one.name))
+        if score > 0:
+            priority = float(one.detect.priority) if one.detect else 0.0
+            best = max(best or (-1.0, 0.0, ""), (priority, score, one.name))
     if best is None:
         looked = {"text": "text in none of the known forms", "json": "JSON with none of the known keys"}
         raise InputError(
@@ -124,6 +131,8 @@ def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
 
 def _score(one: Collector, seen: recognise.Look) -> float:
     detect = one.detect
+    if one.kind == "datagram":
+        return float(seen.kind == "binary" and one.sniffs(seen.head))
     if detect is None or (one.kind in ("capture", "evtx")) != (seen.kind in ("capture", "evtx")):
         return 0.0
     if one.kind != "lines":

@@ -90,6 +90,12 @@ class Collector:
     def unit(self) -> str:
         return UNITS[self.kind]
 
+    def sniffs(self, raw: bytes) -> bool:
+        """Whether the decoder itself knows a datagram as its own (``is_export`` of its module)."""
+        module = importlib.import_module(f"cityguard.decoders.{self.module}")
+        known = getattr(module, "is_export", None)
+        return known is not None and bool(known(raw))
+
     def decoder(self) -> Decoder:
         """A fresh decoder, with no state."""
         module = importlib.import_module(f"cityguard.decoders.{self.module}")
