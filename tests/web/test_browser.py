@@ -23,6 +23,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 PICTURES = Path(__file__).parents[2] / "artifacts"
 SHOWN = {
     "overview": "/",
+    "chains": "/chains",
     "inbox": "/alerts",
     "register": "/register",
     "evidence": "/scans/portal",

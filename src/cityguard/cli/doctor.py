@@ -133,7 +133,9 @@ def _register(one: App) -> Iterator[Finding]:
 
 
 def _store(one: App) -> Iterator[Finding]:
-    entries = one.store.records.ledger()
+    from cityguard import worker
+
+    entries = worker.ledger(one)
     wrong = ", ".join(entry.source for entry in entries if entry.balance)
     kind, count = one.settings.store.kind, len(entries)
     yield Finding(

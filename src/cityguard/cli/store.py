@@ -17,8 +17,10 @@ def ledger(as_jsonl: Annotated[bool, typer.Option("--jsonl")] = False) -> None:
     """账目：收到 = 入库 + 死信 + 丢弃 + 待处理 / Ledger: received = stored + dead + dropped + spooled."""
     from dataclasses import asdict
 
+    from cityguard import worker
+
     with application() as one:
-        found = one.store.records.ledger()
+        found = worker.ledger(one)
     if as_jsonl:
         jsonl({**asdict(entry), "balance": entry.balance} for entry in found)
     else:

@@ -128,6 +128,16 @@ def overview(at: At) -> Response:
     )
 
 
+@doors.get("/chains", "read")
+def chains(at: At) -> Response:
+    """Ways from host to host among the open alerts: hosts, distinct acts, and the alerts in order."""
+    alerts, complete = facts.open_alerts(at.app)
+    found = facts.chains(at.app, alerts)
+    return json(
+        {"complete": complete, "chains": [{"hosts": c.hosts, "steps": c.steps, "alerts": c.alerts} for c in found]}
+    )
+
+
 @doors.get("/alerts", "read")
 def alerts(at: At, q: str = "", since: str = "", until: str = "", limit: int = 50, after: str = "") -> Response:
     """Alerts that match a query, newest first, page by page."""

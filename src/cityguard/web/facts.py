@@ -10,6 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from cityguard.app import App
+from cityguard.chain import Chain, aliases_of
+from cityguard.chain import chains as find_chains
 from cityguard.model import (
     LEVELS,
     Alert,
@@ -25,6 +27,7 @@ from cityguard.model import (
     Term,
 )
 from cityguard.store.query import parse
+from cityguard.worker import ledger
 
 SAMPLE = 5_000  # open alerts looked at for tables by department; beyond it the page says "at least"
 GROUP_IDS = 200  # alerts of one group an act may name
@@ -67,7 +70,7 @@ def figures(app: App) -> list[Figure]:
     late = [due for due in dues(app, now) if due.overdue]
     failed = [drill for drill in latest_drills(app) if drill.conclusion == "失败"]
     silent = [row for row in sources(app, now) if row["state"] == "silent"]
-    gap = sum(abs(book.balance) for book in app.store.records.ledger())
+    gap = sum(abs(book.balance) for book in ledger(app))
     grave, new, raised = "level:>=high -status:closed", "status:open", "status:escalated"
     return [
         Figure("new", "新告警", count(app, new), "/alerts?q=status:open", "warn"),
@@ -84,6 +87,11 @@ def open_alerts(app: App) -> tuple[list[Alert], bool]:
     """Alerts not closed, newest first, and whether these are all of them."""
     found = app.store.alerts.find(Query(where=Not(Term("status", "eq", "closed")), limit=SAMPLE))
     return found, len(found) < SAMPLE
+
+
+def chains(app: App, alerts: Iterable[Alert]) -> list[Chain]:
+    """The weightiest ways from host to host among alerts, as the register knows the hosts."""
+    return find_chains(alerts, aliases_of(app.register))
 
 
 def hourly(app: App, hours: int = 24) -> list[tuple[str, dict[str, int]]]:
@@ -173,7 +181,7 @@ def evidence(app: App, system: str) -> list[Evidence]:
 def sources(app: App, now: datetime) -> list[dict[str, Any]]:
     """Every source of the ledger and every configured listener, with its state: live, silent, waiting or file."""
     listeners = {one.name or one.collector for one in app.settings.listen}
-    books = {book.source: book for book in app.store.records.ledger()}
+    books = {book.source: book for book in ledger(app)}
     rows = [_source(book, book.source in listeners, now) for book in books.values()]
     rows += [_source(Ledger(name, ""), True, now) for name in sorted(listeners - set(books))]
     return sorted(rows, key=lambda row: (row["state"] != "silent", row["balance"] == 0, row["source"]))

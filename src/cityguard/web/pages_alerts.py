@@ -44,11 +44,20 @@ def overview(at: At) -> Response:
         departments=facts.departments(at.app, alerts),
         techniques=facts.techniques(alerts),
         complete=complete,
+        chains=facts.chains(at.app, alerts),
         newest=safe_rows(grave[:8], _row),
         dues=facts.dues(at.app, at.app.clock())[:8],
         drills=facts.drills(at.app)[:6],
         sources=facts.sources(at.app, at.app.clock()),
     )
+
+
+@doors.get("/chains", "read")
+def chains(at: At) -> Response:
+    """Ways from host to host among the open alerts."""
+    alerts, complete = facts.open_alerts(at.app)
+    found = [(chain, safe_rows(chain.alerts, _row)) for chain in facts.chains(at.app, alerts)]
+    return at.page("chains.html", chains=found, complete=complete)
 
 
 @doors.get("/alerts", "read")

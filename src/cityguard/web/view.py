@@ -38,7 +38,15 @@ GIST = (
     "network.bytes",
 )
 NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
-    ("态势", (("/", "总览", "read", "o"), ("/alerts", "告警", "read", "a"), ("/events", "事件检索", "read", "e"))),
+    (
+        "态势",
+        (
+            ("/", "总览", "read", "o"),
+            ("/alerts", "告警", "read", "a"),
+            ("/chains", "攻击链", "read", "k"),
+            ("/events", "事件检索", "read", "e"),
+        ),
+    ),
     (
         "资产与合规",
         (
