@@ -210,8 +210,12 @@ def _special() -> list[dict[str, Any]]:
             for n in range(1, 7)
         ),
     )
+    fronts = tuple(
+        (f"exch-{n:02d}", f"{name.removeprefix('市')}前置交换机", "sys-exchange", [f"10.20.{n}.10"], "application", ["443/tcp"], [])
+        for n, name in enumerate(DEPARTMENTS[:47], 1)  # three departments never registered theirs
+    )
     keys = ("id", "name", "system", "addresses", "kind", "ports", "groups")
-    return [{key: value for key, value in zip(keys, row, strict=True) if value != []} for row in rows]
+    return [{key: value for key, value in zip(keys, row, strict=True) if value != []} for row in (*rows, *fronts)]
 
 
 def _segments(ids: dict[str, str]) -> list[dict[str, Any]]:

@@ -141,6 +141,12 @@ class Text:
     zh: str
     en: str
 
+    @classmethod
+    def both(cls, text: str) -> Text:
+        """``中文 / English`` in one string, as a drill's checks are named; other text stands for itself."""
+        zh, slash, en = text.partition(" / ")
+        return cls(zh, en) if slash and zh and en else cls(text, text)
+
     def get(self, lang: str) -> str:
         return self.en if lang.startswith("en") and self.en else self.zh or self.en
 

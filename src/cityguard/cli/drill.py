@@ -54,9 +54,14 @@ def list_(system: Annotated[str | None, typer.Option("--system")] = None) -> Non
 
 def show(done: DrillRun) -> None:
     """Checks and conclusion on the terminal."""
+    from cityguard.model import Text
+
     table(
         f"{done.title}: {done.conclusion}",
         [pick("校验", "check"), pick("期望", "expected"), pick("实际", "actual"), ""],
-        ((c.name, c.expected, c.actual, "✓" if c.passed else "✗") for c in done.checks[:50]),
+        (
+            (*(Text.both(one).get(language()) for one in (c.name, c.expected, c.actual)), "✓" if c.passed else "✗")
+            for c in done.checks[:50]
+        ),
     )
     typer.echo(done.reason.get(language()))

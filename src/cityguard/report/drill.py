@@ -138,7 +138,13 @@ def drill_facts(
         duration=span((run.ended - run.started).total_seconds()),
         steps=tuple(_step(number, one) for number, one in enumerate(run.steps, 1)),
         checks=tuple(
-            CheckRow(number, both(one.name), both(one.expected), both(one.actual), "符合" if one.passed else "不符合")
+            CheckRow(
+                number,
+                Text.both(one.name),
+                Text.both(one.expected),
+                Text.both(one.actual),
+                "符合" if one.passed else "不符合",
+            )
             for number, one in enumerate(run.checks, 1)
         ),
         check_count=len(run.checks),
@@ -158,16 +164,10 @@ def drill_facts(
         conclusion=run.conclusion,
         reason=run.reason,
         problems=tuple(
-            ProblemRow(number, both(one), system.owner if system and system.owner else BLANK, BLANK, BLANK)
+            ProblemRow(number, Text.both(one), system.owner if system and system.owner else BLANK, BLANK, BLANK)
             for number, one in enumerate(run.problems, 1)
         ),
     )
-
-
-def both(text: str) -> Text:
-    """``中文 / English`` as a text of both languages; any other text stands for itself in either."""
-    zh, slash, en = text.partition(" / ")
-    return Text(zh, en) if slash and zh and en else Text(text, text)
 
 
 def _step(number: int, one: DrillStep) -> StepRow:

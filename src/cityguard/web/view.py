@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse
 
 from cityguard import __version__
 from cityguard.config import Settings
+from cityguard.model import Text
 from cityguard.web import charts, words
 from cityguard.web.auth import identify
 from cityguard.web.memory import Memory
@@ -80,6 +81,7 @@ class View:
             lstrip_blocks=True,
         )
         self.env.filters |= {
+            "spoken": lambda text, lang: Text.both(str(text)).get(lang),
             "time": self.time,
             "short": self.short,
             "day": self.day,
