@@ -6,16 +6,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from cityguard import content, pipeline
 from cityguard.clock import Clock, utc_now
 from cityguard.config import Settings
 from cityguard.errors import InputError
-from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, System
+from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, Query, System
 
 if TYPE_CHECKING:
     from cityguard.collect.collect import Collectors
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_FORMATS = ("html", "pdf", "docx", "xlsx", "json")
 DRILL_FORMATS = ("html", "pdf", "docx", "json")
+SILENT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class App:
         self.settings = settings
         self.clock = clock
         self._rules = rules
+        self._register: tuple[tuple[int, ...] | None, Register] | None = None
 
     # -- the rooms ----------------------------------------------------------
 
@@ -64,13 +67,21 @@ class App:
 
         return open_store(self.settings, self.clock)
 
-    @cached_property
+    @property
     def register(self) -> Register:
+        """The register as its file stands now: a segment marked OT in another process counts at once.
+
+        Raises:
+            ContentErrors: the file has faults; nothing of it is used.
+            InputError: the file cannot be read.
+        """
         from cityguard.register.register import Register
 
-        path = self.register_path
-        zone = self.settings.zone
-        return Register.load(path, zone=zone) if path.is_file() else Register.empty(zone=zone)
+        path, zone = self.register_path, self.settings.zone
+        state = _state(path)
+        if self._register is None or self._register[0] != state:
+            self._register = (state, Register.load(path, zone=zone) if state else Register.empty(zone=zone))
+        return self._register[1]
 
     @property
     def register_path(self) -> Path:
@@ -218,9 +229,14 @@ class App:
         return tally.result(len(files))
 
     def scan(
-        self, system_id: str, *, targets: Sequence[str] | None = None, checks: Sequence[str] | None = None
+        self,
+        system_id: str,
+        *,
+        targets: Sequence[str] | None = None,
+        checks: Sequence[str] | None = None,
+        stop: Event | None = None,
     ) -> ScanRun:
-        """Ask every check of one system and keep the evidence.
+        """Ask every check of one system and keep the evidence; ``stop`` ends all probes within seconds.
 
         Raises:
             KeyError: the register has no such system.
@@ -228,7 +244,7 @@ class App:
         """
         from cityguard.scan.scan import scan
 
-        done = scan(self, system_id, targets=targets, checks=checks, config_dir=self.config_dir)
+        done = scan(self, system_id, targets=targets, checks=checks, stop=stop, config_dir=self.config_dir)
         self.store.records.put_evidence(done.evidence)
         return done
 
@@ -289,10 +305,23 @@ class App:
         return report.write(kind, facts, out, formats, chosen, extra=self.settings.content_path)
 
     def retain(self) -> int:
-        """Delete events older than the retention; returns how many. The act is audited."""
-        before = self.clock() - timedelta(days=self.settings.retention_days)
+        """Delete events older than the retention; returns how many. The act is audited before and after.
+
+        Raises:
+            InputError: nothing came in for ``SILENT``; a clock that ran ahead would delete everything.
+        """
+        now = self.clock()
+        before = now - timedelta(days=self.settings.retention_days)
+        newest = self.store.events.query(Query(limit=1))
+        received = newest["event.ingested"].max() if "event.ingested" in newest.columns else None
+        if isinstance(received, datetime) and now - received > SILENT:
+            raise InputError(
+                f"nothing was received since {received:%Y-%m-%d}: the clock may be wrong, so nothing is deleted",
+                remedy="set the clock, or receive something first",
+            )
+        self.audit("system", "events.purge", before.date().isoformat(), "begins")
         gone = self.store.events.purge(before)
-        self.audit("system", "events.purge", before.date().isoformat(), f"{gone} events")
+        self.audit("system", "events.purged", before.date().isoformat(), f"{gone} events")
         return gone
 
     # -- small helpers ------------------------------------------------------
@@ -305,7 +334,7 @@ class App:
         """
         found = self.register.system(system_id)
         if found is None:
-            raise InputError(f"no system '{system_id}'", place=str(self.register_path), remedy="cityguard asset list")
+            raise InputError(f"no system '{system_id}' in the register", remedy="cityguard asset list")
         return found
 
     def department(self, department_id: str) -> Department | None:
@@ -343,6 +372,17 @@ def latest(evidence: Sequence[Evidence]) -> list[Evidence]:
     for item in sorted(evidence, key=lambda one: (one.collected_at, one.id)):
         newest[item.check, item.object] = item
     return sorted(newest.values(), key=lambda one: one.id)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What tells one state of a file from the next; None when there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", place=str(path)) from None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class _Tally:
@@ -391,9 +431,12 @@ def moment(text: str, now: datetime) -> datetime:
     """
     units = {"m": "minutes", "h": "hours", "d": "days"}
     if text[:-1].isdigit() and text[-1:] in units:
-        return now - timedelta(**{units[text[-1]]: int(text[:-1])})
+        try:
+            return now - timedelta(**{units[text[-1]]: int(text[:-1])})
+        except (OverflowError, ValueError):
+            raise InputError(f"'{text[:40]}' is too long ago", remedy="e.g. 24h or 7d") from None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"'{text}' is not a time", remedy="e.g. 24h, 7d or 2026-03-01T08:00+08:00") from None
-    return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+        return (found if found.tzinfo else found.replace(tzinfo=now.tzinfo)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InputError(f"'{text[:40]}' is not a time", remedy="e.g. 24h, 7d or 2026-03-01T08:00+08:00") from None

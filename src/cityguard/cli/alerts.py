@@ -8,7 +8,7 @@ import typer
 
 from cityguard.cli.output import USAGE, document, fail, jsonl, say
 from cityguard.cli.reading import alert_row, end, show_alerts
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 app = typer.Typer(no_args_is_help=True, help="告警 / Alerts")
 
@@ -51,7 +51,7 @@ def close(
     alert_id: Annotated[str, typer.Argument(help="告警编号 / alert id")],
     verdict: Annotated[str, typer.Option("--verdict", help="true | false | benign")],
     note: Annotated[str, typer.Option("--note", help="处置说明 / note")] = "",
-    actor: Annotated[str, typer.Option("--as", help="处置人 / who decides")] = "cli",
+    by: Annotated[str | None, typer.Option("--as", help="处置人 / who decides")] = None,
 ) -> None:
     """给出结论并关闭 / Close with a verdict."""
     from cityguard import triage
@@ -63,5 +63,7 @@ def close(
         alert = one.store.alerts.get(alert_id)
         if alert is None:
             fail(f"{alert_id}: no such alert", 1)
-        triage.close(one.store, alert.id, alert.version, cast("Verdict", verdict), note, actor=actor, at=one.clock())
+        triage.close(
+            one.store, alert.id, alert.version, cast("Verdict", verdict), note, actor=by or actor(), at=one.clock()
+        )
     say("已关闭", "closed")

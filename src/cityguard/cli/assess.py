@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cityguard.cli.output import pick, say, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 if TYPE_CHECKING:
     from cityguard.model import Assessment
@@ -33,8 +33,8 @@ def list_(system: Annotated[str | None, typer.Option("--system")] = None) -> Non
 def run(system: System) -> None:
     """按现有证据自查 / Assess with the evidence there is."""
     with application() as one:
+        one.audit(actor(), "assess.run", system)
         made = one.assess(system)
-        one.audit("cli", "assess.run", system, made.id)
     show(made)
 
 
@@ -55,9 +55,9 @@ def report(
     if unknown := sorted(set(wanted) - set(REPORT_FORMATS)):
         fail(f"--format {unknown[0]}: {' | '.join(REPORT_FORMATS)}", 2)
     with application() as one:
+        one.audit(actor(), "assess.report", system, str(out))
         made = one.assess(system)
         files = one.report_assessment(made, out, wanted, language)
-        one.audit("cli", "assess.report", system, made.id)
     show(made)
     for file in files:
         typer.echo(file)

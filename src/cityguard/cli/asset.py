@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cityguard.cli.output import pick, say, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 app = typer.Typer(no_args_is_help=True, help="资产台账 / Register of assets")
 
@@ -41,9 +41,9 @@ def import_(file: Annotated[Path, typer.Argument(help="YAML 或 XLSX / YAML or X
 
     with application() as one:
         register = Register.load(file, zone=one.settings.zone)
+        one.audit(actor(), "register.import", str(file), f"{len(register.systems)} systems")
         one.register_path.parent.mkdir(parents=True, exist_ok=True)
         register.save_yaml(one.register_path)
-        one.audit("cli", "register.import", str(file), f"{len(register.systems)} systems")
     say(
         f"已导入 {len(register.departments)} 个部门、{len(register.systems)} 个系统、{len(register.assets)} 项资产",
         f"{len(register.departments)} departments, {len(register.systems)} systems, {len(register.assets)} assets",

@@ -70,10 +70,10 @@ def _mission(one: App, city: Path, out: Path) -> None:
     say("1/5 采集与检测 …", "1/5 reading and detecting …")
     done = one.ingest(inputs(city))
     reading = time.perf_counter() - began
-    say("2/5 检查 …", "2/5 checks …")
-    evidence = sum(len(one.scan(system).evidence) for system in SYSTEMS)
-    say("3/5 备份演练 …", "3/5 backup drills …")
+    say("2/5 备份演练 …", "2/5 backup drills …")
     drills = [one.drill(plan) for plan in sorted((city / "drills").glob("*.yml"))]
+    say("3/5 检查 …", "3/5 checks …")
+    evidence = sum(len(one.scan(system).evidence) for system in SYSTEMS)
     say("4/5 等保自查 …", "4/5 self-check …")
     assessments = [one.assess(system) for system in SYSTEMS]
     say("5/5 报告 …", "5/5 reports …")

@@ -149,6 +149,20 @@ def _store(one: App) -> Iterator[Finding]:
     )
 
 
+def _audit(one: App) -> Iterator[Finding]:
+    broken = one.store.records.verify_audit()
+    whole = broken is None
+    yield Finding(
+        "audit",
+        "ok" if whole else "fail",
+        Text(
+            "审计链完整" if whole else f"审计日志自第 {broken} 条起被改动",
+            "audit chain whole" if whole else f"audit log altered from entry {broken} on",
+        ),
+        "" if whole else "cityguard store audit",
+    )
+
+
 def _font(one: App) -> Iterator[Finding]:
     from importlib.util import find_spec
 
@@ -189,4 +203,4 @@ def _outbound(one: App) -> Iterator[Finding]:
     yield Finding("outbound", "ok", Text(f"对外连接：{hosts or '无'}", f"outbound connections: {hosts or 'none'}"))
 
 
-PROBES = (_python, _sqlite, _home, _content, _register, _store, _font, _buffers, _outbound)
+PROBES = (_python, _sqlite, _home, _content, _register, _store, _audit, _font, _buffers, _outbound)

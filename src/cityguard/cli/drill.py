@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cityguard.cli.output import ERROR, language, pick, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 if TYPE_CHECKING:
     from cityguard.model import DrillRun
@@ -30,9 +30,9 @@ def run(
     if unknown := sorted(set(wanted) - set(DRILL_FORMATS)):
         fail(f"--format {unknown[0]}: {' | '.join(DRILL_FORMATS)}", 2)
     with application() as one:
+        one.audit(actor(), "drill.run", str(plan))
         done = one.drill(plan)
         files = one.report_drill(done, out, wanted) if out else []
-        one.audit("cli", "drill.run", done.plan, done.conclusion)
     show(done)
     for file in files:
         typer.echo(file)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cityguard.cli.output import ERROR, FINDINGS, PARTIAL, document, err, fail, jsonl, pick, safe, say, table
-from cityguard.cli.state import STATE, application
+from cityguard.cli.state import STATE, actor, application
 
 if TYPE_CHECKING:
     from cityguard.errors import InputError
@@ -96,8 +96,8 @@ def ingest(
 ) -> None:
     """采集文件入库并检测；可重复执行 / Store and detect; running it again changes nothing."""
     with application() as app:
+        app.audit(actor(), "ingest", ", ".join(str(path) for path in files)[:500])
         done = app.ingest(files, collector=collector, dataset=dataset, progress=_report)
-        app.audit("cli", "ingest", ", ".join(str(path) for path in files)[:500], f"{done.received} items")
     if as_json:
         document(
             {

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cityguard.cli.output import PARTIAL, document, language, pick, say, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 app = typer.Typer(no_args_is_help=True, help="扫描与检查 / Scans and checks")
 System = Annotated[str, typer.Option("--system", help="信息系统编号 / system id")]
@@ -39,8 +39,8 @@ def run(
     """执行检查并保存证据 / Run the checks and keep the evidence."""
     with application() as one:
         one.system(system)
+        one.audit(actor(), "scan.run", system, ", ".join(target or ["all"])[:500])
         done = one.scan(system, targets=target, checks=check)
-        one.audit("cli", "scan.run", system, f"{len(done.evidence)} evidence")
     if as_json:
         document({"schema_version": 1, "system": system, "evidence": list(done.evidence)})
     else:

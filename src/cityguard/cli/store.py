@@ -74,6 +74,30 @@ def dead(limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = 10
 
 
 @app.command()
+def audit(limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = 50) -> None:
+    """核对审计日志的链与锚，并列出最近的记录 / Verify the audit log's chain and anchors; list the newest."""
+    with application() as one:
+        broken = one.store.records.verify_audit()
+        found = one.store.records.find_audit(limit)
+    table(
+        pick("审计日志", "Audit log"),
+        [
+            "#",
+            pick("时间", "at"),
+            pick("账号", "actor"),
+            pick("动作", "action"),
+            pick("对象", "object"),
+            pick("说明", "detail"),
+        ],
+        ((e.seq, e.at.strftime("%Y-%m-%d %H:%M:%S"), e.actor, e.action, e.object, e.detail) for e in found),
+    )
+    if broken is not None:
+        say(f"第 {broken} 条起与链不符", f"the chain is broken from entry {broken} on")
+        raise typer.Exit(ERROR)
+    say("审计链完整", "the audit chain is whole")
+
+
+@app.command()
 def purge() -> None:
     """删除超过保存期的事件 / Delete events past their retention."""
     with application() as one:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cityguard.cli.output import pick, say, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 app = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
 Name = Annotated[str, typer.Argument(help="账号 / account")]
@@ -19,8 +19,8 @@ def add(name: Name, role: Annotated[str, typer.Option("--role", help="admin | an
     from cityguard.web import auth
 
     with application() as one:
+        one.audit(actor(), "user.add", name, role)
         password = auth.add_user(one, name, role)
-        one.audit("cli", "user.add", name, role)
     typer.echo(password)
 
 
@@ -44,8 +44,8 @@ def reset(name: Name) -> None:
     from cityguard.web import auth
 
     with application() as one:
+        one.audit(actor(), "user.reset", name)
         password = auth.reset_password(one, name)
-        one.audit("cli", "user.reset", name)
     typer.echo(password)
 
 
@@ -55,8 +55,8 @@ def enable(name: Name) -> None:
     from cityguard.web import auth
 
     with application() as one:
+        one.audit(actor(), "user.enable", name)
         auth.disable(one, name, disabled=False)
-        one.audit("cli", "user.enable", name)
     say(f"已启用 {name}", f"enabled: {name}")
 
 
@@ -71,8 +71,8 @@ def token(
     from cityguard.web import auth
 
     with application() as one:
+        one.audit(actor(), "user.token", name, f"{label}, {role}, {days} days")
         made = auth.add_token(one, name, label, role, days)
-        one.audit("cli", "user.token", name, f"{label}, {role}, {days} days")
     typer.echo(made)
 
 
@@ -82,6 +82,6 @@ def disable(name: Name) -> None:
     from cityguard.web import auth
 
     with application() as one:
+        one.audit(actor(), "user.disable", name)
         auth.disable(one, name)
-        one.audit("cli", "user.disable", name)
     say(f"已停用 {name}", f"disabled: {name}")

@@ -111,6 +111,9 @@ class Records(Protocol):
     def append_audit(self, actor: str, ip: str, action: str, object: str, detail: str, at: datetime) -> AuditEntry: ...
     def find_audit(self, limit: int = 100) -> list[AuditEntry]: ...
 
+    def verify_audit(self) -> int | None:
+        """The first entry that does not fit chain or anchors; None = whole."""
+
     def get_value(self, key: str) -> bytes | None:
         """Small state by name: cursors, detector snapshots, models' metadata."""
 
