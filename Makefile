@@ -19,6 +19,8 @@ bench: .venv/developed services  ## figures as ratios against named peers; JSON 
 
 install: .venv/installed
 
+dev: .venv/developed
+
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("cityguard needs Python 3.11 or newer: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv

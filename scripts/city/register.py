@@ -211,7 +211,15 @@ def _special() -> list[dict[str, Any]]:
         ),
     )
     fronts = tuple(
-        (f"exch-{n:02d}", f"{name.removeprefix('市')}前置交换机", "sys-exchange", [f"10.20.{n}.10"], "application", ["443/tcp"], [])
+        (
+            f"exch-{n:02d}",
+            f"{name.removeprefix('市')}前置交换机",
+            "sys-exchange",
+            [f"10.20.{n}.10"],
+            "application",
+            ["443/tcp"],
+            [],
+        )
         for n, name in enumerate(DEPARTMENTS[:47], 1)  # three departments never registered theirs
     )
     keys = ("id", "name", "system", "addresses", "kind", "ports", "groups")

@@ -77,6 +77,21 @@ def token(
 
 
 @app.command()
+def password(name: Name) -> None:
+    """自行设定口令（交互输入） / Set a password of one's own, typed at a prompt."""
+    from contextlib import closing
+
+    from cityguard.web import auth
+
+    typed = typer.prompt(pick("新口令", "new password"), hide_input=True, confirmation_prompt=True)
+    with application() as one:
+        one.audit(actor(), "user.password", name)
+        with closing(auth.open_accounts(one.settings)) as accounts:
+            accounts.set_password(name, typed, must_change=False)
+    say(f"{name}：口令已设定", f"{name}: password set")
+
+
+@app.command()
 def disable(name: Name) -> None:
     """停用账号，结束其会话 / Disable an account and end its sessions."""
     from cityguard.web import auth
