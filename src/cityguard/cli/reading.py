@@ -214,8 +214,22 @@ def _summary(events: dict[str, int], alerts: Sequence[Alert], received: int, dea
     )
 
 
+SHOWN = 20
+TELLING = (
+    "@timestamp source.ip source.port destination.ip destination.port network.transport network.bytes user.name "
+    "host.name event.action event.outcome rule.name dns.question.name url.original http.response.status_code "
+    "tls.client.server_name ot.function.name ot.address ot.value process.command_line message"
+).split()
+
+
 def _show(batch: EventBatch) -> None:
-    table(f"{batch.dataset} · {batch.collector}", ["", ""], [("rows", batch.table.height)])
+    """The first rows of a batch in its most telling columns; ``--jsonl`` gives all."""
+    head = batch.table.sort("@timestamp").head(SHOWN)
+    names = [name for name in TELLING if name in head.columns and head[name].null_count() < head.height][:9]
+    more = batch.table.height - head.height
+    table(f"{batch.dataset} · {batch.collector} · {batch.table.height}", names, head.select(names).iter_rows())
+    if more > 0:
+        say(f"… 另有 {more} 行；--jsonl 输出全部", f"… {more} more rows; --jsonl prints all")
 
 
 def _report(chunk: Chunk) -> None:
