@@ -215,19 +215,44 @@ def _summary(events: dict[str, int], alerts: Sequence[Alert], received: int, dea
 
 
 SHOWN = 20
-TELLING = (
-    "@timestamp source.ip source.port destination.ip destination.port network.transport network.bytes user.name "
-    "host.name event.action event.outcome rule.name dns.question.name url.original http.response.status_code "
-    "tls.client.server_name ot.function.name ot.address ot.value process.command_line message"
-).split()
+TELLING = [
+    "@timestamp",
+    "source.ip",
+    "source.port",
+    "destination.ip",
+    "destination.port",
+    "network.transport",
+    "network.bytes",
+    "user.name",
+    "host.name",
+    "event.action",
+    "event.outcome",
+    "rule.name",
+    "dns.question.name",
+    "url.original",
+    "http.response.status_code",
+    "tls.client.server_name",
+    "ot.function.name",
+    "ot.address",
+    "ot.value",
+    "process.command_line",
+    "message",
+]
 
 
 def _show(batch: EventBatch) -> None:
     """The first rows of a batch in its most telling columns; ``--jsonl`` gives all."""
+    import polars as pl
+
     head = batch.table.sort("@timestamp").head(SHOWN)
     names = [name for name in TELLING if name in head.columns and head[name].null_count() < head.height][:9]
+    when = pl.col("@timestamp").dt.strftime("%m-%d %H:%M:%S%.3f")
     more = batch.table.height - head.height
-    table(f"{batch.dataset} · {batch.collector} · {batch.table.height}", names, head.select(names).iter_rows())
+    table(
+        f"{batch.dataset} · {batch.collector} · {batch.table.height}",
+        names,
+        head.select(names).with_columns(when).iter_rows(),
+    )
     if more > 0:
         say(f"… 另有 {more} 行；--jsonl 输出全部", f"… {more} more rows; --jsonl prints all")
 
