@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.checks.world import NOW, World, world
+from tests.checks.world import NOW, World, register, world
 
 from cityguard import crypto
 from cityguard.checks.base import MAX_RECORD, choose, discover, evidence
 from cityguard.checks.facts import Certificate, Host, Port, Ssh, Tls
 from cityguard.errors import InputError
-from cityguard.model import Text
+from cityguard.model import Asset, Text
 
 
 @pytest.fixture
@@ -109,7 +109,13 @@ def ssh(banner: str = "SSH-2.0-x", **changes: Any) -> Ssh:
         ("open_ports", [Port(443)], "符合"),
         ("open_ports", [Port(443), Port(8443)], "部分符合"),
         ("open_ports", [Port(443), Port(6379)], "不符合"),
-        ("tls_version", [Port(443)], "不适用"),
+        ("tls_version", [Port(443)], "未判定"),  # nothing to judge is no exemption
+        ("tls_version", [Port(389)], "未判定"),  # maybe StartTLS
+        ("tls_version", [Port(80), Port(23)], "不符合"),
+        ("tls_version", [Port(80)], "不符合"),
+        ("tls_version", [Port(80), Port(443, tls=Tls(("1.3",)))], "未判定"),  # maybe only a redirect
+        ("tls_version", [Port(21), Port(443, tls=Tls(("1.3",)))], "部分符合"),
+        ("tls_version", [Port(8080, tls=Tls(("1.3",)))], "符合"),
         ("tls_version", [Port(443, tls=Tls(("1.2", "1.3")))], "符合"),
         ("tls_version", [Port(443, tls=Tls(("tlcp1.1",)))], "符合"),
         ("tls_version", [Port(443, tls=Tls(("1.0", "1.2")))], "部分符合"),
@@ -117,7 +123,8 @@ def ssh(banner: str = "SSH-2.0-x", **changes: Any) -> Ssh:
         ("tls_cipher", [Port(443, tls=Tls(("1.2",), weak=(("static-rsa", "x"),)))], "符合"),
         ("tls_cipher", [Port(443, tls=Tls(("1.2",), weak=(("3des", "x"),)))], "部分符合"),
         ("tls_cipher", [Port(443, tls=Tls(("1.2",), weak=(("null", "x"),)))], "不符合"),
-        ("tls_certificate", [Port(443, tls=Tls(("1.2",)))], "不适用"),
+        ("tls_cipher", [Port(80)], "未判定"),
+        ("tls_certificate", [Port(443, tls=Tls(("1.2",)))], "未判定"),
         ("tls_certificate", [Port(443, tls=Tls(certificate=certificate()))], "符合"),
         ("tls_certificate", [Port(443, tls=Tls(certificate=certificate(key="sm2", key_bits=256)))], "符合"),
         ("tls_certificate", [Port(443, tls=Tls(certificate=certificate(20)))], "部分符合"),
@@ -128,11 +135,13 @@ def ssh(banner: str = "SSH-2.0-x", **changes: Any) -> Ssh:
         ("ssh_banner", [Port(22, ssh=ssh())], "符合"),
         ("ssh_banner", [Port(22, ssh=ssh("SSH-1.99-x"))], "部分符合"),
         ("ssh_banner", [Port(22, ssh=ssh("SSH-1.5-x"))], "不符合"),
-        ("ssh_banner", [Port(443)], "不适用"),
+        ("ssh_banner", [Port(443)], "未判定"),
+        ("ssh_banner", [Port(80), Port(23)], "不符合"),
+        ("ssh_banner", [Port(22, ssh=ssh()), Port(23)], "部分符合"),
         ("ssh_algorithms", [Port(22, ssh=ssh())], "符合"),
         ("ssh_algorithms", [Port(22, ssh=ssh(host_keys=("ssh-rsa", "ssh-ed25519")))], "部分符合"),
         ("ssh_algorithms", [Port(22, ssh=ssh(ciphers=("aes256-ctr", "none")))], "不符合"),
-        ("ssh_algorithms", [Port(22, ssh=Ssh("SSH-2.0-x"))], "不适用"),  # banner only: nothing known of its offers
+        ("ssh_algorithms", [Port(22, ssh=Ssh("SSH-2.0-x"))], "未判定"),  # banner only: nothing known of its offers
     ],
 )  # fmt: skip
 def test_a_verdict_follows_from_what_was_probed(city: World, check: str, ports: list[Port], verdict: str) -> None:
@@ -142,12 +151,35 @@ def test_a_verdict_follows_from_what_was_probed(city: World, check: str, ports: 
     assert found["web-2"].verdict == "未判定" and "was not probed" in found["web-2"].reason.en
 
 
+@pytest.mark.parametrize(
+    ("port", "verdict"), [(Tls(("1.3",)), "未判定"), (Tls(("1.0",)), "不符合"), (Tls(("1.0", "1.3")), "部分符合")]
+)
+@pytest.mark.parametrize("second", [("127.20.0.1",), ("127.20.0.0/30",), ("127.20.0.0/16",)])
+def test_an_asset_is_met_only_when_each_of_its_addresses_was_reached(
+    tmp_path: Path, second: tuple[str, ...], port: Tls, verdict: str
+) -> None:
+    asset = Asset("w1", "门户", "web", ("127.10.0.1", *second), kind="server")
+    reached = Host("127.10.0.1", "w1", (443,), (Port(443, tls=port),))
+    refused = Host("127.20.0.1", "w1", refused=Text("不开放扫描", "not open to scans"))
+    with world(tmp_path, register(assets=(asset,))) as city:
+        found = city.ask_one("tls_version", hosts={host.address: host for host in (reached, refused)})
+        assert found.verdict == verdict and "addresses not reached: 127.20.0." in found.reason.en
+        assert "not open to scans" in found.reason.en and "127.20.0." in str(orjson.loads(found.record)["not_reached"])
+
+
+def test_an_asset_whose_addresses_all_answered_is_judged_as_a_whole(tmp_path: Path) -> None:
+    asset = Asset("w1", "门户", "web", ("127.10.0.1", "127.10.0.4/30"), kind="server")
+    hosts = [Host(f"127.10.0.{n}", "w1", (443,), (Port(443, tls=Tls(("1.3",))),)) for n in (1, 5, 6)]
+    with world(tmp_path, register(assets=(asset,))) as city:
+        assert city.ask_one("tls_version", hosts={host.address: host for host in hosts}).verdict == "符合"
+
+
 def test_what_could_not_be_probed_is_undecided_with_the_reason(city: World) -> None:
     hosts = {
         "127.10.0.1": Host("127.10.0.1", "web-1", failed="no answer on any port"),
-        "127.66.0.9": Host("127.66.0.9", "web-ot", refused="in OT segment ot"),
+        "127.66.0.9": Host("127.66.0.9", "web-ot", refused=Text("位于工控网段 ot", "in OT segment ot")),
     }
     found = {one.object: one for one in city.ask("tls_version", hosts=hosts)}
     assert found["web-1"].verdict == found["web-ot"].verdict == "未判定"
     assert found["web-1"].reason.en == "could not be probed: no answer on any port"
-    assert found["web-ot"].reason.zh == "按策略不探测：in OT segment ot"
+    assert found["web-ot"].reason.zh == "按策略不探测：位于工控网段 ot"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from cityguard.model import Text
+
 TlsVersion = Literal["ssl3", "1.0", "1.1", "1.2", "1.3", "tlcp1.1"]
 
 
@@ -66,8 +68,8 @@ class Host:
     probed: tuple[int, ...] = ()
     open: tuple[Port, ...] = ()
     failed: str = ""
-    refused: str = ""
+    refused: Text | None = None
 
     @property
     def is_known(self) -> bool:
-        return not self.failed and not self.refused
+        return not self.failed and self.refused is None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cityguard.checks import probed
 from cityguard.checks.base import MET, PART, SCAN_DAYS, UNMET, CheckInfo, Context, names
 from cityguard.checks.facts import Host
+from cityguard.checks.ports import CLEARTEXT
 from cityguard.model import Asset, Evidence, System, Text
 
 INFO = CheckInfo(
@@ -17,11 +18,13 @@ INFO = CheckInfo(
     valid_days=SCAN_DAYS,
     active=True,
 )
+REMOTE = {number: CLEARTEXT[number] for number in (23, 512, 513, 514, 5900)}
+"""Remote administration in the clear."""
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """不符合 when a server speaks only SSH 1, 部分符合 when it still offers it."""
-    return probed.per_asset(INFO, system, ctx, _judge)
+    """不符合 when a server speaks only SSH 1 or is administered in the clear, 部分符合 when it still offers that."""
+    return probed.per_asset(INFO, system, ctx, _judge, cleartext=REMOTE)
 
 
 def _judge(asset: Asset, hosts: list[Host]) -> probed.Judged | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cityguard.checks import probed
 from cityguard.checks.base import MET, PART, SCAN_DAYS, UNMET, CheckInfo, Context, names
 from cityguard.checks.facts import Host
+from cityguard.checks.ports import CLEARTEXT
 from cityguard.model import Asset, Evidence, System, Text
 
 INFO = CheckInfo(
@@ -24,8 +25,8 @@ GOOD = frozenset(("1.2", "1.3", "tlcp1.1"))
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """符合 when every TLS service takes only sound versions, 不符合 when one takes none of them."""
-    return probed.per_asset(INFO, system, ctx, _judge)
+    """符合 when every TLS service takes only sound versions, 不符合 when one takes none or only cleartext answers."""
+    return probed.per_asset(INFO, system, ctx, _judge, cleartext=CLEARTEXT)
 
 
 def _judge(asset: Asset, hosts: list[Host]) -> probed.Judged | None:
