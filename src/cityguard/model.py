@@ -329,6 +329,8 @@ class UnitResult:
     methods: tuple[str, ...] = ()  # 访谈 核查 测试
     auto: str = ""  # full, partial, none: how far tool evidence alone carries
     optional: bool = False
+    supports: tuple[str, ...] = ()  # of ``evidence``: what passed and may speak for the item
+    against: tuple[str, ...] = ()  # of ``evidence``: what failed and counts against it
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +388,7 @@ class Assessment:
     expired: tuple[str, ...] = ()  # evidence that was too old to count
     catalogue_title: Text = Text("", "")
     tool_version: str = ""
+    risk_guide: Text = Text("", "")  # the edition of the high-risk guide the cases are of
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +438,17 @@ class DrillRun:
     conclusion: str  # 成功 部分成功 失败
     reason: Text
     problems: tuple[str, ...] = ()
+    scenario: str = ""  # what is practised: 误删除, 勒索加密, 存储损坏, 机房失效 ...
+    incident: datetime | None = None  # failure point; RPO is reckoned back from it
+    declared: datetime | None = None  # RTO runs from it
+    rto_from: str = ""  # where the target stands: plan, register, "" = nowhere
+    rpo_from: str = ""
+    operator: str = ""  # who started the drill; its steps are done by the tool
+    backup_path: str = ""
+    manifest_path: str = ""
+    manifest_sha256: str = ""
+    plan_path: str = ""
+    plan_sha256: str = ""
 
 
 # ---------------------------------------------------------------- jobs, audit
@@ -473,6 +487,7 @@ class JobRun:
     targets: dict[str, str] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    by: str = ""  # who started it by hand; empty when it was due
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Case:
         self.manifest = manifest(FILES)
         self.name = "water.tar.gz"
         self.raw = gzip.compress(archive(FILES), 1)
+        self.targets = "rto: 1\nrpo: 24\nmax_age: 24\n"
         self.more = ""
 
     def plan(self) -> Path:
@@ -71,14 +72,14 @@ class Case:
         plan.write_text(
             "id: water-restore\ntitle: {zh: 水务数据恢复演练, en: Water restore}\nsystem: water\n"
             f"scenario: 误删除\nbackup: {{path: {self.name}, manifest: water.sums}}\n"
-            f"rto: 1\nrpo: 24\nmax_age: 24\n{self.more}"
+            f"{self.targets}{self.more}"
         )
         return plan
 
-    def run(self) -> DrillRun:
+    def run(self, system: System | None = None) -> DrillRun:
         before = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*"))
         plan = self.plan()
-        found = drill.run(plan, scratch=self.scratch, clock=lambda: NOW)
+        found = drill.run(plan, scratch=self.scratch, clock=lambda: NOW, system=system, operator="zhang")
         allowed = {self.folder / self.name, plan, self.folder / "water.sums", self.scratch, self.scratch / ".lock"}
         new = {p for p in self.folder.rglob("*") if p.relative_to(self.folder) not in before} - allowed
         assert not new, "the drill left something behind"
@@ -406,6 +407,72 @@ def test_kill_9_in_the_middle_leaves_nothing_after_the_next_start(case: Case) ->
     assert not running("47.3"), "the probe outlived the drill"
     assert drill.reap(case.scratch) == 1
     assert [path.name for path in case.scratch.iterdir()] == [".lock"]
+
+
+WATER = System(id="water", name="智慧水务", department="water-bureau", rto_hours=2, rpo_hours=12)
+
+
+def test_without_any_target_an_old_backup_is_no_success(case: Case) -> None:
+    case.targets, case.manifest = "", manifest(FILES, "2012-01-01T00:00:00+08:00")
+    run = case.run()
+    assert run.conclusion == "部分成功"
+    assert "RTO" in run.reason.zh
+    assert "RPO" in run.reason.zh
+    assert (run.rto_target_s, run.rpo_target_s, run.rto_from, run.rpo_from) == (None, None, "", "")
+    assert any("未给出恢复目标" in problem for problem in run.problems)
+
+
+@pytest.mark.parametrize(
+    ("targets", "conclusion"),
+    [
+        ("rto: 1\n", "部分成功"),
+        ("rpo: 24\n", "部分成功"),
+        ("max_age: 24\n", "部分成功"),
+        ("rto: 1\nrpo: 24\n", "成功"),
+        ("rto: 1\nmax_age: 24\n", "成功"),
+    ],
+)
+def test_a_success_needs_a_target_for_the_time_and_one_for_the_data(case: Case, targets: str, conclusion: str) -> None:
+    case.targets = targets
+    assert case.run().conclusion == conclusion
+
+
+def test_the_register_gives_the_targets_the_plan_does_not(case: Case) -> None:
+    case.targets = "rto: 1\n"
+    run = case.run(WATER)
+    assert (run.rto_target_s, run.rto_from) == (3600, "plan")
+    assert (run.rpo_target_s, run.rpo_from) == (12 * 3600, "register")
+    assert run.conclusion == "成功"
+    case.manifest = manifest(FILES, "2012-01-01T00:00:00+08:00")
+    old = case.run(WATER)
+    assert old.conclusion == "部分成功"
+    assert not check(old, "RPO")
+    case.targets = ""
+    assert case.run(System(id="water", name="智慧水务", department="d", rto_hours=2)).conclusion == "部分成功"
+
+
+def test_a_plan_of_another_system_is_refused(case: Case) -> None:
+    with pytest.raises(InputError, match="not 'oa'"):
+        drill.run(case.plan(), scratch=case.scratch, system=System(id="oa", name="OA", department="d"))
+
+
+def test_a_run_keeps_what_a_report_must_say_of_it(case: Case) -> None:
+    case.more = "incident: 2026-11-21T03:00:00+08:00\ndeclared: 2026-11-21T11:30:00+08:00\n"
+    run = case.run()
+    assert run.title == "水务数据恢复演练 / Water restore"
+    assert (run.scenario, run.operator) == ("误删除", "zhang")
+    assert run.incident == datetime(2026, 11, 20, 19, 0, tzinfo=UTC)
+    assert run.declared == datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
+    assert (run.backup_path, run.manifest_path) == (str(case.folder / case.name), str(case.folder / "water.sums"))
+    assert run.manifest_sha256 == hashlib.sha256(case.manifest.encode()).hexdigest()
+    assert run.plan_sha256 == hashlib.sha256((case.folder / "plan.yml").read_bytes()).hexdigest()
+
+
+def test_a_manifest_that_cannot_be_used_is_still_known_by_its_hash(case: Case) -> None:
+    case.manifest = "not a manifest\n"
+    run = case.run()
+    assert run.conclusion == "失败"
+    assert run.manifest_sha256 == hashlib.sha256(case.manifest.encode()).hexdigest()
 
 
 def test_evidence_speaks_for_backup_and_drill_controls_and_keeps_its_id(case: Case) -> None:

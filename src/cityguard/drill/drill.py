@@ -44,19 +44,27 @@ _NAMES = {
 _VERDICTS: dict[str, EvidenceVerdict] = {SUCCESS: "符合", PARTLY: "部分符合", FAILED: "不符合"}
 
 
-def run(plan: Path, *, scratch: Path, clock: Clock = utc_now) -> DrillRun:
+def run(
+    plan: Path, *, scratch: Path, clock: Clock = utc_now, system: System | None = None, operator: str = ""
+) -> DrillRun:
     """Do the drill a plan describes. What the backup does wrong is in the result, never raised.
 
     Args:
         plan: the plan's file (``docs/drills.md``).
         scratch: folder the restored data may stand in while the drill runs; leftovers of killed runs go first.
         clock: the present; durations are measured on the monotonic clock.
+        system: the plan's system as registered; gives the RTO and RPO the plan does not.
+        operator: who started the drill, for the record.
 
     Raises:
-        InputError, ContentErrors: the plan itself is wrong; nothing was restored.
-        OSError: the scratch folder cannot be made.
+        InputError, ContentErrors: the plan itself is wrong, or of another system; nothing was restored.
+        OSError: the plan cannot be read or the scratch folder cannot be made.
     """
     what = drill_plan.load(plan)
+    told = what  # before the register adds to it
+    if system is not None:
+        what = _targets(what, system)
+    plan_sha256 = crypto.digest_file(what.path).sha256
     started, zero = clock(), time.monotonic()
     if any(moment is not None and moment > started for moment in (what.incident, what.declared)):
         raise InputError("'incident' or 'declared' lies in the future", place=str(plan), remedy="leave it out")
@@ -77,7 +85,7 @@ def run(plan: Path, *, scratch: Path, clock: Clock = utc_now) -> DrillRun:
     return DrillRun(
         id=content_id("drill", f"{what.id}\x1f{what.system}\x1f{started.isoformat()}".encode()),
         plan=what.id,
-        title=what.title.zh,
+        title=f"{what.title.zh} / {what.title.en}" if what.title.en else what.title.zh,
         system=what.system,
         kind=what.kind,
         backup=what.backup.name,
@@ -97,11 +105,44 @@ def run(plan: Path, *, scratch: Path, clock: Clock = utc_now) -> DrillRun:
         conclusion=verdict.conclusion,
         reason=verdict.reason,
         problems=verdict.problems,
+        scenario=what.scenario,
+        incident=what.incident,
+        declared=what.declared,
+        rto_from=_origin(told.rto_s, what.rto_s),
+        rpo_from=_origin(told.rpo_s, what.rpo_s),
+        operator=operator,
+        backup_path=str(what.backup),
+        manifest_path=str(what.manifest),
+        manifest_sha256=str(restored.data("manifest").get("sha256", "")),
+        plan_path=str(what.path),
+        plan_sha256=plan_sha256,
     )
 
 
+def _targets(plan: Plan, system: System) -> Plan:
+    """The plan with the register's RTO and RPO where it names none."""
+    if system.id != plan.system:
+        raise InputError(f"the plan is of system '{plan.system}', not '{system.id}'", place=str(plan.path))
+    rto_s, rpo_s = (None if hours is None else hours * 3600 for hours in (system.rto_hours, system.rpo_hours))
+    return replace(
+        plan,
+        rto_s=rto_s if plan.rto_s is None else plan.rto_s,
+        rpo_s=rpo_s if plan.rpo_s is None else plan.rpo_s,
+    )
+
+
+def _origin(told: float | None, used: float | None) -> str:
+    if used is None:
+        return ""
+    return "register" if told is None else "plan"
+
+
 def reap(scratch: Path) -> int:
-    """Remove what killed drills left behind; called at start. Returns how many places were removed."""
+    """Remove what killed drills left behind. Returns how many places were removed.
+
+    Safe at any start and from any process or account: a place whose drill lives, or that is another
+    account's, stays. Raises nothing for a folder that is not there or not ours.
+    """
     return drill_scratch.reap(scratch)
 
 
@@ -118,7 +159,7 @@ def evidence(run: DrillRun, system: System | None = None) -> Evidence:
         id=content_id("evidence", f"{CHECK}\x1f{run.system}\x1f{digest.sha256}".encode()),
         check=CHECK,
         object=f"{run.system}:{run.plan}",  # a good drill of one backup must not hide a bad one of another
-        object_name=f"{name} · {run.title}",
+        object_name=f"{name} · {Text.both(run.title).zh}",
         system=run.system,
         controls=CONTROLS,
         verdict=verdict,

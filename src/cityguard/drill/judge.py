@@ -4,8 +4,8 @@ The rule, in this order:
 
 1. no check was made, or a *data* check failed (restore, files compared, missing, extra, size, SHA-256,
    probe): 失败.
-2. the data is right but a *time* check failed (time of the backup known, age, RPO, RTO) or residue is left:
-   部分成功.
+2. the data is right but a *time* check failed (time of the backup known, targets known, age, RPO, RTO), the probe
+   was not run for want of a network wall, or residue is left: 部分成功.
 3. otherwise: 成功.
 """
 
@@ -34,6 +34,7 @@ REFUSALS = {
     "system": Text("读写失败", "reading or writing failed"),
     "damaged": Text("备份已损坏或被截断", "the backup is damaged or cut short"),
     "timeout": Text("校验程序超时", "the probe did not end in time"),
+    "wall": Text("本机无法隔离网络，未运行校验程序", "no network wall on this machine, so the probe was not run"),
     "exit": Text("校验程序报告失败", "the probe reported a failure"),
 }
 
@@ -66,7 +67,7 @@ class Judgement:
 def judge(plan: Plan, restored: Restored, times: Times, *, residue_removed: bool) -> Judgement:
     """Apply the rule above."""
     data = tuple(_data(plan, restored))
-    time = tuple(_time(plan, times, residue_removed))
+    time = (*_unwalled(plan, restored), *_time(plan, times, residue_removed))
     problems = tuple(f"{one.zh} / {one.en}" for one in _problems(plan, restored, times, residue_removed))
     if not data or not all(check.passed for check in data):
         return Judgement(data, time, FAILED, _failed(restored, data), problems)
@@ -101,12 +102,26 @@ def _data(plan: Plan, restored: Restored) -> list[DrillCheck]:
         checks.append(DrillCheck("恢复完成 / restored", "完成 / done", state, restored.ok("restore")))
     if restored.ok("compare"):
         checks.extend(_compared(restored.data("compare")))
+    if _no_wall(restored):
+        return checks  # not asked, so it did not fail either
     if plan.probe and "probe" in restored.steps:
         step = restored.steps["probe"]
         checks.append(DrillCheck("校验程序 / probe", "exit 0", step.detail, step.outcome == "ok"))
     elif plan.probe and restored.ok("compare"):
         checks.append(DrillCheck("校验程序 / probe", "exit 0", "未完成 / not done", passed=False))
     return checks
+
+
+def _no_wall(restored: Restored) -> bool:
+    return restored.data("probe").get("kind") == "wall"
+
+
+def _unwalled(plan: Plan, restored: Restored) -> tuple[DrillCheck, ...]:
+    """A probe wanted and not run keeps a drill from being a success."""
+    if not (plan.probe and _no_wall(restored)):
+        return ()
+    name = "校验程序已在隔离网络中运行 / probe run behind a network wall"
+    return (DrillCheck(name, "是 / yes", "否 / no", passed=False),)
 
 
 def _compared(found: dict[str, Any]) -> list[DrillCheck]:
@@ -131,6 +146,7 @@ def _compared(found: dict[str, Any]) -> list[DrillCheck]:
 def _time(plan: Plan, times: Times, residue_removed: bool) -> list[DrillCheck]:
     known = times.taken is not None
     checks = [DrillCheck("备份时间已知 / backup time known", "是 / yes", "是 / yes" if known else "否 / no", known)]
+    checks.extend(DrillCheck(f"{one.zh} / {one.en}", "是 / yes", "否 / no", passed=False) for one in _untold(plan))
     if plan.max_age_s is not None:
         checks.append(_target("备份年龄 / backup age", plan.max_age_s, times.age_s))
     if plan.rpo_s is not None or (times.rpo_s is not None and times.rpo_s < 0):
@@ -140,6 +156,14 @@ def _time(plan: Plan, times: Times, residue_removed: bool) -> list[DrillCheck]:
     state = "是 / yes" if residue_removed else "否 / no"
     checks.append(DrillCheck("残留已清除 / residue removed", "是 / yes", state, residue_removed))
     return checks
+
+
+def _untold(plan: Plan) -> list[Text]:
+    """Targets that stand neither in the plan nor in the register: without them a restore of any age would do."""
+    found = [Text("恢复时间目标 RTO 已给出", "RTO target given")] if plan.rto_s is None else []
+    if plan.rpo_s is None and plan.max_age_s is None:
+        found.append(Text("恢复点目标 RPO 已给出", "RPO target given"))
+    return found
 
 
 def _target(name: str, target: float | None, actual: float | None) -> DrillCheck:
@@ -173,6 +197,8 @@ _FAULTS = {
 def _problems(plan: Plan, restored: Restored, times: Times, residue_removed: bool) -> list[Text]:
     found: list[Text] = []
     for step in restored.steps.values():
+        if step.data.get("kind") == "wall":
+            found.append(REFUSALS["wall"])
         if step.outcome == "failed":
             why = REFUSALS.get(str(step.data.get("kind")), Text("步骤失败", "a step failed"))
             found.append(Text(f"{why.zh}（{step.detail}）", f"{why.en} ({step.detail})"))
@@ -193,6 +219,13 @@ def _late(plan: Plan, times: Times, residue_removed: bool) -> list[Text]:
     if times.taken is None:
         found.append(
             Text("备份时间未知，无法计算 RPO；请在计划或清单中写明", "time of the backup unknown: no RPO; state it")
+        )
+    if _untold(plan):
+        found.append(
+            Text(
+                "未给出恢复目标：请在计划或登记表中写明 RTO 与 RPO（依据业务影响分析）",
+                "no target to judge by: state RTO and RPO in the plan or the register (from the impact analysis)",
+            )
         )
     for zh, en, target, actual in (
         ("备份年龄", "age of the backup", plan.max_age_s, times.age_s),

@@ -26,11 +26,12 @@ class Limits:
     files: int = 1_000_000  # entries of any kind
     ratio: int = 200  # restored / stored, past the first 16 MiB
     memory: int = 1 << 30  # address space of the restoring process and of the probe
-    seconds: int = 0  # wall clock of the whole restore; 0 = twice the RTO, ten minutes at least
+    processes: int = 128  # processes and threads at once
+    seconds: int = 0  # wall clock of the whole restore; 0 = twice the RTO, ten minutes to a day
 
     def wall(self, rto_s: float | None) -> int:
         """Seconds after which the restore is given up."""
-        return self.seconds or max(600, int(2 * (rto_s or 0)))
+        return self.seconds or min(max(600, int(2 * (rto_s or 0))), 86400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Plan:
     limits: Limits
     probe: tuple[str, ...] = ()
     probe_seconds: int = 60
+    probe_reads: tuple[Path, ...] = ()  # beyond what programs need and the restored data
 
 
 def load(path: Path) -> Plan:
@@ -113,6 +115,7 @@ class _Reader:
             ),
             probe=self.value(data, ("probe",), _argv, ()),
             probe_seconds=self.value(data, ("probe_seconds",), _positive, 60),
+            probe_reads=tuple(near(one) for one in self.value(data, ("probe_reads",), _argv, ())),
         )
 
     def known(self, data: dict[Any, Any], where: content.Where, keys: tuple[str, ...]) -> None:
@@ -148,7 +151,7 @@ class _Reader:
 
 PLAN_KEYS = (
     *("id", "title", "system", "kind", "scenario", "backup", "rto", "rpo", "max_age", "incident", "declared"),
-    *("limits", "probe", "probe_seconds"),
+    *("limits", "probe", "probe_seconds", "probe_reads"),
 )
 BACKUP_KEYS = ("path", "manifest", "taken")
 

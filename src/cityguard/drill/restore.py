@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cityguard.drill.plan import Plan
+from cityguard.drill.quota import Quota
 from cityguard.drill.scratch import Scratch
 
 MAX_OUTPUT = 1 << 20
@@ -63,7 +64,8 @@ def restore(plan: Plan, scratch: Scratch) -> Restored:
             start_new_session=True,
         )
     try:
-        steps, fault = _follow(process, _job(plan, scratch, wall), wall)
+        quota = Quota(scratch.work, plan.limits.bytes, plan.limits.files)
+        steps, fault = _follow(process, _job(plan, scratch, wall), wall, quota)
     finally:
         _kill(process)
     said = complaints.read_bytes()[-MAX_COMPLAINT:].decode("utf-8", "replace").strip().splitlines()
@@ -74,11 +76,12 @@ def _job(plan: Plan, scratch: Scratch, wall: int) -> bytes:
     limits = plan.limits
     job = {"work": str(scratch.work), "backup": str(plan.backup), "manifest": str(plan.manifest)}
     bounds = {"bytes": limits.bytes, "files": limits.files, "ratio": limits.ratio, "memory": limits.memory}
-    probe = {"probe": plan.probe, "probe_seconds": plan.probe_seconds}
+    bounds["processes"] = limits.processes
+    probe = {"probe": plan.probe, "probe_seconds": plan.probe_seconds, "reads": [str(one) for one in plan.probe_reads]}
     return json.dumps(job | bounds | probe | {"cpu": wall}).encode()
 
 
-def _follow(process: subprocess.Popen[bytes], job: bytes, wall: int) -> tuple[dict[str, Step], str]:
+def _follow(process: subprocess.Popen[bytes], job: bytes, wall: int, quota: Quota) -> tuple[dict[str, Step], str]:
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the child was started without pipes")
     try:
@@ -86,7 +89,7 @@ def _follow(process: subprocess.Popen[bytes], job: bytes, wall: int) -> tuple[di
             stdin.write(job)
     except BrokenPipeError:
         pass  # it died at once; its exit is told below
-    raw, fault = _read(process.stdout, time.monotonic() + wall)
+    raw, fault = _read(process.stdout, time.monotonic() + wall, quota)
     if not fault:
         try:
             code = process.wait(10)
@@ -94,19 +97,24 @@ def _follow(process: subprocess.Popen[bytes], job: bytes, wall: int) -> tuple[di
         except subprocess.TimeoutExpired:
             fault = "restoring process did not end"
     else:
-        fault = fault.format(wall=wall)
+        fault = fault.replace("{wall}", str(wall))
     return {step.name: step for step in _steps(raw)}, fault
 
 
-def _read(stream: Any, deadline: float) -> tuple[bytes, str]:
-    """Everything the child says until it closes its output, the deadline, or the bound."""
+def _read(stream: Any, deadline: float, quota: Quota) -> tuple[bytes, str]:
+    """Everything the child says until it closes its output, the deadline, or a bound."""
     raw = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or not selector.select(left):
+            if left <= 0:
                 return bytes(raw), "stopped after {wall} s"
+            ready = selector.select(min(left, quota.wait()))
+            if too_much := quota.fault():
+                return bytes(raw), too_much
+            if not ready:
+                continue
             block = os.read(stream.fileno(), 1 << 16)
             if not block:
                 return bytes(raw), ""

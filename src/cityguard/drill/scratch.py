@@ -52,11 +52,15 @@ def place(root: Path) -> Iterator[Scratch]:
 
 
 def reap(root: Path) -> int:
-    """Remove what killed runs left below ``root``; returns how many places. Places still in use stay."""
-    if not root.is_dir():
+    """Remove what killed runs left below ``root``; returns how many places.
+
+    Places still in use stay, and so do those of another account. Where no drill ever ran, nothing is made.
+    """
+    try:
+        with _gate(root, make=False):
+            return _reap(root)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return 0
-    with _gate(root):
-        return _reap(root)
 
 
 def _reap(root: Path) -> int:
@@ -69,8 +73,10 @@ def _dead(path: Path) -> bool:
         return False
     try:
         fd = os.open(path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return True  # killed before it was locked
+    except OSError:
+        return False  # another account's, or nothing we made: not ours to judge
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -81,9 +87,10 @@ def _dead(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _gate(root: Path) -> Iterator[None]:
+def _gate(root: Path, *, make: bool = True) -> Iterator[None]:
     """One at a time may make or reap places, so that a place not yet locked is not taken for a dead one."""
-    fd = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+    fd = os.open(root / ".lock", flags, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
