@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cityguard.compliance import catalogue, scoring
 from cityguard.compliance.catalogue import Catalogue
+from cityguard.compliance.claims import Can, Claims
 from cityguard.compliance.scoring import Scoring
 from cityguard.model import Evidence, EvidenceVerdict, System, Text
 
@@ -19,6 +21,15 @@ MakeEvidence = Callable[..., Evidence]
 @pytest.fixture(scope="session")
 def gbt22239() -> Catalogue:
     return catalogue.load()
+
+
+@pytest.fixture(scope="session")
+def lenient(gbt22239: Catalogue) -> Catalogue:
+    """The shipped catalogue with a check, ``password_policy``, that decides every item a tool may decide."""
+    pairs: dict[tuple[str, str], Can] = {
+        ("password_policy", one.id): "decide" for one in gbt22239.items if one.decidable
+    }
+    return replace(gbt22239, claims=Claims("test", "c0" * 32, pairs))
 
 
 @pytest.fixture(scope="session")

@@ -69,19 +69,29 @@ def test_rollups_cover_every_item_once(gbt22239: Catalogue, rate2025: Scoring, s
 
 
 def test_changes_say_what_became_better_worse_or_undecided(
-    gbt22239: Catalogue, rate2025: Scoring, system: System, make: MakeEvidence
+    lenient: Catalogue, rate2025: Scoring, system: System, make: MakeEvidence
 ) -> None:
     before = assess(
         system,
-        [make(("L3-CES1-01",), "不符合"), make(("L3-CES1-02",), "符合"), make(("L3-CES1-03",), "符合")],
-        gbt22239,
+        [
+            make(("L3-CES1-01",), "不符合"),
+            make(("L3-CES1-02",), "符合"),
+            make(("L3-CES1-03",), "符合"),
+            make(("L3-CES1-08",), "不符合"),
+        ],
+        lenient,
         rate2025,
         now=NOW,
     )
     after = assess(
         system,
-        [make(("L3-CES1-01",), "符合"), make(("L3-CES1-02",), "不符合"), make(("L3-CES1-04",), "符合")],
-        gbt22239,
+        [
+            make(("L3-CES1-01",), "符合"),
+            make(("L3-CES1-02",), "不符合"),
+            make(("L3-CES1-04",), "部分符合"),
+            make(("L3-CES1-08",), "符合"),
+        ],
+        lenient,
         rate2025,
         now=NOW + timedelta(days=1),
     )
@@ -91,6 +101,7 @@ def test_changes_say_what_became_better_worse_or_undecided(
         "L3-CES1-02": "worse",
         "L3-CES1-03": "reopened",
         "L3-CES1-04": "decided",
+        "L3-CES1-08": "supported",
     }
     assert changes(None, after) == changes(after, after) == ()
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from cityguard import content, crypto
+from cityguard.compliance import claims as check_claims
+from cityguard.compliance.claims import Claims
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import Text
 
@@ -97,6 +99,11 @@ class Item:
     inferred: tuple[str, ...] = ()
     cases: tuple[CaseAt, ...] = ()
 
+    @property
+    def decidable(self) -> bool:
+        """Whether tool evidence alone may ever make it 符合: ``auto: full``, and not by interview alone."""
+        return self.auto == "full" and set(self.methods) != {"访谈"}
+
 
 @dataclass(frozen=True, kw_only=True)  # no slots: look-ups are kept beside the data
 class Catalogue:
@@ -106,6 +113,7 @@ class Catalogue:
     version: str
     title: Text
     assessed_by: str = ""
+    high_risk_guide: Text = Text("", "")
     totals: dict[str, tuple[int, int, int, int]]
     extensions: dict[str, Extension]
     classes: tuple[ControlClass, ...]
@@ -114,6 +122,7 @@ class Catalogue:
     composite_triggers: tuple[Trigger, ...] = ()
     items: tuple[Item, ...]
     sha256: str = ""
+    claims: Claims = field(default_factory=Claims)  # not in the file: see reports/checks
 
     @property
     def name(self) -> str:
@@ -165,19 +174,34 @@ def load(extra: Path | None = None, name: str = DEFAULT) -> Catalogue:
     """Read a catalogue by name; one in the city's own folder takes the place of the shipped one.
 
     Raises:
-        InputError: there is no such catalogue, or its shape is wrong.
-        ContentErrors: it contradicts itself (unknown references, units twice, totals that do not hold).
+        InputError: there is no such catalogue, or its shape or that of its claims is wrong.
+        ContentErrors: it contradicts itself (unknown references, units twice, totals that do not hold), or its
+            claims do not fit it.
     """
     found = content.files("reports", f"controls/{name}.yml", extra)
     if not found:
         raise InputError(f"no catalogue '{name}'", place="reports/controls", remedy="see docs/compliance.md")
-    path = found[-1]
+    catalogue = _read(found[-1], _stamp(found[-1]))
+    beside = check_claims.find(extra, name)
+    return replace(catalogue, claims=_claims(catalogue, beside, name)) if beside else catalogue
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes when the file does, so that a cached reading is of the file as it stands."""
     stat = path.stat()
-    return _read(path, stat.st_mtime_ns, stat.st_size)
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _claims(catalogue: Catalogue, path: Path, name: str) -> Claims:
+    def known(unit: str) -> tuple[str, bool] | None:
+        item = catalogue.item_of(unit)
+        return (item.id, item.decidable) if item else None
+
+    return check_claims.read(path, name, known)
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _mtime: int, _size: int) -> Catalogue:
+def _read(path: Path, _stamp: tuple[int, int]) -> Catalogue:
     document = content.load(path, max_bytes=MAX_BYTES)
     data = _renamed(document.data)
     try:
@@ -187,7 +211,8 @@ def _read(path: Path, _mtime: int, _size: int) -> Catalogue:
     faults = [InputError(text, place=document.place(*where)) for where, text in _faults(catalogue)]
     if faults:
         raise ContentErrors(list(faults))
-    return replace(catalogue, sha256=crypto.digest_file(path).sha256)
+    # Claims are never taken from the catalogue's own file: only what was held against it may decide.
+    return replace(catalogue, sha256=crypto.digest_file(path).sha256, claims=Claims())
 
 
 def _renamed(data: Any) -> Any:

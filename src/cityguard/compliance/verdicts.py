@@ -35,7 +35,8 @@ class Change:
     control_point_en: str
     was: EvidenceVerdict | None  # None = was not in scope
     now: EvidenceVerdict | None  # None = no longer in scope
-    kind: str  # better, worse, decided (was undecided), reopened (is undecided again), other, new, gone
+    kind: str  # better, worse, decided (was undecided), supported (a finding is gone, a person confirms),
+    # reopened (is undecided again), other, new, gone
 
 
 def aggregate(verdicts: Iterable[EvidenceVerdict]) -> EvidenceVerdict:
@@ -92,7 +93,10 @@ def _change(before: UnitResult | None, after: UnitResult | None) -> Change | Non
         return None
     was = before.verdict if before is not None else None
     now = after.verdict if after is not None else None
-    return Change(one.unit, one.clause, one.control_point, one.control_point_en, was, now, _kind(was, now))
+    kind = _kind(was, now)
+    if was in (UNMET, PARTLY) and after is not None and after.verdict == UNDECIDED and after.supports:
+        kind = "supported"
+    return Change(one.unit, one.clause, one.control_point, one.control_point_en, was, now, kind)
 
 
 def _kind(was: EvidenceVerdict | None, now: EvidenceVerdict | None) -> str:
