@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import Asset, Department, EventBatch, Segment, System
+from cityguard.register import asset_kinds
 from cityguard.register.lookup import PrefixTable, parse
 from cityguard.register.register import Register
 
@@ -115,6 +117,73 @@ def test_whatever_text_is_written_comes_back(
     register.save_xlsx(folder / "r.xlsx")
     if name:  # an empty cell says nothing, so a required name cannot be empty in a workbook
         assert Register.load(folder / "r.xlsx") == register
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("plc", "plc"), ("PLC", "plc"), (" ＰＬＣ ", "plc"), ("PLC控制器", "plc"), ("可编程逻辑控制器", "plc"),
+        ("PLC (S7-1200)", "plc"), ("PLC（S7-1200）", "plc"), ("plc-gateway", "gateway"), ("网关", "gateway"),
+        ("Remote  Terminal Unit", "rtu"), ("RTU/DTU", "rtu"), ("信号机", "signal"), ("传感器", "sensor"),
+        ("操作员站", "hmi"), ("工程师站", "engineering"), ("服务器", "server"), ("防火墙", "security"), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_people_call_a_kind_becomes_its_one_name(tmp_path: Path, word: str, kind: str) -> None:
+    path = tmp_path / "register.yml"
+    path.write_text(GOOD.replace("kind: plc", f'kind: "{word}"'), encoding="utf-8")
+    loaded = Register.load(path)
+    assert loaded.assets[0].kind == kind
+    loaded.save_xlsx(tmp_path / "again.xlsx")
+    workbook = openpyxl.load_workbook(tmp_path / "again.xlsx")
+    workbook["资产"]["E2"] = word
+    workbook.save(tmp_path / "again.xlsx")
+    assert Register.load(tmp_path / "again.xlsx") == loaded
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("thing", "known: server virtual application database"),
+        ("plcc", "did you mean 'plc'?"),
+        ("可编程逻辑控制", "did you mean '可编程逻辑控制器'?"),
+        ("plc plus server", "known: "),
+        ("PLC (a) (b)", "known: "),
+        ("x" * 400, "known: "),
+    ],
+)
+def test_a_kind_of_no_known_name_is_a_fault(tmp_path: Path, word: str, remedy: str) -> None:
+    path = tmp_path / "register.yml"
+    path.write_text(GOOD.replace("kind: plc", f'kind: "{word}"'), encoding="utf-8")
+    (fault,) = faults(path)
+    assert fault.startswith(f"{path}:17: kind: '{word[:64]}' is no kind of asset; {remedy}")
+    with pytest.raises(ContentErrors, match="is no kind of asset"):
+        Register((Department("d", "甲"),), (System("s", "甲", "d"),), (Asset("a", "甲", "s", kind=word),))
+
+
+def test_no_word_means_two_kinds() -> None:
+    words = [word for kind, also in asset_kinds.ALIASES.items() for word in (kind, *also)]
+    assert len(words) == len(set(words)) and all(asset_kinds.normal(word) in asset_kinds.KINDS for word in words)
+    assert set(asset_kinds.KINDS) >= asset_kinds.PROCESS
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_kind_is_called_naming_it_twice_changes_nothing(text: str) -> None:
+    assert asset_kinds.normal(asset_kinds.normal(text)) == asset_kinds.normal(text)
+
+
+def test_the_page_lists_every_kind_and_which_are_never_probed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "register.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (yes|never) \|$", page, re.MULTILINE)
+    assert [(kind, probed) for kind, _, probed in rows] == [
+        (kind, "never" if kind in asset_kinds.PROCESS else "yes") for kind in asset_kinds.KINDS
+    ]
+    for kind, words, _ in rows:
+        assert tuple(words.split(", ")) == asset_kinds.ALIASES[kind]
+
+
+def test_the_sample_city_loads() -> None:
+    city = Register.load(Path(__file__).parents[2] / "examples" / "city" / "register.yml")
+    assert {asset.kind for asset in city.assets} <= set(asset_kinds.KINDS)
 
 
 def test_a_text_that_looks_like_a_formula_is_written_as_text(tmp_path: Path) -> None:

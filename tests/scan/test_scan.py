@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -21,9 +21,12 @@ from tests.checks.world import FAST, NOW, World, register, world
 
 from cityguard.checks.base import CheckInfo, Found, discover
 from cityguard.checks.facts import Host, Port
+from cityguard.checks.ports import OT
 from cityguard.config import ScanSettings
 from cityguard.errors import DecodeError, InputError, RefusedError
 from cityguard.model import Asset, Evidence, Text
+from cityguard.register.asset_kinds import PROCESS
+from cityguard.register.register import Register
 from cityguard.scan import ssh as scan_ssh
 from cityguard.scan import tls as scan_tls
 from cityguard.scan.probe import Job, survey
@@ -41,7 +44,7 @@ def city(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def only_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask only registered ports, so that what else this machine serves does not matter."""
-    monkeypatch.setattr("cityguard.scan.scan.USUAL", ())
+    monkeypatch.setattr("cityguard.scan.permission.USUAL", ())
 
 
 def with_ports(city: World, asset: str, *ports: int) -> None:
@@ -51,7 +54,7 @@ def with_ports(city: World, asset: str, *ports: int) -> None:
 
 
 def probe(served: servers.Served, limits: ScanSettings = FAST) -> Port:
-    host = survey([Job(served.address, "a", (served.port,))], limits)[served.address]
+    host = survey([Job(served.address, "a", (served.port,))], limits, lambda job: None)[served.address]
     assert not host.failed
     return host.open[0]
 
@@ -72,7 +75,7 @@ def of(run: ScanRun, check: str, asset: str) -> Evidence:
         ("127.20.0.5", "segment office has scan: passive"),
         ("127.10.0.50", "not a registered address of system web"),  # it belongs to the plant
         ("127.10.0.99", "not a registered address of system web"),
-        ("127.10.0.77", "asset web-plc is a controller"),
+        ("127.10.0.77", "asset web-plc is a controller (plc)"),
         ("127.99.0.1", "in no registered segment"),
         ("169.254.169.254", "not a registered address of system web"),
         *(
@@ -121,8 +124,8 @@ def test_a_whole_system_leaves_forbidden_assets_out_and_says_so(city: World, onl
     assert of(run, "open_ports", "web-1").verdict == "符合"
     ot = of(run, "open_ports", "web-ot")
     assert ot.verdict == "未判定"
-    assert ot.reason.zh == "按策略不探测：位于工控网段 ot，禁止主动扫描 / in OT segment ot: never scanned actively"
-    assert "in OT segment ot: never scanned actively" in ot.reason.en
+    assert ot.reason.zh == "按策略不探测：位于工控网段 ot，禁止主动扫描"
+    assert ot.reason.en == "not probed by policy: in OT segment ot: never scanned actively"
     assert {target.asset: bool(target.why) for target in run.targets} == {
         "web-1": False, "web-2": False, "web-ot": True, "web-office": True, "web-plc": True, "web-nowhere": True,
     }  # fmt: skip
@@ -138,12 +141,177 @@ def test_an_ot_segment_forbids_even_where_a_narrower_segment_allows(city: World)
         scan(city, "web", targets=["127.66.0.9"])
 
 
-def test_an_address_that_answers_industrial_requests_is_never_probed(city: World) -> None:
-    row = {"source.ip": "127.10.0.9", "destination.ip": "127.10.0.1", "ot.protocol": "modbus", "ot.is_request": True}
-    city.add("ot", [row])
-    with pytest.raises(RefusedError, match="seen answering an industrial protocol"):
-        scan(city, "web", targets=["127.10.0.1"])
-    assert next(one for one in plan(city, "web") if one.address == "127.10.0.2").why is None
+def why(city: World, address: str) -> str:
+    (told,) = plan(city, "web", targets=[address])
+    assert (told.why is None) == bool(told.ports)
+    return told.why.en if told.why else ""
+
+
+def seen(
+    source: str, source_port: int, destination: str, port: int, answered: int | None, **more: object
+) -> dict[str, object]:
+    ends = {"source.ip": source, "source.port": source_port, "destination.ip": destination, "destination.port": port}
+    return {**ends, "destination.packets": answered, "network.transport": "tcp", **more}
+
+
+ME, PEER = "127.10.0.1", "127.10.0.9"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"source.ip": PEER, "destination.ip": ME, "ot.protocol": "modbus", "ot.is_request": True},
+        {"source.ip": ME, "destination.ip": PEER, "ot.protocol": "modbus", "ot.is_request": False},  # only its answers
+        {"source.ip": ME, "destination.ip": PEER, "ot.protocol": "opcua", "ot.is_request": True},  # it commands others
+        {"source.ip": PEER, "destination.ip": ME, "ot.protocol": "gbt20999"},
+        {"source.ip": PEER, "destination.ip": ME, "ot.protocol": "a protocol of next year"},
+    ],
+)
+def test_an_address_in_industrial_events_is_never_probed(city: World, event: dict[str, object]) -> None:
+    city.add("ot", [event])
+    with pytest.raises(RefusedError, match="seen in industrial traffic"):
+        scan(city, "web", targets=[ME])
+    assert why(city, "127.10.0.2") == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "refused"),
+    [
+        (seen(PEER, 50123, ME, 502, 5), True),
+        (seen(PEER, 50123, ME, 502, 0), False),  # nobody answered
+        (seen(PEER, 50123, ME, 502, None), True),  # one direction is all the exporter tells
+        (seen(ME, 502, PEER, 50123, None), True),  # only the answers were exported
+        (seen(PEER, 50123, ME, 44818, None), True),
+        (seen(ME, 47808, PEER, 47808, None), True),
+        (seen(ME, 44818, PEER, 443, None), False),  # its own port as a client, by chance
+        (seen(PEER, 5236, ME, 44818, None), False),  # the answer to it
+        (seen(ME, 44818, PEER, 443, 7), False),
+        (seen(PEER, 50123, ME, 10502, 7, **{"network.protocol": "modbus"}), True),
+        (seen(PEER, 50123, ME, 443, 7, **{"network.protocol": "tls"}), False),
+    ],
+)
+def test_flows_to_industrial_services_forbid_a_probe(city: World, event: dict[str, object], refused: bool) -> None:
+    city.add("flow", [event])
+    assert why(city, ME) == ("seen in industrial traffic" if refused else "")
+
+
+def test_what_one_address_of_an_asset_answers_forbids_all_of_them(city: World) -> None:
+    city.register = register(assets=(Asset("web-1", "双网卡", "web", (ME, "127.30.0.1"), kind="server"),))
+    city.add("flow", [seen(PEER, 50123, "127.30.0.1", 502, 5)])
+    assert why(city, ME) == "seen in industrial traffic"
+
+
+@pytest.mark.parametrize("addresses", [(ME, "127.66.0.77"), (ME, "127.66.0.16/28"), (ME, "127.66.0.0/16")])
+def test_an_asset_with_one_foot_in_an_ot_segment_is_never_probed_on_the_other(
+    city: World, addresses: tuple[str, ...]
+) -> None:
+    city.register = register(assets=(Asset("web-1", "双网卡", "web", addresses, kind="server"),))
+    assert why(city, ME) == "asset web-1 has another address in OT segment ot"
+
+
+@pytest.mark.parametrize("port", ["502/tcp", "102/tcp", "20000/tcp", "47808/udp", "4840/tcp", "2404/tcp", "44818/tcp"])
+def test_an_asset_with_a_registered_industrial_port_is_never_probed(city: World, port: str) -> None:
+    city.register = register(assets=(Asset("a", "甲", "web", (ME,), kind="server", ports=("443/tcp", port)),))
+    assert why(city, ME).startswith(f"asset a has the industrial port {port.split('/')[0]} (")
+
+
+@pytest.mark.parametrize("kind", sorted(PROCESS))
+def test_no_kind_that_directs_a_process_is_ever_probed(city: World, kind: str) -> None:
+    city.register = register(assets=(Asset("a", "甲", "web", (ME,), kind=kind),))
+    assert why(city, ME) == f"asset a is a controller ({kind})"
+
+
+def test_an_asset_of_unknown_kind_is_not_probed(city: World) -> None:
+    city.register = register(assets=(Asset("a", "甲", "web", (ME,)),))
+    assert why(city, ME) == "asset a has no registered kind"
+
+
+def test_no_port_of_a_controller_or_a_printer_is_among_those_asked(city: World) -> None:
+    city.register = register(assets=(Asset("a", "甲", "web", (ME,), kind="printer", ports=("9100/tcp", "443/tcp")),))
+    (told,) = plan(city, "web", targets=[ME])
+    assert 443 in told.ports and not set(told.ports) & {9100, *OT}
+
+
+# ---------------------------------------------------------------- the register changes while a scan runs
+
+
+class Turning(World):
+    """An application whose register is the file as it stands at each moment, as the real one's is."""
+
+    path: Path
+
+    @property  # type: ignore[override]
+    def register(self) -> Register:
+        return Register.load(self.path)
+
+    @register.setter
+    def register(self, one: Register) -> None:
+        one.save_yaml(self.path)
+
+
+@pytest.fixture
+def turning(tmp_path: Path) -> Iterator[Turning]:
+    Turning.path = tmp_path / "register.yml"
+    with world(tmp_path) as one:
+        pace = replace(FAST, rate_per_s=10, timeout_s=0.3)
+        yield Turning(one.store, one.register, replace(one.settings, scan=pace))
+
+
+def while_it_runs(
+    city: Turning, change: Callable[[], object], targets: list[str] | None = None
+) -> tuple[ScanRun, int, int]:
+    """Scan two hosts with ten connections a second; ``change`` happens as soon as the first one arrives."""
+
+    def greet(connection: socket.socket) -> None:
+        if len(first.arrivals) == 1:
+            change()
+        connection.sendall(b"220 hello\r\n")
+
+    with servers.serve("127.10.0.1", greet) as first, servers.serve("127.10.0.2", servers.greeting) as second:
+        ports = (f"{first.port}/tcp", f"{second.port}/tcp", "1/tcp", "2/tcp", "3/tcp")
+        assets = (
+            Asset("web-1", "甲", "web", ("127.10.0.1",), kind="server", ports=ports[:1]),
+            Asset("web-2", "乙", "web", ("127.10.0.2",), kind="server", ports=(*ports[2:], ports[1])),
+        )
+        city.register = register(assets=assets)
+        run = scan(city, "web", checks=["open_ports"], targets=targets)
+        time.sleep(0.1)
+        return run, len(first.arrivals), len(second.arrivals)
+
+
+def test_a_segment_marked_ot_while_a_scan_runs_gets_no_more_packets(turning: Turning, only_registered: None) -> None:
+    def mark() -> None:
+        one = turning.register
+        marked = tuple(replace(each, ot=True, scan="passive") for each in one.segments)
+        turning.register = Register(one.departments, one.systems, one.assets, marked)
+
+    run, before, after = while_it_runs(turning, mark)
+    assert (before, after) == (1, 0)
+    told = of(run, "open_ports", "web-2")
+    assert told.verdict == "未判定"
+    assert told.reason.zh == "按策略不探测：位于工控网段 cloud，禁止主动扫描"
+    assert told.reason.en == "not probed by policy: in OT segment cloud: never scanned actively"
+    assert {one.asset: (one.why and one.why.en, bool(one.ports)) for one in run.targets}["web-2"] == (
+        "in OT segment cloud: never scanned actively",
+        False,
+    )
+
+
+@pytest.mark.parametrize("text", ["assets: [", "segments: 7\n", None])
+def test_a_register_that_cannot_be_read_any_more_ends_all_sending(
+    turning: Turning, only_registered: None, text: str | None
+) -> None:
+    def spoil() -> None:
+        turning.path.unlink() if text is None else turning.path.write_text(text, encoding="utf-8")
+
+    run, before, after = while_it_runs(turning, spoil, ["127.10.0.1", "127.10.0.2"])
+    assert (before, after) == (1, 0)
+    assert "the register cannot be read" in of(run, "open_ports", "web-2").reason.en
+
+
+def test_a_register_that_stays_lets_the_scan_finish(turning: Turning, only_registered: None) -> None:
+    run, before, after = while_it_runs(turning, lambda: None)
+    assert before and after and {one.verdict for one in run.evidence} == {"符合"}
 
 
 def test_passive_checks_send_nothing(city: World, only_registered: None) -> None:
@@ -155,10 +323,13 @@ def test_passive_checks_send_nothing(city: World, only_registered: None) -> None
 
 
 def test_a_range_is_probed_address_by_address_and_a_large_one_is_refused(city: World) -> None:
-    assets = (Asset("r", "段", "web", ("127.10.0.128/30",)), Asset("big", "大段", "web", ("127.10.0.0/8",)))
+    assets = (
+        Asset("r", "段", "web", ("127.10.0.128/30",), kind="server"),
+        Asset("big", "大段", "web", ("127.10.0.0/8",)),
+    )
     with pytest.raises(Exception, match="host bits"):
         register(assets=assets)
-    city.register = register(assets=(assets[0], Asset("big", "大段", "web", ("127.0.0.0/8",))))
+    city.register = register(assets=(assets[0], Asset("big", "大段", "web", ("127.0.0.0/8",), kind="server")))
     listed = {target.address: target.why and target.why.en for target in plan(city, "web")}
     assert listed == {
         "127.10.0.129": None,
@@ -243,8 +414,10 @@ def test_a_host_that_never_answers_is_failed_and_the_run_says_so(city: World, on
         time.sleep(0.1)
         with servers.serve("127.10.0.1", servers.silent) as fine:
             assets = (
-                Asset("web-1", "门户一", "web", ("127.10.0.1",), ports=(f"{fine.port}/tcp",)),
-                Asset("web-2", "门户二", "web", ("127.10.0.2",), ports=(f"{full.getsockname()[1]}/tcp",)),
+                Asset("web-1", "门户一", "web", ("127.10.0.1",), kind="server", ports=(f"{fine.port}/tcp",)),
+                Asset(
+                    "web-2", "门户二", "web", ("127.10.0.2",), kind="server", ports=(f"{full.getsockname()[1]}/tcp",)
+                ),
             )
             city.register = register(assets=assets)
             city.settings = replace(city.settings, scan=replace(FAST, timeout_s=0.3))
@@ -268,7 +441,7 @@ def test_the_rate_and_the_connections_per_host_are_kept() -> None:
         limits = ScanSettings(rate_per_s=20, per_host=2, timeout_s=1.0)
         jobs = [Job("127.10.0.1", "a", (server.port,) * 12)]
         began = time.monotonic()
-        host = survey(jobs, limits)["127.10.0.1"]
+        host = survey(jobs, limits, lambda job: None)["127.10.0.1"]
         spent = time.monotonic() - began
     assert len(host.open) == len(server.arrivals) == 12
     assert spent >= 11 / 20 and server.most_at_once <= 2
@@ -281,7 +454,7 @@ def test_a_stop_ends_all_probes_at_once() -> None:
         timer = threading.Timer(0.3, stop.set)
         timer.start()
         began = time.monotonic()
-        found = survey([Job("127.10.0.1", "a", (server.port,) * 50)], limits, stop)
+        found = survey([Job("127.10.0.1", "a", (server.port,) * 50)], limits, lambda job: None, stop)
         assert time.monotonic() - began < 2
         seen = len(server.arrivals)
         time.sleep(0.3)

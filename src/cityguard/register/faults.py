@@ -13,6 +13,7 @@ import msgspec
 
 from cityguard.errors import InputError
 from cityguard.model import Asset, Department, Segment, System
+from cityguard.register import asset_kinds
 from cityguard.register.files import KINDS, SEPARATORS, Row, nearest
 
 MAX_TEXT = 500
@@ -44,6 +45,8 @@ def build(row: Row) -> tuple[Item | None, list[InputError]]:
         except msgspec.ValidationError as error:
             remedy = "put it in quotes" if "`str`" in str(error) else ""
             faults.append(InputError(f"{spec.name}: {error}", place=row.at(spec.name), remedy=remedy))
+    if "kind" in values:
+        values["kind"] = asset_kinds.normal(values["kind"])
     return (None if faults else kind(**values)), faults
 
 
@@ -62,6 +65,9 @@ def of_item(item: Item, at: At) -> Iterator[InputError]:
         yield from _system(item, at)
     elif isinstance(item, Asset):
         yield from _networks(item.addresses, "addresses", at)
+        if item.kind and item.kind not in asset_kinds.ALIASES:
+            remedy = _kind_remedy(item.kind)
+            yield InputError(f"kind: '{item.kind[:64]}' is no kind of asset", place=at("kind"), remedy=remedy)
         for port in item.ports:
             match = _PORT.fullmatch(port)
             if not match or not 0 < int(match[1]) <= 65535:
@@ -75,6 +81,12 @@ def of_item(item: Item, at: At) -> Iterator[InputError]:
         if item.ot and item.scan == "active":
             remedy = "nothing is ever sent into an OT segment: scan: passive"
             yield InputError("scan: active on an ot segment", place=at("scan"), remedy=remedy)
+
+
+def _kind_remedy(word: str) -> str:
+    named = [name for kind, words in asset_kinds.ALIASES.items() for name in (kind, *words)]
+    near = nearest(word.casefold()[:64], named)
+    return near if near.startswith("did you mean") else f"known: {' '.join(asset_kinds.KINDS)}"
 
 
 def _texts(item: Item, at: At) -> Iterator[InputError]:

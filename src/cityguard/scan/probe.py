@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from cityguard.checks.facts import Certificate, Host, Port, Ssh, Tls
 from cityguard.config import ScanSettings
 from cityguard.errors import DecodeError
+from cityguard.model import Text
 from cityguard.scan import ssh as scan_ssh
 from cityguard.scan import tls as scan_tls
 
@@ -29,20 +30,37 @@ class Job:
     ports: tuple[int, ...]
 
 
-def survey(jobs: Sequence[Job], limits: ScanSettings, stop: threading.Event | None = None) -> dict[str, Host]:
+Judge = Callable[[Job], Text | None]
+"""Why nothing may be sent to this address now; None when it may."""
+
+
+class _ForbiddenError(Exception):
+    """The register forbids the address since."""
+
+    def __init__(self, why: Text) -> None:
+        super().__init__(why.en)
+        self.why = why
+
+
+def survey(
+    jobs: Sequence[Job], limits: ScanSettings, judge: Judge, stop: threading.Event | None = None
+) -> dict[str, Host]:
     """Probe every job and return what was found, by address. Blocks; call it from a thread, not from a loop.
 
     Args:
+        judge: asked just before every single connection; once it says why not, that address gets no more packets and
+            is ``refused``.
         stop: set it from anywhere and all probes end within a second; what was not finished is ``failed``.
     """
-    return asyncio.run(_Survey(limits).run(jobs, stop or threading.Event()))
+    return asyncio.run(_Survey(limits, judge).run(jobs, stop or threading.Event()))
 
 
 class _Survey:
     """One run: the pace is shared by all hosts."""
 
-    def __init__(self, limits: ScanSettings) -> None:
+    def __init__(self, limits: ScanSettings, judge: Judge) -> None:
         self._limits = limits
+        self._judge = judge
         self._gap = 1.0 / limits.rate_per_s
         self._next = 0.0
 
@@ -67,11 +85,13 @@ class _Survey:
                 raise result
         return {job.address: found.get(job.address, _failed(job, "stopped")) for job in jobs}
 
-    async def _turn(self) -> None:
+    async def _turn(self, job: Job) -> None:
         now = asyncio.get_running_loop().time()
         at = max(now, self._next)
         self._next = at + self._gap
         await asyncio.sleep(at - now)
+        if (why := self._judge(job)) is not None:
+            raise _ForbiddenError(why)
 
     async def _host(self, job: Job) -> Host:
         room = asyncio.Semaphore(self._limits.per_host)
@@ -80,27 +100,34 @@ class _Survey:
         async def knock(number: int) -> Port | None:
             nonlocal answered
             async with room:
-                banner = await self._exchange(job.address, number, b"", _line, MAX_BANNER, wait=BANNER_WAIT_S)
+                banner = await self._exchange(job, number, b"", _line, MAX_BANNER, wait=BANNER_WAIT_S)
                 answered |= banner is not _SILENT
                 if not isinstance(banner, bytes):
                     return None
-                return await self._service(job.address, number, banner)
+                return await self._service(job, number, banner)
 
-        ports = await asyncio.gather(*(knock(number) for number in job.ports))
+        tasks = [asyncio.create_task(knock(number)) for number in job.ports]
+        try:
+            ports = await asyncio.gather(*tasks)
+        except _ForbiddenError as error:
+            return Host(job.address, job.asset, refused=error.why)
+        finally:
+            for task in tasks:
+                task.cancel()
         if not answered:
             return _failed(job, "no answer on any port")
         return Host(job.address, job.asset, job.ports, tuple(port for port in ports if port is not None))
 
-    async def _service(self, address: str, number: int, banner: bytes) -> Port:
+    async def _service(self, job: Job, number: int, banner: bytes) -> Port:
         port = Port(number, scan_ssh.printable(banner.split(b"\n")[0].rstrip(b"\r")))
         if banner.startswith(b"SSH-"):
-            return replace(port, ssh=await self._ssh(address, number) or Ssh(port.banner))
+            return replace(port, ssh=await self._ssh(job, number) or Ssh(port.banner))
         if banner:
             return port
-        return replace(port, tls=await self._tls(address, number))
+        return replace(port, tls=await self._tls(job, number))
 
-    async def _ssh(self, address: str, number: int) -> Ssh | None:
-        data = await self._exchange(address, number, scan_ssh.HELLO, _has_kexinit, scan_ssh.MAX_REPLY)
+    async def _ssh(self, job: Job, number: int) -> Ssh | None:
+        data = await self._exchange(job, number, scan_ssh.HELLO, _has_kexinit, scan_ssh.MAX_REPLY)
         try:
             return scan_ssh.parse(data) if isinstance(data, bytes) else None
         except DecodeError:
@@ -108,38 +135,38 @@ class _Survey:
 
     # ------------------------------------------------------------ TLS
 
-    async def _tls(self, address: str, number: int) -> Tls | None:
-        first = await self._hello(address, number, "1.2")
-        tlcp = await self._hello(address, number, "tlcp1.1")
+    async def _tls(self, job: Job, number: int) -> Tls | None:
+        first = await self._hello(job, number, "1.2")
+        tlcp = await self._hello(job, number, "tlcp1.1")
         if not first.is_tls and not tlcp.is_tls:
             return None
         replies = {"1.2": first, "tlcp1.1": tlcp}
         for version in ("1.3", "1.1", "1.0", "ssl3"):
-            replies[version] = await self._hello(address, number, version)
+            replies[version] = await self._hello(job, number, version)
         taken = [name for name in scan_tls.VERSIONS if replies[name].version == name]
         weak: list[tuple[str, str]] = []
         if set(taken) - {"1.3", "tlcp1.1"}:
             for group, suites in scan_tls.WEAK.items():
-                reply = await self._hello(address, number, "1.2", suites)
+                reply = await self._hello(job, number, "1.2", suites)
                 if reply.suite in suites:
                     weak.append((group, reply.suite_name))
         der = next((reply.certificate for reply in replies.values() if reply.certificate), None)
         if der is None and "1.3" in taken:
-            der = await self._certificate13(address, number)
+            der = await self._certificate13(job, number)
         chosen = tuple(dict.fromkeys(replies[name].suite_name for name in taken))
         return Tls(tuple(taken), chosen, tuple(weak), _read(der))
 
     async def _hello(
-        self, address: str, number: int, version: str, suites: tuple[int, ...] | None = None
+        self, job: Job, number: int, version: str, suites: tuple[int, ...] | None = None
     ) -> scan_tls.Reply:
         hello = scan_tls.client_hello(version, suites)
-        data = await self._exchange(address, number, hello, _hello_done, scan_tls.MAX_REPLY)
+        data = await self._exchange(job, number, hello, _hello_done, scan_tls.MAX_REPLY)
         try:
             return scan_tls.parse(data) if isinstance(data, bytes) else scan_tls.Reply()
         except DecodeError:
             return scan_tls.Reply()
 
-    async def _certificate13(self, address: str, number: int) -> bytes | None:
+    async def _certificate13(self, job: Job, number: int) -> bytes | None:
         # TLS 1.3 hides the certificate, so here the handshake is finished; nothing is verified, nothing is sent after.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -147,20 +174,20 @@ class _Survey:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
 
         async def handshake() -> bytes | None:
-            _, writer = await asyncio.open_connection(address, number, ssl=context, server_hostname="")
+            _, writer = await asyncio.open_connection(job.address, number, ssl=context, server_hostname="")
             try:
                 found = writer.get_extra_info("ssl_object")
                 return found.getpeercert(binary_form=True) if found else None
             finally:
                 writer.transport.abort()
 
-        return await self._timed(handshake())
+        return await self._timed(job, handshake)
 
     # ------------------------------------------------------------ one connection
 
     async def _exchange(
         self,
-        address: str,
+        job: Job,
         number: int,
         send: bytes,
         done: Callable[[bytes], bool],
@@ -173,10 +200,10 @@ class _Survey:
         Returns:
             What was read (maybe nothing); or that the port is closed, or that nobody answered.
         """
-        await self._turn()
+        await self._turn(job)
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                reader, writer = await asyncio.open_connection(address, number)
+                reader, writer = await asyncio.open_connection(job.address, number)
         except ConnectionRefusedError:
             return _CLOSED
         except OSError:  # includes TimeoutError
@@ -196,11 +223,11 @@ class _Survey:
             writer.transport.abort()
         return bytes(data)
 
-    async def _timed(self, work: Coroutine[object, object, bytes | None]) -> bytes | None:
-        await self._turn()
+    async def _timed(self, job: Job, work: Callable[[], Coroutine[object, object, bytes | None]]) -> bytes | None:
+        await self._turn(job)
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                return await work
+                return await work()
         except (OSError, ssl.SSLError):
             return None
 

@@ -1,4 +1,4 @@
-"""Checks asked of a system. Never a packet where the register forbids it: every target is judged before the first."""
+"""Checks asked of a system. Never a packet where the register forbids it: targets are judged before and meanwhile."""
 
 from __future__ import annotations
 
@@ -6,65 +6,26 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from cityguard.checks.base import OPEN, Context, Found, choose, evidence
 from cityguard.checks.facts import Host
-from cityguard.checks.ports import USUAL
-from cityguard.clock import Clock
 from cityguard.config import Settings
 from cityguard.errors import RefusedError
-from cityguard.model import And, Asset, Evidence, Query, System, Term, Text
+from cityguard.model import Evidence, System, Text
 from cityguard.register.register import Register
 from cityguard.scan import probe as scan_probe
-from cityguard.store.base import Store
+from cityguard.scan.permission import Application, Judge, Target, seen_in_traffic, target_of, with_siblings
 
 log = logging.getLogger(__name__)
 
 MAX_ADDRESSES = 1000  # of one run
 MAX_LISTED = 20_000  # of one plan
 MAX_RANGE = 256  # addresses of one registered range
-MAX_PORTS = 128  # of one address
-CONTROLLERS = ("plc", "rtu", "ied", "dcs", "controller")
-OT_PROTOCOLS = (
-    *("modbus", "s7comm", "s7comm_plus", "dnp3", "iec104", "mms", "enip", "cip", "bacnet", "ads"),
-    *("omron_fins", "melsec", "profinet_dcp", "profinet_io", "hart_ip", "genisys", "bsap", "roc_plus"),
-)
-OT_SEEN_DAYS = 30
 TOO_MANY = Text(f"一次扫描最多 {MAX_ADDRESSES} 个地址", f"one run asks at most {MAX_ADDRESSES} addresses")
-
-
-class Application(Protocol):
-    """What a scan needs of the application."""
-
-    @property
-    def store(self) -> Store: ...
-    @property
-    def register(self) -> Register: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def clock(self) -> Clock: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One address of a plan: the ports that would be asked, or why it is refused."""
-
-    address: str
-    asset: str
-    segment: str
-    ports: tuple[int, ...]
-    why: Text | None = None
-
-    @property
-    def refusal(self) -> str:
-        """Why nothing is sent there, both languages; empty when it may be probed."""
-        return f"{self.why.zh} / {self.why.en}" if self.why else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +52,8 @@ def plan(app: Application, system_id: str, *, targets: Sequence[str] | None = No
     Raises:
         KeyError: the register has no such system.
     """
-    system = _system(app, system_id)
-    wanted = targets if targets is not None else islice(_registered(app.register, system), MAX_LISTED)
-    texts = list(dict.fromkeys(wanted))
-    seen_ot = _seen_ot(app, texts[:MAX_ADDRESSES])
-    listed = [_target(app.register, system, text, seen_ot) for text in texts[:MAX_ADDRESSES]]
-    return (*listed, *(Target(text[:80], "", "", (), TOO_MANY) for text in texts[MAX_ADDRESSES:]))
+    register = app.register
+    return _plan(app, register, _system(register, system_id), targets)[0]
 
 
 def scan(
@@ -126,19 +83,22 @@ def scan(
         KeyError: the register has no such system.
         InputError: no such check.
         RefusedError: a named target is no address, out of scope, in an OT segment or not open to scans.
-            Nothing was sent to any target.
+            Nothing was sent to any target. What the register forbids only later, while the scan runs, is left out
+            from that moment on and told in ``targets``.
     """
-    system = _system(app, system_id)
+    register = app.register
+    system = _system(register, system_id)
     chosen = [check for check in choose(checks) if check.info.applies(system)]
     started = now or app.clock()
-    listed = plan(app, system_id, targets=targets)
+    listed, seen_ot = _plan(app, register, system, targets)
     if targets is not None:
         _refuse(listed)
     active = any(check.info.active for check in chosen)
-    hosts = _probe(app.settings, listed, stop) if active else {}
+    hosts = _probe(app, system, listed, seen_ot, stop) if active else {}
+    listed = tuple(_as_it_went(target, hosts.get(target.address)) for target in listed)
     ctx = Context(
         store=app.store,
-        register=app.register,
+        register=register,
         settings=app.settings,
         now=started,
         config_dir=config_dir or _configs(app.settings),
@@ -162,8 +122,8 @@ def _configs(settings: Settings) -> Path:
     return settings.resolve(settings.configs) if settings.configs else settings.home_path / "configs"
 
 
-def _system(app: Application, system_id: str) -> System:
-    system = app.register.system(system_id)
+def _system(register: Register, system_id: str) -> System:
+    system = register.system(system_id)
     if system is None:
         raise KeyError(system_id)
     return system
@@ -187,7 +147,19 @@ def _ask(chosen: list[Found], system: System, ctx: Context, only: set[str] | Non
     return sorted(found, key=lambda item: (item.check, item.object)), broken
 
 
-# ---------------------------------------------------------------- what may be probed
+# ---------------------------------------------------------------- which addresses
+
+
+def _plan(
+    app: Application, register: Register, system: System, targets: Sequence[str] | None
+) -> tuple[tuple[Target, ...], frozenset[str]]:
+    """The targets, and the addresses of their assets that took part in industrial traffic."""
+    wanted = targets if targets is not None else islice(_registered(register, system), MAX_LISTED)
+    texts = list(dict.fromkeys(wanted))
+    listed, more = texts[:MAX_ADDRESSES], texts[MAX_ADDRESSES:]
+    seen_ot = seen_in_traffic(app, with_siblings(register, listed))
+    found = [target_of(register, system, text, seen_ot) for text in listed]
+    return (*found, *(Target(text[:80], "", "", (), TOO_MANY) for text in more)), seen_ot
 
 
 def _registered(register: Register, system: System) -> Iterator[str]:
@@ -203,72 +175,7 @@ def _registered(register: Register, system: System) -> Iterator[str]:
                 yield text
 
 
-def _target(register: Register, system: System, text: str, seen_ot: set[str]) -> Target:
-    address = _parse(text)
-    if address is None:
-        why = Text("不是规范的 IP 地址，或地址段过大", "not a plain IP address, or too large a range")
-        return Target(text[:80], "", "", (), why)
-    asset, segment = register.find_asset(address), register.segment_of(address)
-    names = asset.id if asset else "", segment.id if segment else ""
-    reason = _why_not(register, system, address, asset, seen_ot)
-    return Target(address, *names, () if reason or asset is None else _ports(asset), reason)
-
-
-def _parse(text: str) -> str | None:
-    """Canonical text of a plain address: no name, no zone, no IPv4 in IPv6 or in hex, octal or short form."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and (
-        address.scope_id or address.ipv4_mapped or address.sixtofour or address.teredo or "." in text
-    ):
-        return None
-    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
-        return None
-    return str(address)
-
-
-def _why_not(register: Register, system: System, address: str, asset: Asset | None, seen_ot: set[str]) -> Text | None:
-    for segment in register.segments_of(address):
-        if segment.ot:
-            return Text(
-                f"位于工控网段 {segment.id}，禁止主动扫描", f"in OT segment {segment.id}: never scanned actively"
-            )
-    if asset is None or asset.system != system.id:
-        return Text(f"不是系统 {system.id} 的登记地址", f"not a registered address of system {system.id}")
-    if asset.kind.lower() in CONTROLLERS:
-        return Text(f"资产 {asset.id} 是控制设备", f"asset {asset.id} is a controller")
-    if address in seen_ot:
-        return Text("流量中见其应答工控协议", "seen answering an industrial protocol")
-    narrowest = register.segment_of(address)
-    if narrowest is None:
-        return Text("不在任何登记网段内", "in no registered segment")
-    if narrowest.scan != "active":
-        return Text(
-            f"网段 {narrowest.id} 的扫描策略为 {narrowest.scan}", f"segment {narrowest.id} has scan: {narrowest.scan}"
-        )
-    return None
-
-
-def _ports(asset: Asset) -> tuple[int, ...]:
-    registered = {int(port.split("/")[0]) for port in asset.ports if port.endswith("/tcp")}
-    return tuple(sorted({*sorted(registered)[:MAX_PORTS], *USUAL}))[:MAX_PORTS]
-
-
-def _seen_ot(app: Application, texts: Sequence[str]) -> set[str]:
-    # An unregistered controller in an ordinary range: traffic knows it before the register does.
-    addresses = [address for text in texts if (address := _parse(text)) is not None]
-    if not addresses:
-        return set()
-    now = app.clock()
-    where = And((
-        Term("destination.ip", "in", tuple(addresses)),
-        Term("ot.protocol", "in", OT_PROTOCOLS),
-        Term("ot.is_request", "eq", True),
-    ))  # fmt: skip
-    query = Query(where=where, dataset="ot", start=now - timedelta(days=OT_SEEN_DAYS), end=now)
-    return set(app.store.events.aggregate(query, ["destination.ip"], top=MAX_ADDRESSES)["destination.ip"].drop_nulls())
+# ---------------------------------------------------------------- sending
 
 
 def _refuse(listed: Sequence[Target]) -> None:
@@ -281,7 +188,22 @@ def _refuse(listed: Sequence[Target]) -> None:
         )
 
 
-def _probe(settings: Settings, listed: Sequence[Target], stop: threading.Event | None) -> dict[str, Host]:
-    refused: dict[str, Host] = {t.address: Host(t.address, t.asset, refused=t.refusal) for t in listed if t.why}
-    allowed = [scan_probe.Job(t.address, t.asset, t.ports) for t in listed if t.why is None]
-    return {**refused, **scan_probe.survey(allowed, settings.scan, stop)}
+def _probe(
+    app: Application,
+    system: System,
+    listed: Sequence[Target],
+    seen_ot: frozenset[str],
+    stop: threading.Event | None,
+) -> dict[str, Host]:
+    refused = {
+        target.address: Host(target.address, target.asset, refused=target.why) for target in listed if target.why
+    }
+    allowed = [scan_probe.Job(target.address, target.asset, target.ports) for target in listed if target.why is None]
+    judge = Judge(app, system, seen_ot)
+    return {**refused, **scan_probe.survey(allowed, app.settings.scan, judge, stop)}
+
+
+def _as_it_went(target: Target, host: Host | None) -> Target:
+    if host is None or host.refused is None or target.why is not None:
+        return target
+    return replace(target, ports=(), why=host.refused)
