@@ -258,13 +258,26 @@ class App:
         self.store.records.put_assessment(result)
         return result
 
-    def drill(self, plan: Path) -> DrillRun:
-        """Really restore a backup, judge it, and keep the run and its evidence."""
-        from cityguard.drill import drill
+    @property
+    def scratch_path(self) -> Path:
+        """Where restored data may stand while a drill runs."""
+        return self.settings.home_path / "scratch"
 
-        run = drill.run(plan, scratch=self.settings.home_path / "scratch", clock=self.clock)
+    def drill(self, plan: Path, *, operator: str = "") -> DrillRun:
+        """Really restore a backup, judge it, and keep the run and its evidence.
+
+        Raises:
+            InputError, ContentErrors: the plan is wrong, or names a system the register does not know.
+        """
+        from cityguard.drill import drill
+        from cityguard.drill import plan as plans
+
+        system = self.register.system(name := plans.load(plan).system)
+        if system is None and self.register.systems:
+            raise InputError(f"no system '{name}' in the register", place=str(plan), remedy="cityguard asset list")
+        run = drill.run(plan, scratch=self.scratch_path, clock=self.clock, system=system, operator=operator)
         self.store.records.put_drill(run)
-        self.store.records.put_evidence([drill.evidence(run, self.register.system(run.system))])
+        self.store.records.put_evidence([drill.evidence(run, system)])
         return run
 
     def report_assessment(

@@ -163,6 +163,15 @@ def _audit(one: App) -> Iterator[Finding]:
     )
 
 
+def _scratch(one: App) -> Iterator[Finding]:
+    from cityguard.drill import drill
+
+    gone = drill.reap(one.scratch_path)
+    zh = f"清除 {gone} 处中断演练留下的恢复数据" if gone else "没有中断演练留下的恢复数据"
+    en = f"removed what {gone} killed drills left behind" if gone else "no killed drill left data behind"
+    yield Finding("scratch", "warn" if gone else "ok", Text(zh, en))
+
+
 def _font(one: App) -> Iterator[Finding]:
     from importlib.util import find_spec
 
@@ -203,4 +212,4 @@ def _outbound(one: App) -> Iterator[Finding]:
     yield Finding("outbound", "ok", Text(f"对外连接：{hosts or '无'}", f"outbound connections: {hosts or 'none'}"))
 
 
-PROBES = (_python, _sqlite, _home, _content, _register, _store, _audit, _font, _buffers, _outbound)
+PROBES = (_python, _sqlite, _home, _content, _register, _store, _audit, _scratch, _font, _buffers, _outbound)

@@ -31,7 +31,7 @@ def run(
         fail(f"--format {unknown[0]}: {' | '.join(DRILL_FORMATS)}", 2)
     with application() as one:
         one.audit(actor(), "drill.run", str(plan))
-        done = one.drill(plan)
+        done = one.drill(plan, operator=actor())
         files = one.report_drill(done, out, wanted) if out else []
     show(done)
     for file in files:

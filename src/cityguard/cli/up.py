@@ -57,10 +57,12 @@ def _worker(stop: threading.Event) -> None:
 
 
 def _console(stop: threading.Event) -> None:
+    from cityguard.drill import drill
     from cityguard.jobs.jobs import Runner
     from cityguard.web import server
 
     with application() as one:
+        drill.reap(one.scratch_path)  # what a killed drill left behind
         runner = Runner(one, owner=f"console-{one.settings.home_path.name}")
         runner.start()
         try:
