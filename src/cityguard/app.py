@@ -308,7 +308,17 @@ class App:
 
         system = self.register.system(run.system)
         department = self.register.department(system.department) if system else None
-        facts = report.drill_facts(run, system, department, city=self.settings.city, timezone=self.settings.timezone)
+        earlier = [one for one in self.store.records.find_drills(run.system) if one.plan == run.plan]
+        facts = report.drill_facts(
+            run,
+            system,
+            department,
+            previous=max(
+                (one for one in earlier if one.started < run.started), key=lambda one: one.started, default=None
+            ),
+            city=self.settings.city,
+            timezone=self.settings.timezone,
+        )
         return self._write("drill", facts, out, formats, language)
 
     def _write(self, kind: str, facts: Facts, out: Path, formats: Sequence[str], language: str | None) -> list[Path]:
