@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from cityguard.checks import linux
-from cityguard.checks.base import CONFIG_DAYS, CheckInfo, Context
+from cityguard.checks import firewall, linux
+from cityguard.checks.base import CONFIG_DAYS, CheckInfo, Context, names
 from cityguard.checks.linux import Collected, Point
 from cityguard.model import Evidence, System, Text
 
@@ -25,19 +24,16 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 
 
 def look(text: Collected) -> list[Point]:
-    """The points of one host; none when neither listing was collected."""
-    tables, nft = text.lines("iptables -S", "iptables-save"), text.lines("nft list ruleset")
-    if not text.has("iptables -S", "iptables-save", "nft list ruleset"):
+    """The points of one host; none when no listing says anything. One closed chain is enough: all must be passed."""
+    bases = firewall.bases(text)
+    if not bases:
         return []
-    chain = [line for line in nft if re.search(r"hook input\b", line)]
-    last = [line for line in tables if line.startswith("-A INPUT")][-1:]
-    denies = (
-        any(re.match(r"(-P INPUT|:INPUT) (DROP|REJECT)", line) for line in tables)
-        or any(re.match(r"-A INPUT -j (DROP|REJECT)", line) for line in last)
-        or (bool(chain) and all("policy drop" in line for line in chain))
-    )
-    wide = [line for line in tables if line == "-A INPUT -j ACCEPT"] + [line for line in nft if line == "accept"]
+    if any(base.is_closed for base in bases):
+        return [Point("default_deny", "yes", True), Point("any_any", "0", True)]
+    unsure = any(base.unsure for base in bases)
+    wide = [rule.text for base in bases for rule in base.wide]
+    denies = any(base.denies and not base.wide for base in bases)
     return [
-        Point("default_deny", "yes" if denies else "no", denies),
-        Point("any_any", str(len(wide)), not wide),
+        Point("default_deny", "yes" if denies else "no", None if unsure else False),
+        Point("any_any", names(wide, 3) or "0", False if wide else None if unsure else True),
     ]

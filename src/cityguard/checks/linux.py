@@ -16,6 +16,8 @@ MAX_BYTES = 2 << 20
 MAX_SECTIONS = 500
 MAX_LINES = 20_000
 
+NOT_COLLECTED = Text("没有采集到该资产的配置", "no configuration was collected from the asset")
+
 _HEAD = re.compile(r"#{3}\s+(\S.*?)\s*$")
 _COLLECTED = re.compile(r"#\s*collected:\s*(\S+)")
 _SETTING = re.compile(r"^([A-Za-z][\w.-]*)(?:\s*=\s*|\s+)(.*)$")
@@ -37,13 +39,13 @@ class Collected:
         return any(title.endswith(titles) for title in self.sections)
 
     def settings(self, *titles: str) -> dict[str, str]:
-        """``key value`` and ``key = value`` lines, keys in lower case; of equal keys the first one counts."""
+        """``key value`` and ``key = value`` lines, keys in lower case; of equal keys the last one counts."""
         found: dict[str, str] = {}
         for line in self.lines(*titles):
             key, _, value = line.partition("=") if "=" in line.split(" ", 1)[0] else ("", "", "")
             if not key and (match := _SETTING.match(line)):
                 key, value = match[1], match[2]
-            found.setdefault((key or line).strip().lower(), value.strip())
+            found[(key or line).strip().lower()] = value.strip()
         return found
 
 
@@ -89,7 +91,7 @@ def number(value: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One thing looked at: what was found, and whether it is as it should be. ``ok`` None = not collected."""
+    """One thing looked at: what was found, and whether it is as it should be. ``ok`` None = it cannot be told."""
 
     name: str
     found: str
@@ -99,17 +101,26 @@ class Point:
 def per_host(
     info: CheckInfo, system: System, ctx: Context, look: Callable[[Collected], list[Point]]
 ) -> Iterator[Evidence]:
-    """Ask ``look`` of every asset with a collected text: all points good, some, or none."""
+    """Ask ``look`` of every asset: all points good, some, or none. 未判定 where nothing was collected.
+
+    An asset is met only when every point was collected and is good.
+    """
     for asset in ctx.register.assets_of(system):
         text = read(ctx, asset)
         if text is None:
-            continue  # nobody collected from it: no evidence, which counts as 待确认
+            yield evidence(info, ctx, system, asset, OPEN, NOT_COLLECTED, {"kind": asset.kind, "os": asset.os})
+            continue
         points = look(text)
         known = [point for point in points if point.ok is not None]
         record: dict[str, Any] = {point.name: {"found": point.found, "ok": point.ok} for point in points}
         bad = [point for point in known if not point.ok]
-        if not known:
-            reason = Text("采集文件中没有相关内容", "the collected text holds nothing about it")
+        if not known or (not bad and len(known) < len(points)):
+            missing = names((point.name for point in points if point.ok is None), 8)
+            reason = (
+                Text(f"采集内容不足以判断：{missing}", f"what was collected cannot tell: {missing}")
+                if missing
+                else Text("采集文件中没有相关内容", "the collected text holds nothing about it")
+            )
             yield evidence(info, ctx, system, asset, OPEN, reason, record, observed_at=text.collected)
             continue
         verdict = MET if not bad else UNMET if len(bad) == len(known) else PART

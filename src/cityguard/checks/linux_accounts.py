@@ -37,17 +37,14 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 def look(text: Collected) -> list[Point]:
     """The points of one host."""
     accounts = [parts for line in text.lines("/etc/passwd") if len(parts := line.split(":")) == 7]
-    points = []
-    if accounts:
-        roots = sorted(parts[0] for parts in accounts if parts[2] == "0")
-        doubled = len({parts[2] for parts in accounts}) < len(accounts)
-        usable = sorted(parts[0] for parts in accounts if parts[0] in DEFAULT and not parts[6].endswith(NO_LOGIN))
-        points += [
-            Point("uid_0", ",".join(roots), roots == ["root"]),
-            Point("unique_uid", "no" if doubled else "yes", not doubled),
-            Point("default_accounts", ",".join(usable), not usable),
-        ]
-    if states := [line.split() for line in text.lines("passwd -Sa", "passwd -S -a")]:
-        empty = sorted(parts[0] for parts in states if len(parts) > 1 and parts[1] == "NP")
-        points.append(Point("empty_passwords", ",".join(empty), not empty))
-    return points
+    states = [line.split() for line in text.lines("passwd -Sa", "passwd -S -a")]
+    roots = sorted(parts[0] for parts in accounts if parts[2] == "0")
+    doubled = len({parts[2] for parts in accounts}) < len(accounts)
+    usable = sorted(parts[0] for parts in accounts if parts[0] in DEFAULT and not parts[6].endswith(NO_LOGIN))
+    empty = sorted(parts[0] for parts in states if len(parts) > 1 and parts[1] == "NP")
+    return [
+        Point("uid_0", ",".join(roots), roots == ["root"] if accounts else None),
+        Point("unique_uid", "no" if doubled else "yes", not doubled if accounts else None),
+        Point("default_accounts", ",".join(usable), not usable if accounts else None),
+        Point("empty_passwords", ",".join(empty), not empty if states else None),
+    ]

@@ -24,7 +24,7 @@ ACCOUNTS = ("/etc/passwd", "/etc/shadow", "/etc/sudoers")
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """Rules on account files and on commands; auditd running where that was collected; logs sent to another host."""
+    """Rules on account files and on commands; auditd running; logs sent to another host."""
     return linux.per_host(INFO, system, ctx, look)
 
 
@@ -41,12 +41,10 @@ def look(text: Collected) -> list[Point]:
     remote = any(_leaves(line) for line in logs)
     has_audit = text.has("audit.rules", "auditctl -l", "auditd.conf")
     running = text.lines("systemctl is-active auditd")
-    points = [
+    return [
         Point("audit_rules", str(len(rules)), bool(rules) if has_audit else None),
         Point("account_files", ",".join(watched), len(watched) >= 2 if has_audit else None),
         Point("execve", "on" if commands else "off", commands if has_audit else None),
         Point("remote_log", "yes" if remote else "no", remote if logs else None),
+        Point("auditd", running[0] if running else "", running[0] == "active" if running else None),
     ]
-    if running:
-        points.append(Point("auditd", running[0], running[0] == "active"))
-    return points

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cityguard.checks import linux
-from cityguard.checks.base import CONFIG_DAYS, CheckInfo, Context
+from cityguard.checks import linux, pam, sshd
+from cityguard.checks.base import CONFIG_DAYS, CheckInfo, Context, names
 from cityguard.checks.linux import Collected, Point, number
 from cityguard.model import Evidence, System, Text
 
@@ -17,7 +17,6 @@ INFO = CheckInfo(
     method="核查",
     valid_days=CONFIG_DAYS,
 )
-PAM = ("common-auth", "system-auth", "password-auth", "pam.d/sshd", "pam.d/login")
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
@@ -26,37 +25,50 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 
 
 def look(text: Collected) -> list[Point]:
-    """The points of one host."""
-    locking = [line for line in text.lines(*PAM) if "pam_faillock" in line or "pam_tally2" in line]
-    rules = {**dict(re.findall(r"(\w+)=(\d+)", " ".join(locking))), **text.settings("faillock.conf")}
-    collected = text.has("faillock.conf", *PAM)
-    tries, wait = number(rules.get("deny")), number(rules.get("unlock_time"))
-    if locking and text.has("faillock.conf"):  # faillock's own defaults, see faillock.conf(5)
-        tries, wait = tries if tries is not None else 3, wait if wait is not None else 600
-    idle = _idle(text)
+    """The points of one host. faillock.conf counts only where PAM loads pam_faillock."""
+    said = sshd.read(text)
+    loads, stacks = pam.loaded(pam.stacks(text, "auth"), _locks)
+    if loads and said is not None and said.value("usepam", "yes")[0].lower() == "no":
+        loads = False  # logins over SSH pass PAM by
+    limits = [_limits(text, rules) for rules in stacks if rules]
+    tries, waits = sorted({one[0] for one in limits}), sorted({one[1] for one in limits})
+    idle = _idle(text, said)
     return [
-        Point("deny", str(tries or ""), tries is not None and 0 < tries <= 5 if collected else None),
-        Point(
-            "unlock_time",
-            "" if wait is None else str(wait),
-            wait is not None and (wait == 0 or wait >= 300) if collected else None,
-        ),
+        Point("lockout_loaded", {True: "yes", False: "no", None: ""}[loads], loads),
+        Point("deny", names(tries), loads and all(0 < one <= 5 for one in tries)),
+        Point("unlock_time", names(waits), loads and all(one == 0 or one >= 300 for one in waits)),
         Point(
             "idle_seconds",
             str(idle or ""),
-            idle is not None and 0 < idle <= 900 if text.has("sshd_config", "sshd -T", "profile", "bashrc") else None,
+            idle is not None and 0 < idle <= 900 if said is not None or text.has("profile", "bashrc") else None,
         ),
     ]
 
 
-def _idle(text: Collected) -> int | None:
+def _locks(rule: pam.Rule) -> bool:
+    # Without authfail, pam_faillock counts nothing: pam_faillock(8).
+    return rule.module == "pam_tally2" or (rule.module == "pam_faillock" and "authfail" in rule.arguments.split())
+
+
+def _limits(text: Collected, rules: list[pam.Rule]) -> tuple[int, int]:
+    """Tries (0 = never locked) and seconds (0 = until an administrator unlocks) of one stack."""
+    last = rules[-1]
+    if last.module == "pam_tally2":  # its defaults: no lock, no end
+        return number(last.values.get("deny")) or 0, number(last.values.get("unlock_time")) or 0
+    values = {**text.settings("faillock.conf"), **last.values}  # arguments beat the file: pam_faillock(8)
+    tries, wait = number(values.get("deny")), number(values.get("unlock_time"))
+    wait = 0 if values.get("unlock_time") == "never" else wait
+    return 3 if tries is None else tries, 600 if wait is None else wait
+
+
+def _idle(text: Collected, said: sshd.Sshd | None) -> int | None:
     spans = [
         int(match[1])
         for line in text.lines("profile", "bashrc", ".sh")
         if (match := re.search(r"\bTMOUT=(\d{1,6})", line))
     ]
-    sshd = text.settings("sshd_config", "sshd -T")
-    interval, most = number(sshd.get("clientaliveinterval")), number(sshd.get("clientalivecountmax"))
-    if interval:
-        spans.append(interval * (3 if most is None else max(most, 1)))
+    if said is not None:
+        (interval, sure), (most, _) = said.value("clientaliveinterval", "0"), said.value("clientalivecountmax", "3")
+        if sure and number(interval):
+            spans.append((number(interval) or 0) * max(number(most) or 0, 1))
     return min((span for span in spans if span), default=None)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from cityguard.checks import linux
+from cityguard.checks import linux, pam
 from cityguard.checks.base import CONFIG_DAYS, CheckInfo, Context
 from cityguard.checks.linux import Collected, Point, number
 from cityguard.model import Evidence, System, Text
@@ -17,8 +16,10 @@ INFO = CheckInfo(
     method="核查",
     valid_days=CONFIG_DAYS,
 )
-PAM = ("common-password", "system-auth", "password-auth")
+KINDS: tuple[pam.Kind, ...] = ("auth", "password")
 CREDITS = ("dcredit", "ucredit", "lcredit", "ocredit")
+MODULES = {"pam_pwquality": (8, 0), "pam_cracklib": (9, 1)}
+"""Module -> its default minlen and credits."""
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
@@ -27,28 +28,40 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
 
 
 def look(text: Collected) -> list[Point]:
-    """The points of one host."""
-    defs, quality, pam = text.settings("login.defs"), text.settings("pwquality.conf"), text.lines(*PAM)
-    rules = {
-        **dict(
-            re.findall(
-                r"(\w+)=(-?\w+)", " ".join(line for line in pam if "pam_pwquality" in line or "pam_cracklib" in line)
-            )
+    """The points of one host. pwquality.conf counts only where PAM loads pam_pwquality."""
+    found = pam.stacks(text, "password")
+    loads, stacks = pam.loaded(found, lambda rule: rule.module in MODULES)
+    rules = [_rules(text, one[0]) for one in stacks if one]
+    least, kinds = min((one[0] for one in rules), default=0), min((one[1] for one in rules), default=0)
+    longest = number(text.settings("login.defs").get("pass_max_days"))
+    empty = any(
+        "nullok" in rule.arguments for kind in KINDS for stack in pam.stacks(text, kind) for rule in stack.rules
+    )
+    return [
+        Point("pam_pwquality", {True: "on", False: "off", None: ""}[loads], loads),
+        Point("minlen", str(least or ""), loads and least >= 8),
+        Point("minclass", str(kinds), loads and kinds >= 3),
+        Point(
+            "PASS_MAX_DAYS",
+            str(longest or ""),
+            longest is not None and 0 < longest <= 90 if text.has("login.defs") else None,
         ),
-        **quality,
-    }
-    enforced = any("pam_pwquality" in line or "pam_cracklib" in line for line in pam)
-    collected = text.has("login.defs", "pwquality.conf")
-    least = number(rules.get("minlen")) or number(defs.get("pass_min_len"))
-    kinds = max(number(rules.get("minclass")) or 0, sum((number(rules.get(name)) or 0) < 0 for name in CREDITS))
-    longest = number(defs.get("pass_max_days"))
-    points = [
-        Point("minlen", str(least or ""), (least or 0) >= 8 if collected else None),
-        Point("minclass", str(kinds), kinds >= 3 if collected else None),
-        Point("PASS_MAX_DAYS", str(longest or ""), longest is not None and 0 < longest <= 90 if defs else None),
+        Point("nullok", "yes" if empty else "no", not empty if found else None),
     ]
-    if pam:
-        points.append(Point("pam_pwquality", "on" if enforced else "off", enforced))
-        empty = any("nullok" in line for line in pam)
-        points.append(Point("nullok", "yes" if empty else "no", not empty))
-    return points
+
+
+def _rules(text: Collected, rule: pam.Rule) -> tuple[int, int]:
+    """The length a password must really have, and the kinds of characters; (0, 0) when faults only warn."""
+    values = dict(rule.values)
+    if rule.module == "pam_pwquality":  # arguments beat the file, the file its folder: pwquality.conf(5)
+        folder = [title for title in sorted(text.sections) if "pwquality.conf.d/" in title]
+        values = {**text.settings(*folder), **text.settings("pwquality.conf"), **values}
+    if values.get("enforcing") == "0":
+        return 0, 0
+    length, credit = MODULES[rule.module]
+    given = {name: number(values.get(name)) for name in CREDITS}
+    credits_ = [credit if value is None else value for value in given.values()]
+    minlen = number(values.get("minlen"))
+    kinds = max(number(values.get("minclass")) or 0, sum(value < 0 for value in credits_))
+    # A positive credit lets that many characters be missing.
+    return (length if minlen is None else minlen) - sum(max(value, 0) for value in credits_), kinds
