@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cityguard.app import App
+from cityguard.audit import Actor
 from cityguard.config import Settings
 from cityguard.errors import ConflictError, ContentErrors, InputError, RefusedError
+from cityguard.jobs.hold import WRITES, Hold
 from cityguard.jobs.jobs import Runner
-from cityguard.jobs.kinds import Outcome
+from cityguard.jobs.jobs import runs as all_runs
+from cityguard.jobs.kinds import LIMIT_S, Outcome
 from cityguard.jobs.schedule import load, next_slots, trigger, weekdays
 from cityguard.model import JobRun, Schedule, Text
+from cityguard.store.base import Alerts, Events, Records
 
 CITY = ZoneInfo("Asia/Shanghai")
 START = datetime(2026, 3, 2, 0, 2, tzinfo=UTC)
@@ -46,7 +51,7 @@ class Acts:
         self.calls: list[dict[str, Any]] = []
         self.act: Callable[[], Outcome] = lambda: Outcome("ok", "done")
 
-    def __call__(self, app: App, arguments: Mapping[str, Any]) -> Outcome:
+    def __call__(self, app: App, arguments: Mapping[str, Any], stop: threading.Event) -> Outcome:
         self.calls.append(dict(arguments))
         return self.act()
 
@@ -91,7 +96,7 @@ def tick(runner: Runner) -> list[JobRun]:
 
 
 def runs(app: App) -> list[JobRun]:
-    return sorted(app.store.records.find_runs(), key=lambda run: run.slot)
+    return sorted(all_runs(app.store.records), key=lambda run: run.slot)
 
 
 def test_a_new_schedule_waits_for_its_next_slot_and_runs_it_once(
@@ -204,7 +209,7 @@ def test_a_paused_runner_whose_lease_ran_out_does_not_write_its_end(app: App, cl
     clock.forward(minutes=58)
     slow.tick()
     clock.forward(minutes=4)
-    quick = Runner(app, "quick", actions=dict.fromkeys(acts.table, lambda app, arguments: Outcome("ok", "quick")))
+    quick = Runner(app, "quick", actions=dict.fromkeys(acts.table, lambda *_: Outcome("ok", "quick")))
     tick(quick)
     free.set()
     assert slow.wait(10)
@@ -235,7 +240,9 @@ def test_a_hung_job_is_given_up_and_its_schedule_goes_on(app: App, clock: Time, 
     schedule(app)
     free = threading.Event()
     acts.act = lambda: Outcome("ok", "much too late") if free.wait(20) else Outcome("failed", "never freed")
-    bounded = Runner(app, "one", actions=acts.table, limits=dict.fromkeys(acts.table, 0.2), renew_s=0.05)
+    bounded = Runner(
+        app, "one", actions=acts.table, limits=dict.fromkeys(acts.table, 0.2), renew_s=0.05, patience_s=0.1
+    )
     tick(bounded)
     clock.forward(minutes=5)
     tick(bounded)
@@ -290,7 +297,7 @@ def test_run_now_runs_a_schedule_that_is_not_due_and_refuses_a_second_beside_it(
 ) -> None:
     schedule(app, "0 3 1 1 *", enabled=False)
     run = runner.run_now("clean")
-    assert (run.outcome, run.slot) == ("ok", clock.now)
+    assert (run.outcome, run.by, run.slot - clock.now) == ("ok", "one", timedelta(microseconds=1))
     with pytest.raises(InputError, match="no schedule 'other'"):
         runner.run_now("other")
     clock.forward(minutes=1)
@@ -354,6 +361,193 @@ def test_the_file_is_the_truth_and_what_left_it_is_switched_off(tmp_path: Path, 
         assert app.store.records.find_schedules()[0].kind == "retention"
     finally:
         app.close()
+
+
+def test_a_run_that_is_lost_stops_acting_and_writes_nothing_more(app: App, clock: Time, acts: Acts) -> None:
+    steps: list[int] = []
+    wrote: list[str] = []
+
+    def act(app: App, arguments: Mapping[str, Any], stop: threading.Event) -> Outcome:
+        while not stop.wait(0.02):
+            steps.append(1)
+        try:
+            app.store.records.put_value("late", b"x")
+        except ConflictError:
+            wrote.append("refused")
+            raise
+        return Outcome("ok", "wrote")
+
+    schedule(app, kind="scan", arguments={"system": "x"})
+    one = Runner(app, "one", actions={**acts.table, "scan": act}, limits={**LIMIT_S, "scan": 0.3}, renew_s=0.05)
+    run = one.run_now("clean")
+    before = len(steps)
+    assert (run.outcome, run.detail) == ("lost", "no end within 0.3 s")
+    time.sleep(0.2)
+    assert len(steps) == before > 0
+    assert wrote == ["refused"]
+    assert app.store.records.get_value("late") is None
+
+
+def test_an_act_that_does_not_stop_lets_no_second_one_begin_beside_it(
+    app: App, clock: Time, acts: Acts, tmp_path: Path
+) -> None:
+    schedule(app)
+    free = threading.Event()
+    late: list[bool] = []
+
+    def act(app: App, arguments: Mapping[str, Any], stop: threading.Event) -> Outcome:
+        free.wait(20)
+        with pytest.raises(ConflictError, match="is over"):
+            app.store.records.put_value("late", b"x")
+        late.append(True)
+        return Outcome("ok")
+
+    hung = Runner(
+        app, "one", actions={**acts.table, "retention": act}, limits=dict.fromkeys(acts.table, 0.1), renew_s=0.05,
+        patience_s=0.1,
+    )  # fmt: skip
+    assert hung.run_now("clean").detail.endswith("it does not stop")
+    other = Runner(app, "two", actions=acts.table, renew_s=0.05)
+    for _ in range(3):
+        clock.forward(seconds=100)
+        time.sleep(0.15)
+        with pytest.raises(ConflictError, match="is running"):
+            other.run_now("clean")
+    free.set()
+    for _ in range(100):
+        try:
+            assert other.run_now("clean").outcome == "ok"
+            break
+        except ConflictError:
+            time.sleep(0.05)
+    assert late == [True]
+    assert len(acts.calls) == 1
+    assert app.store.records.get_value("late") is None
+
+
+def test_whatever_writes_to_a_store_is_fenced() -> None:
+    reads = {"query", "get", "aggregate", "find", "count", "groups", "ledger", "verify_audit"}
+    ours = {"claim", "finish", "append_audit"}  # the runs themselves, and the log that is never refused
+    for room in (Events, Alerts, Records):
+        for name in vars(room):
+            if not name.startswith("_"):
+                assert name in WRITES or name in reads | ours or name.startswith(("find_", "get_")), name
+
+
+def test_a_runner_that_is_paused_past_its_lease_can_write_nothing_even_before_it_notices(app: App, clock: Time) -> None:
+    one = schedule(app)
+    slow = Hold.take(app, one, clock.now, "slow")
+    assert slow
+    assert Hold.take(app, one, clock.now + timedelta(minutes=5), "quick") is None
+    clock.forward(minutes=3)
+    quick = Hold.take(app, one, clock.now, "quick")
+    assert quick
+    with pytest.raises(ConflictError):
+        slow.confirm()
+    quick.confirm()
+
+
+def test_two_who_start_a_job_by_hand_at_once_get_one_run(app: App, clock: Time, acts: Acts) -> None:
+    schedule(app)
+    both, free, refused = threading.Barrier(2), threading.Event(), []
+    acts.act = lambda: Outcome("ok") if free.wait(10) else Outcome("failed")
+
+    def start(one: Runner) -> None:
+        both.wait(5)
+        try:
+            one.run_now("clean")
+        except ConflictError:
+            refused.append(one)
+            free.set()
+
+    moments = itertools.count()
+    app.clock = lambda: clock.now + timedelta(microseconds=next(moments))  # never twice the same slot
+    threads = [threading.Thread(target=start, args=(Runner(app, name, actions=acts.table),)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert len(acts.calls) == len(refused) == 1
+
+
+def test_a_run_by_hand_swallows_no_slot_even_at_its_very_moment(
+    app: App, runner: Runner, clock: Time, acts: Acts
+) -> None:
+    schedule(app)
+    tick(runner)
+    clock.forward(minutes=3)
+    acts.act = lambda: Outcome("failed", "broke")
+    assert runner.run_now("clean").outcome == "failed"
+    clock.forward(seconds=3)
+    assert runner.run_now("clean").outcome == "failed"
+    acts.act = lambda: Outcome("ok", "done")
+    clock.forward(seconds=5)
+    assert [run.slot for run in tick(runner)] == [datetime(2026, 3, 2, 0, 5, tzinfo=UTC)]
+    assert [(run.outcome, run.by) for run in runs(app)] == [("ok", ""), ("failed", "one"), ("failed", "one")]
+
+
+def test_a_run_by_hand_whose_process_died_is_recorded_as_lost(
+    app: App, runner: Runner, clock: Time, acts: Acts
+) -> None:
+    one = Schedule("scan:portal", "scan", Text("", ""), "", {"system": "portal"})
+    assert Hold.take(app, one, clock.now, "web", "li")
+    tick(runner)
+    assert [run.outcome for run in runs(app)] == ["running"]
+    clock.forward(minutes=3)
+    tick(runner)
+    assert [(run.outcome, run.by, run.detail) for run in runs(app)] == [("lost", "li", "its runner ended: web")]
+    assert runner.run_once("scan", "portal", {"system": "portal"}, Actor("li")).outcome == "ok"
+
+
+def test_a_runner_that_stops_tells_its_runs_and_the_next_one_takes_their_slots(
+    app: App, clock: Time, acts: Acts
+) -> None:
+    told: list[bool] = []
+
+    def act(app: App, arguments: Mapping[str, Any], stop: threading.Event) -> Outcome:
+        told.append(stop.wait(10))
+        return Outcome("ok")
+
+    schedule(app)
+    first = Runner(app, "one", actions={**acts.table, "retention": act}, renew_s=0.05, patience_s=0.2)
+    first.tick()
+    clock.forward(minutes=5)
+    first.tick()
+    first.stop()
+    assert told == [True]
+    (run,) = tick(Runner(app, "two", actions=acts.table))
+    assert (run.slot, run.fence) == (datetime(2026, 3, 2, 0, 5, tzinfo=UTC), 2)
+
+
+def test_every_run_is_audited_before_it_acts_and_none_happens_without(
+    app: App, runner: Runner, clock: Time, acts: Acts
+) -> None:
+    schedule(app, kind="drill", arguments={"plan": "水务.yml"})
+    tick(runner)
+    clock.forward(minutes=5)
+    seen: list[tuple[str, str, str]] = []
+
+    def act() -> Outcome:
+        seen.extend((one.actor, one.action, one.object) for one in app.store.records.find_audit(10))
+        return Outcome("ok")
+
+    acts.act = act
+    tick(runner)
+    assert seen == [("scheduler", "job.run", "clean")]
+    assert "水务.yml" in app.store.records.find_audit(1)[0].detail
+    runner.run_once("assessment", "portal", {"system": "portal"}, Actor("li", "10.0.0.1"))
+    entry = app.store.records.find_audit(1)[0]
+    assert (entry.actor, entry.ip, entry.action, entry.object) == ("li", "10.0.0.1", "job.run", "assessment:portal")
+    with pytest.raises(InputError, match="takes no argument"):
+        runner.run_once("assessment", "portal", {"system": "portal", "x": 1})
+    with sqlite3.connect(next(Path(app.settings.home).rglob("*.db"))) as db:
+        table = next(
+            name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'") if "audit" in name
+        )
+        db.execute(f"CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END")
+    acts.calls.clear()
+    assert runner.run_once("scan", "portal", {"system": "portal"}).outcome == "failed"
+    assert not acts.calls
 
 
 def test_retention_and_forest_really_run(app: App) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from tests.web.town import Browser
+from tests.web.town import NOW, Browser
 
 from cityguard.model import Alert, Query
 
@@ -137,10 +139,52 @@ def test_an_assessment_started_by_hand_is_recorded_as_a_run(fresh: FastAPI) -> N
         time.sleep(0.05)
     run = fresh.state.city.store.records.find_runs("assessment:portal")[0]
     assert run.outcome == "ok", run.detail
-    assert run.owner == "web:op"
+    assert run.by == "op"
     assert len(fresh.state.city.store.records.find_assessments("portal")) == 2
     assert browser.post("/assessments", {"system": "nowhere"}).status_code == 303
     assert "nowhere" in browser.get("/assessments").text
+
+
+def test_a_drill_that_fails_and_a_target_that_is_dead_are_not_recorded_as_good(
+    fresh: FastAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city, browser = fresh.state.city, Browser(fresh).login("op")
+    monkeypatch.setattr("cityguard.scan.permission.USUAL", ())  # the registered port alone
+    folder = tmp_path / "plans"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "a.txt").write_text("x")
+    (folder / "sums").write_text(f"# taken: {NOW.isoformat()}\n{'0' * 64}  a.txt\n")
+    (folder / "门户.yml").write_text(
+        "id: p\ntitle: 演练\nsystem: portal\nbackup: {path: data, manifest: sums}\nrto: 1\nrpo: 24\n", encoding="utf-8"
+    )
+    city.settings = replace(city.settings, backups=str(folder))
+    with socket.socket() as full:  # its queue of connections is full, so the kernel leaves new ones unanswered
+        full.bind(("127.10.0.2", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        book, port = city.register, full.getsockname()[1]
+        dead = replace(book.assets[0], addresses=("127.10.0.2",), ports=(f"{port}/tcp",))
+        here = replace(book.segments[0], cidrs=("127.0.0.0/8",), scan="active")
+        city._register = (None, replace(book, assets=(dead,), segments=(here,)))
+        city.settings = replace(city.settings, scan=replace(city.settings.scan, timeout_s=0.3))
+        for path, fields in (("/drills", {"plan": "门户"}), ("/scans", {"system": "portal"})):
+            assert browser.post(path, fields).status_code == 303
+        deadline = time.monotonic() + 40
+        while fresh.state.work.waiting() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for filler in fillers:
+            filler.close()
+    records = city.store.records
+    (run,) = records.find_runs("drill:门户")
+    assert (run.outcome, run.by) == ("failed", "op"), run.detail
+    assert "失败" in run.detail
+    (run,) = records.find_runs("scan:portal")
+    assert (run.outcome, run.targets) == ("partial", {"127.10.0.2": "no answer on any port"}), run.detail
+    assert {"drill:门户", "scan:portal"} <= {one.object for one in records.find_audit(20) if one.action == "job.run"}
+    assert "lock:" not in browser.get("/jobs").text + browser.get("/api/v1/runs").text
 
 
 def test_unknown_form_fields_and_owners_are_refused(fresh: FastAPI) -> None:

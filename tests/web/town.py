@@ -93,7 +93,7 @@ def register(text: str = "") -> Register:
 def town(home: Path, text: str = "") -> App:
     """An installation with something on every page; ``text`` is an attacker's word in every free field."""
     app = App(Settings(home=str(home), city=f"样例市{text}"), clock=clock)
-    app.__dict__["register"] = register(text)
+    app._register = (None, register(text))  # no file: this is what stands
     records = app.store.records
     events = make.flows("p1", 5, NOW - timedelta(minutes=30), message=f"登录{text}", user__name=f"root{text}")
     app.store.events.append(EventBatch("auth", f"c{text}", events.table, part="p1"))

@@ -1,7 +1,7 @@
 """The clock: runs every due slot of every schedule once, whoever else is running, and records it.
 
-A slot is taken by ``records.claim`` (unique per job and slot, with a lease and a fence) and ended by
-``records.finish``, which refuses a fence that is no longer the newest. APScheduler only ticks.
+A run holds its job and its slot (``hold.py``): a lock, a lease and a fence in the store. APScheduler only ticks.
+What a person starts by hand goes the same way, through the same kinds.
 """
 
 from __future__ import annotations
@@ -11,32 +11,36 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from cityguard import audit
+from cityguard.audit import Actor
 from cityguard.clock import iso
 from cityguard.errors import CityguardError, ConflictError, InputError, RefusedError
-from cityguard.ids import content_id
+from cityguard.jobs.hold import LEASE, Hold, fenced, runs
 from cityguard.jobs.kinds import ACTIONS, LIMIT_S, Action, Outcome
-from cityguard.jobs.schedule import check, load, next_slots, trigger
-from cityguard.model import JobKind, JobRun, Schedule
+from cityguard.jobs.schedule import argument_problems, check, load, next_slots, trigger
+from cityguard.model import JobKind, JobRun, Schedule, Text
 
 if TYPE_CHECKING:
     from cityguard.app import App
 
-__all__ = ["Runner", "load", "next_slots"]
+__all__ = ["Runner", "load", "next_slots", "runs"]
 
 log = logging.getLogger(__name__)
 
 TICK_S = 10
-LEASE = timedelta(seconds=120)
 RENEW_S = 30.0
+CLOCK = Actor("scheduler")
 GRACE = timedelta(minutes=5)  # a slot older than this was missed: run only when catch_up says so
 MAX_TRIES = 3  # times a slot whose runner died is taken again
-PATIENCE_S = 5.0
-MAX_DETAIL = 1000
+PATIENCE_S = 5.0  # for a run that is told to stop
+MAX_RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,15 @@ class Runner:
         actions: Mapping[JobKind, Action] = ACTIONS,
         limits: Mapping[JobKind, float] = LIMIT_S,
         renew_s: float = RENEW_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self.app = app
+        self.app, self.name = app, owner
         self.owner = f"{owner}@{socket.gethostname()}:{os.getpid()}"
-        self.actions, self.limits, self.renew_s = actions, limits, renew_s
+        self.actions, self.limits, self.renew_s, self.patience_s = actions, limits, renew_s, patience_s
         self._scheduler: Any = None
         self._running: dict[str, threading.Thread] = {}
+        self._holds: set[Hold] = set()
+        self._ended = threading.Condition()
         self._skipped: dict[str, datetime] = {}
 
     # -- the ticker -----------------------------------------------------------
@@ -109,18 +116,28 @@ class Runner:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Stop ticking; runs under way get a moment, then their lease runs out and the next start takes them."""
+        """Stop ticking. Runs under way get a moment, then they are told to stop; the next start takes their slots."""
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None
-        self.wait(PATIENCE_S)
+        if self.wait(self.patience_s):
+            return
+        for hold in list(self._holds):
+            if hold.run.by:  # nobody would take it again
+                hold.stop.set()
+                hold.end(Outcome("lost", f"{self.name} was stopped"))
+            else:
+                hold.leave()
+        self.wait(self.patience_s)
 
     def wait(self, seconds: float) -> bool:
         """Wait for the runs under way; True when none is left."""
         end = time.monotonic() + seconds
         for thread in list(self._running.values()):
             thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._running.values())
+        with self._ended:
+            idle = self._ended.wait_for(lambda: not self._holds, max(0.0, end - time.monotonic()))
+        return idle and not any(thread.is_alive() for thread in self._running.values())
 
     def tick(self) -> list[JobRun]:
         """Start everything that is due, each in its own thread; returns the runs started. Never raises."""
@@ -130,6 +147,7 @@ class Runner:
         except CityguardError:
             log.exception("schedules cannot be read")
             return started
+        self._reap(schedules)
         for schedule in schedules:
             try:
                 run = self._begin(schedule)
@@ -145,17 +163,29 @@ class Runner:
         if not schedule.enabled or (thread is not None and thread.is_alive()):
             return None
         due = self._due(schedule)
-        run = self._claim(schedule, due.slot) if due is not None else None
-        if due is None or run is None:
+        hold = Hold.take(self.app, schedule, due.slot, self.owner) if due is not None else None
+        if due is None or hold is None:
             return None
         if due.missed:
             log.warning("job %s: %d slots were missed, made up for once", schedule.id, due.missed)
+        run = hold.run
         thread = threading.Thread(
-            target=self._execute, args=(schedule, run, due.missed), name=f"job-{schedule.id}", daemon=True
+            target=self._execute, args=(schedule, hold, due.missed), name=f"job-{schedule.id}", daemon=True
         )
         self._running[schedule.id] = thread
         thread.start()
         return run
+
+    def _reap(self, schedules: Iterable[Schedule]) -> None:
+        """Record the end of runs whose runner died and which no schedule will take again."""
+        ticking = {one.id for one in schedules if one.enabled}
+        try:
+            for run in runs(self.app.store.records, limit=MAX_RUNS):
+                dead = run.outcome == "running" and run.lease_until <= self.app.clock()
+                if dead and (run.by or run.job not in ticking):
+                    self._bury(run)
+        except CityguardError:
+            log.exception("runs cannot be read")
 
     # -- what is due ------------------------------------------------------------
 
@@ -165,8 +195,8 @@ class Runner:
         slot = when.latest(now)
         if slot is None:
             return None
-        runs = self.app.store.records.find_runs(schedule.id)
-        newest = max(runs, key=lambda run: run.slot, default=None)
+        slots = [run for run in self.app.store.records.find_runs(schedule.id, MAX_RUNS) if not run.by]
+        newest = max(slots, key=lambda run: run.slot, default=None)
         if newest is not None and newest.outcome == "running":
             if newest.lease_until > now:
                 return None
@@ -193,9 +223,10 @@ class Runner:
 
     def _bury(self, run: JobRun) -> None:
         """Record that a run was lost with its runner."""
-        taken = self.app.store.records.claim(replace(run, owner=self.owner, lease_until=self._lease()))
+        records, now = self.app.store.records, self.app.clock()
+        taken = records.claim(replace(run, owner=self.owner, lease_until=now + LEASE))
         if taken is not None:
-            self._finish(taken, Outcome("lost", f"its runner ended: {run.owner}"))
+            records.finish(replace(taken, ended=now, outcome="lost", detail=f"its runner ended: {run.owner}"))
 
     def _first_seen(self, schedule: Schedule, now: datetime) -> datetime:
         """A new schedule starts with its next slot, not with one from before it was written."""
@@ -208,8 +239,8 @@ class Runner:
 
     # -- running ------------------------------------------------------------------
 
-    def run_now(self, job_id: str) -> JobRun:
-        """Run a schedule now, in this thread, whether it is due or not.
+    def run_now(self, job_id: str, by: Actor | None = None) -> JobRun:
+        """Run a schedule now, in this thread, whether it is due or not; its next slot runs all the same.
 
         Raises:
             InputError: there is no such schedule, or its arguments are wrong.
@@ -219,55 +250,93 @@ class Runner:
         if schedule is None:
             raise InputError(f"no schedule '{job_id}'", remedy="cityguard jobs list")
         check(schedule)
-        now = self.app.clock()
-        for run in self.app.store.records.find_runs(job_id):
-            if run.outcome == "running" and run.lease_until > now:
-                raise ConflictError(f"job {job_id} is running ({run.owner})", remedy="wait for its end")
-        claimed = self._claim(schedule, now)
-        if claimed is None:
-            raise ConflictError(f"job {job_id} was started this very moment", remedy="wait for its end")
-        return self._execute(schedule, claimed, 0)
+        return self._by_hand(schedule, by)
 
-    def _claim(self, schedule: Schedule, slot: datetime) -> JobRun | None:
-        name = content_id("run", f"{schedule.id}\x1f{iso(slot)}".encode())
-        now = self.app.clock()
-        return self.app.store.records.claim(
-            JobRun(name, schedule.id, slot, self.owner, 0, started=now, lease_until=self._lease())
-        )
+    def run_once(self, kind: JobKind, target: str, arguments: Mapping[str, Any], by: Actor | None = None) -> JobRun:
+        """Do what a kind of job does, once and now, without a schedule; recorded as the job ``kind:target``.
 
-    def _lease(self) -> datetime:
-        return self.app.clock() + LEASE
+        Raises:
+            InputError: the kind does not take these arguments.
+            ConflictError: the same is running already.
+        """
+        name = f"{kind}:{target}"
+        for message, remedy, _ in argument_problems(kind, arguments):
+            raise InputError(message, place=name, remedy=remedy)
+        return self._by_hand(Schedule(name, kind, Text(target, target), "", dict(arguments)), by)
 
-    def _execute(self, schedule: Schedule, run: JobRun, missed: int) -> JobRun:
+    def _by_hand(self, schedule: Schedule, by: Actor | None) -> JobRun:
+        who, now = by if by and by.name else Actor(self.name), self.app.clock()
+        slot = now.replace(microsecond=now.microsecond or 1)  # never one of the schedule's own
+        hold = Hold.take(self.app, schedule, slot, self.owner, who.name)
+        if hold is None:
+            raise ConflictError(f"job {schedule.id} is running", remedy="wait for its end")
+        return self._execute(schedule, hold, 0, who)
+
+    def _execute(self, schedule: Schedule, hold: Hold, missed: int, who: Actor = CLOCK) -> JobRun:
         """Act in a thread of its own, renewing the lease; give up at the kind's limit or when the lease is lost."""
         box: list[Outcome] = []
         worker = threading.Thread(
-            target=lambda: box.append(self._act(schedule)), name=f"act-{schedule.id}", daemon=True
+            target=lambda: box.append(self._act(schedule, hold, who)), name=f"act-{schedule.id}", daemon=True
         )
-        end = time.monotonic() + self.limits[schedule.kind]
-        worker.start()
+        self._holds.add(hold)
+        try:
+            worker.start()
+            reason = self._watch(worker, hold, self.limits[schedule.kind])
+            if reason:
+                hold.stop.set()
+                worker.join(self.patience_s)
+                outcome = Outcome("lost", reason if not worker.is_alive() else f"{reason}; it does not stop")
+            else:
+                outcome = box[0] if box else Outcome("failed", "ended without an outcome")
+            if missed > 0:
+                outcome = replace(outcome, detail=f"{outcome.detail}; made up for {missed} missed slots")
+            return hold.end(outcome)
+        finally:
+            if worker.is_alive():
+                threading.Thread(target=self._outlive, args=(worker, hold), daemon=True).start()
+            else:
+                hold.release()
+            with self._ended:
+                self._holds.discard(hold)
+                self._ended.notify_all()
+
+    def _watch(self, worker: threading.Thread, hold: Hold, limit: float) -> str:
+        """Wait for the end of the act; returns why it has to end early, or nothing."""
+        end = time.monotonic() + limit
         while worker.is_alive():
             worker.join(max(0.01, min(self.renew_s, end - time.monotonic())))
             if not worker.is_alive():
                 break
             if time.monotonic() >= end:
-                return self._finish(run, Outcome("lost", f"no end within {self.limits[schedule.kind]:.0f} s"))
+                return f"no end within {limit:g} s"
             try:
-                run = replace(run, lease_until=self._lease())
-                self.app.store.records.finish(run)
+                hold.confirm()
             except ConflictError as error:
-                log.warning("job %s lost its slot: %s", schedule.id, error)
-                return replace(run, outcome="lost", detail=str(error))
+                log.warning("job %s lost its slot: %s", hold.run.job, error)
+                return str(error)
             except CityguardError:
-                log.exception("the lease of job %s could not be renewed", schedule.id)
-        outcome = box[0] if box else Outcome("failed", "ended without an outcome")
-        if missed > 0:
-            outcome = replace(outcome, detail=f"{outcome.detail}; made up for {missed} missed slots")
-        return self._finish(run, outcome)
+                log.exception("the lease of job %s could not be renewed", hold.run.job)
+                if hold.stale:
+                    return "its lease could not be renewed"
+        return ""
 
-    def _act(self, schedule: Schedule) -> Outcome:
+    def _outlive(self, worker: threading.Thread, hold: Hold) -> None:
+        """Keep the job locked while an act that was given up goes on in this process."""
+        log.warning("job %s does not stop: it stays locked until it does, or until this process ends", hold.run.job)
         try:
-            return self.actions[schedule.kind](self.app, schedule.arguments)
+            while worker.is_alive():
+                hold.keep()
+                worker.join(self.renew_s)
+            hold.release()
+        except CityguardError as error:
+            log.warning("job %s is locked no longer: %s", hold.run.job, error)
+
+    def _act(self, schedule: Schedule, hold: Hold, who: Actor) -> Outcome:
+        try:
+            told = orjson.dumps({"kind": schedule.kind, "arguments": schedule.arguments}).decode()
+            # Audited first: an act that cannot be audited does not happen.
+            audit.note(self.app.store.records, self.app.clock, who, "job.run", schedule.id, told)
+            return self.actions[schedule.kind](fenced(self.app, hold.confirm), schedule.arguments, hold.stop)
         except RefusedError as error:
             return Outcome("refused", str(error))
         except CityguardError as error:
@@ -275,20 +344,3 @@ class Runner:
         except Exception as error:  # whatever it was, the run has an end
             log.exception("job %s broke", schedule.id)
             return Outcome("failed", f"{type(error).__name__}: {error}")
-
-    def _finish(self, run: JobRun, done: Outcome) -> JobRun:
-        ended = replace(
-            run,
-            ended=self.app.clock(),
-            outcome=done.outcome,
-            detail=done.detail[:MAX_DETAIL],
-            targets=done.targets,
-            evidence=done.evidence,
-            files=done.files,
-        )
-        try:
-            self.app.store.records.finish(ended)
-        except ConflictError as error:
-            log.warning("job %s: its end is not recorded: %s", run.job, error)
-            return replace(ended, outcome="lost", detail=str(error))
-        return ended

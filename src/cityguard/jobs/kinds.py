@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from cityguard.drill import drill
@@ -25,26 +26,29 @@ class Outcome:
     files: tuple[str, ...] = ()
 
 
-Action = Callable[["App", Mapping[str, Any]], Outcome]
+Action = Callable[["App", Mapping[str, Any], Event], Outcome]
+"""Called with an installation whose store takes nothing from a run that lost its slot, validated arguments, and the
+event that ends it. Only a scan can end at once: the others are computations, or processes with a bound of their own."""
 
 
-def scan(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def scan(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Ask every check (or the named ones) of a system."""
-    done = app.scan(arguments["system"], targets=arguments.get("targets"), checks=arguments.get("checks"))
+    done = app.scan(arguments["system"], targets=arguments.get("targets"), checks=arguments.get("checks"), stop=stop)
     targets = {target.address: target.refusal or "ok" for target in done.targets}
-    targets |= dict.fromkeys(done.failed, "failed")
+    targets |= {host.address: host.failed for host in done.hosts if host.failed}
+    targets |= {name: "failed" for name in done.failed if name.startswith("check:")}
     detail = f"{len(done.evidence)} evidence, {len(done.failed)} failed"
     evidence = tuple(one.id for one in done.evidence)
     return Outcome("partial" if done.failed else "ok", detail, dict(sorted(targets.items())), evidence)
 
 
-def assessment(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def assessment(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Hold a system against the catalogue."""
     done = app.assess(arguments["system"])
     return Outcome("ok", f"{done.conclusion} ({done.id})", evidence=done.evidence)
 
 
-def restore(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def restore(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Do a backup drill."""
     if not app.settings.backups:
         raise InputError("no folder of drill plans", remedy="set 'backups' in cityguard.yml")
@@ -55,7 +59,7 @@ def restore(app: App, arguments: Mapping[str, Any]) -> Outcome:
     return Outcome(outcomes.get(run.conclusion, "failed"), detail, {run.plan: run.conclusion}, (proof.id,))
 
 
-def report(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def report(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Assess a system and write its report below ``reports`` in the data folder."""
     done = app.assess(arguments["system"])
     out = app.settings.home_path / "reports" / done.id
@@ -64,12 +68,12 @@ def report(app: App, arguments: Mapping[str, Any]) -> Outcome:
     return Outcome("ok", done.conclusion, evidence=done.evidence, files=tuple(str(file) for file in files))
 
 
-def retention(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def retention(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Delete events older than the retention."""
     return Outcome("ok", f"{app.retain()} events deleted")
 
 
-def forest(app: App, arguments: Mapping[str, Any]) -> Outcome:
+def forest(app: App, arguments: Mapping[str, Any], stop: Event) -> Outcome:
     """Fit the isolation forests again."""
     days = {"days": arguments["days"]} if "days" in arguments else {}
     done = app.forest.refit(app.store.events, app.clock(), **days)

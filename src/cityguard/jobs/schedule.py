@@ -53,6 +53,16 @@ def _names(value: Any) -> bool:
     )
 
 
+def _file(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= 100
+        and value.isprintable()
+        and not value.startswith(".")
+        and not set(value) & set("/\\")
+    )
+
+
 def _formats(value: Any) -> bool:
     return _names(value) and set(value) <= set(_FORMATS)
 
@@ -70,7 +80,7 @@ ARGUMENTS: dict[JobKind, dict[str, Argument]] = {
         "checks": Argument("list of check ids", _names),
     },
     "assessment": {"system": _SYSTEM},
-    "drill": {"plan": Argument("name of a plan file in the folder 'backups'", _name, required=True)},
+    "drill": {"plan": Argument("name of a plan file in the folder 'backups'", _file, required=True)},
     "report": {
         "system": _SYSTEM,
         "formats": Argument(f"list of {', '.join(_FORMATS)}", _formats),
@@ -161,22 +171,26 @@ def problems(schedule: Schedule) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         trigger(schedule.trigger, UTC)
     except InputError as error:
         yield error.message, error.remedy, ("trigger",)
-    if schedule.kind not in ARGUMENTS:
+    yield from argument_problems(schedule.kind, schedule.arguments)
+
+
+def argument_problems(kind: str, arguments: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The same of a kind and its arguments alone: what a person starts by hand has no trigger."""
+    takes = ARGUMENTS.get(kind)  # type: ignore[call-overload]
+    if takes is None:
         yield f"'kind' is not one of {', '.join(KINDS)}", "choose one", ("kind",)
         return
-    arguments: Any = schedule.arguments
     if not isinstance(arguments, Mapping):
         yield "'arguments' is not a mapping", "see docs/jobs.md", ("arguments",)
         return
-    takes = ARGUMENTS[schedule.kind]
     for name, value in arguments.items():
         if name not in takes:
-            yield f"{schedule.kind} takes no argument '{name}'", ", ".join(takes) or "none", ("arguments", str(name))
+            yield f"{kind} takes no argument '{name}'", ", ".join(takes) or "none", ("arguments", str(name))
         elif not takes[name].check(value):
             yield f"argument '{name}' is wrong", takes[name].shape, ("arguments", name)
     for name, argument in takes.items():
         if argument.required and name not in arguments:
-            yield f"{schedule.kind} needs the argument '{name}'", argument.shape, ("arguments",)
+            yield f"{kind} needs the argument '{name}'", argument.shape, ("arguments",)
 
 
 def check(schedule: Schedule) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cityguard import triage
 from cityguard.errors import InputError
+from cityguard.jobs.jobs import runs as job_runs
 from cityguard.model import Verdict
 from cityguard.triage import Act, Outcome, Step
 from cityguard.web import facts
@@ -326,7 +327,7 @@ def run_job(at: At, job_id: str) -> Response:
 @doors.get("/runs", "read")
 def runs(at: At, job: str = "", limit: int = 50) -> Response:
     """Runs of jobs, newest first."""
-    return _page(at.app.store.records.find_runs(job or None, limit=_limit(limit)), None)
+    return _page(job_runs(at.app.store.records, job or None, _limit(limit)), None)
 
 
 @doors.get("/sources", "read")

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from cityguard.errors import CityguardError, InputError
-from cityguard.jobs.jobs import next_slots
+from cityguard.jobs.jobs import next_slots, runs
 from cityguard.model import Schedule
 from cityguard.web import facts
 from cityguard.web.accounts import ROLES
@@ -24,8 +24,8 @@ doors = Doors(documented=False)
 @doors.get("/jobs", "read")
 def jobs(at: At, job: str = "") -> Response:
     """Schedules with their next times, and the runs."""
-    runs = at.app.store.records.find_runs(job or None, limit=MAX_ROWS)
-    newest = sorted(runs, key=lambda run: (run.started, run.id), reverse=True)
+    found = runs(at.app.store.records, job or None, MAX_ROWS)
+    newest = sorted(found, key=lambda run: (run.started, run.id), reverse=True)
     last = {run.job: run for run in reversed(newest)}
     rows = [
         {"schedule": one, "last": last.get(one.id), "next": next_times(at, one)}
