@@ -152,6 +152,28 @@ def test_a_verdict_follows_from_what_was_probed(city: World, check: str, ports: 
 
 
 @pytest.mark.parametrize(
+    ("registered", "found", "verdict", "said"),
+    [
+        ((443, 27017), (443, 27017), "部分符合", "registered high-risk ports open, to be justified"),
+        ((443, 27017), (443,), "符合", "no port is open besides"),
+        ((443, 3389), (443, 3389), "部分符合", "3389/rdp"),
+        ((443, 23), (443, 23), "不符合", "high-risk ports open: 23/telnet"),  # logins in the clear
+        ((443, 3389), (443, 3389, 6379), "不符合", "high-risk ports open: 6379/redis"),
+        ((443, 3389), (443, 3389, 8443), "部分符合", "3389/rdp"),
+    ],
+)
+def test_a_high_risk_port_is_judged_whether_registered_or_not(
+    tmp_path: Path, registered: tuple[int, ...], found: tuple[int, ...], verdict: str, said: str
+) -> None:
+    ports = tuple(f"{port}/tcp" for port in registered)
+    host = Host("127.10.0.1", "w1", registered, tuple(Port(number) for number in found))
+    asset = Asset("w1", "门户", "web", ("127.10.0.1",), kind="server", ports=ports)
+    with world(tmp_path, register(assets=(asset,))) as city:
+        made = city.ask_one("open_ports", hosts={host.address: host})
+        assert made.verdict == verdict and said in made.reason.en
+
+
+@pytest.mark.parametrize(
     ("port", "verdict"), [(Tls(("1.3",)), "未判定"), (Tls(("1.0",)), "不符合"), (Tls(("1.0", "1.3")), "部分符合")]
 )
 @pytest.mark.parametrize("second", [("127.20.0.1",), ("127.20.0.0/30",), ("127.20.0.0/16",)])

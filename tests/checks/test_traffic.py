@@ -84,6 +84,13 @@ def test_a_verdict_follows_from_the_flows(
         ([flow(OUT, "127.66.0.10", 80)], "不符合", "不符合"),
         ([flow("127.66.0.11", "127.66.0.10", 502), flow(OUT, "127.66.0.10", 80, answered=0)], "符合", "符合"),
         ([flow(OFFICE, WEB, 443)], "未判定", "未判定"),  # nothing seen of the plant
+        *(
+            ([flow("127.20.0.77", "127.66.0.10", port)], "不符合", "不符合")
+            for port in (20, 21, 22, 25, 69, 139, 445, 513, 873, 2049, 3389, 5900, 5985, 8443)
+        ),
+        ([flow("127.20.0.77", "127.66.0.10", 13389, **{"network.protocol": "rdp"})], "不符合", "不符合"),
+        ([flow("127.20.0.77", "127.66.0.10", 502, **{"network.protocol": "http"})], "不符合", "不符合"),
+        ([flow("127.20.0.77", "127.66.0.10", 502, **{"network.protocol": "modbus"})], "不符合", "符合"),
     ],
 )
 def test_the_industrial_zone_is_judged_by_what_crosses_its_border(
@@ -92,6 +99,14 @@ def test_the_industrial_zone_is_judged_by_what_crosses_its_border(
     city.add("flow", rows)
     assert city.ask_one("ot_isolation", "plant").verdict == isolation
     assert city.ask_one("ot_general_services", "plant").verdict == services
+
+
+def test_one_remote_login_is_not_hidden_by_a_thousand_busy_pairs(city: World) -> None:
+    busy = [flow(f"127.20.{n // 200}.{n % 200 + 1}", "127.66.0.10", 502) for n in range(1100)]
+    city.add("flow", busy * 2)
+    city.add("flow", [flow("127.20.9.9", "127.66.0.10", 3389)])
+    found = city.ask_one("ot_general_services", "plant")
+    assert found.verdict == "不符合" and "127.20.9.9 -> 127.66.0.10 rdp" in found.reason.en
 
 
 def test_a_firewall_is_judged_by_denials_and_by_rules_that_let_everything_through(city: World) -> None:

@@ -240,7 +240,7 @@ class Turning(World):
 
     path: Path
 
-    @property  # type: ignore[override]
+    @property
     def register(self) -> Register:
         return Register.load(self.path)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cityguard.checks import probed
 from cityguard.checks.base import MET, PART, SCAN_DAYS, UNMET, CheckInfo, Context, names
 from cityguard.checks.facts import Host
-from cityguard.checks.ports import HIGH_RISK
+from cityguard.checks.ports import CLEARTEXT, HIGH_RISK
 from cityguard.model import Asset, Evidence, System, Text
 
 INFO = CheckInfo(
@@ -24,20 +24,34 @@ INFO = CheckInfo(
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """符合 when nothing unregistered is open, 不符合 when an unregistered high-risk port is."""
+    """不符合 for a high-risk port that nobody registered or that takes logins in the clear, 部分符合 for other ones.
+
+    Being registered does not make a high-risk port harmless: somebody must show why it is needed and who may reach it.
+    """
     return probed.per_asset(INFO, system, ctx, _judge)
 
 
 def _judge(asset: Asset, hosts: list[Host]) -> probed.Judged:
     registered = {int(port.split("/")[0]) for port in asset.ports if port.endswith("/tcp")}
     found = {host.address: [port.number for port in host.open] for host in hosts}
-    extra = sorted({number for numbers in found.values() for number in numbers} - registered)
-    record = {"registered": sorted(registered), "open": found, "probed": len(hosts[0].probed)}
-    if not extra:
-        return MET, Text("未发现登记以外的开放端口", "no port is open besides the registered ones"), record
-    risky = [f"{number}/{HIGH_RISK[number]}" for number in extra if number in HIGH_RISK]
+    every = {number for numbers in found.values() for number in numbers}
+    extra, risky = sorted(every - registered), sorted(every & HIGH_RISK.keys())
+    record = {"registered": sorted(registered), "open": found, "high_risk": risky, "probed": len(hosts[0].probed)}
+    if grave := [number for number in risky if number in CLEARTEXT or number not in registered]:
+        listed = _named(grave)
+        return UNMET, Text(f"高危端口开放：{listed}", f"high-risk ports open: {listed}"), record
     if risky:
-        listed = names(risky)
-        return UNMET, Text(f"未登记的高危端口开放：{listed}", f"unregistered high-risk ports open: {listed}"), record
-    listed = names(extra)
-    return PART, Text(f"未登记的端口开放：{listed}", f"unregistered ports open: {listed}"), record
+        listed = _named(risky)
+        reason = Text(
+            f"已登记的高危端口开放，需说明必要性并限制来源：{listed}",
+            f"registered high-risk ports open, to be justified and limited to known sources: {listed}",
+        )
+        return PART, reason, record
+    if extra:
+        listed = names(extra)
+        return PART, Text(f"未登记的端口开放：{listed}", f"unregistered ports open: {listed}"), record
+    return MET, Text("未发现登记以外的开放端口", "no port is open besides the registered ones"), record
+
+
+def _named(numbers: list[int]) -> str:
+    return names(f"{number}/{HIGH_RISK[number]}" for number in numbers)

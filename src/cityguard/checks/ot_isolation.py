@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cityguard.checks import events
@@ -19,7 +19,7 @@ from cityguard.checks.base import (
     for_ot,
     names,
 )  # fmt: skip
-from cityguard.model import Evidence, Not, System, Term, Text
+from cityguard.model import Evidence, Node, Not, System, Term, Text
 
 INFO = CheckInfo(
     id="ot_isolation",
@@ -52,8 +52,15 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
     yield evidence(INFO, ctx, system, system, UNMET if strange else PART, reason, record)
 
 
-def crossings(ctx: Context, system: System) -> tuple[list[str], list[dict[str, Any]] | None]:
-    """The system's OT segments, and answered flows into them from any other place; None without any traffic there."""
+def crossings(
+    ctx: Context, system: System, *, only: Node | None = None, by: Sequence[str] = BY
+) -> tuple[list[str], list[dict[str, Any]] | None]:
+    """The system's OT segments, and answered flows into them from any other place; None without any traffic there.
+
+    Args:
+        only: of these flows alone. The store is asked for them, so that no busy pair hides a rare one.
+        by: columns to count by.
+    """
     every = sorted(segment.id for segment in ctx.register.segments if segment.ot)
     own = sorted(
         {
@@ -66,5 +73,7 @@ def crossings(ctx: Context, system: System) -> tuple[list[str], list[dict[str, A
     inside = Term("destination.segment", "in", own)
     if not own or not events.count(ctx, inside, dataset="flow"):
         return own, None
-    where = events.both(inside, Not(Term("source.segment", "in", every)), events.answered())
-    return own, events.groups(ctx, where, BY, dataset="flow")
+    where = events.both(
+        inside, Not(Term("source.segment", "in", every)), events.answered(), *([] if only is None else [only])
+    )
+    return own, events.groups(ctx, where, by, dataset="flow")
