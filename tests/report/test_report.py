@@ -21,6 +21,7 @@ from cityguard.compliance.assess import assess
 from cityguard.errors import InputError
 from cityguard.model import (
     Assessment,
+    Asset,
     Department,
     DrillCheck,
     DrillRun,
@@ -229,14 +230,15 @@ def test_json_carries_every_fact_and_nothing_is_lost(facts: report.AssessmentFac
 
 
 def test_facts_count_what_the_assessment_says(facts: report.AssessmentFacts) -> None:
-    assert facts.counts == {"符合": 1, "部分符合": 2, "不符合": 1, "不适用": 0, "未判定": 228}
-    assert (facts.total, facts.judged, facts.coverage) == (232, 4, "1.7%")
-    assert [(one.rate, one.passed, one.counted) for one in facts.rates] == [("0.4%", 1, 232), ("0.4%", 1, 232)]
+    assert facts.counts == {"符合": 0, "部分符合": 2, "不符合": 1, "不适用": 0, "未判定": 229}
+    assert (facts.total, facts.judged, facts.coverage) == (232, 3, "1.3%")
+    assert (facts.drafts, facts.supported) == (1, 1)
+    assert [(one.rate, one.passed, one.counted) for one in facts.rates] == [("0.0%", 0, 232), ("0.0%", 0, 232)]
     assert (facts.evidence_count, facts.expired_count) == (4, 1)
     assert sum(one.items for one in facts.points) == sum(one.items for one in facts.classes) == 232
     assert (facts.risk_count, facts.trigger_count) == (1, 1)
     assert facts.drills_in_year == 1
-    new = {"L3-CES1-02", "L3-CES1-03", "L3-CNS1-07"}
+    new = {"L3-CES1-03", "L3-CNS1-07"}
     assert {(one.unit, one.kind.zh) for one in facts.changes} == {(unit, "新判定") for unit in new}
     assert [one.priority.zh for one in facts.remedies][:1] == ["重大隐患（候选）"]
     assert facts.units[0].record.zh == "无证据，待人工确认"
@@ -258,6 +260,81 @@ def test_without_evidence_the_report_gives_no_rate_and_says_nothing_is_met(tmp_p
     said = read(path)
     assert "100.0%" not in said
     assert "没有恢复演练记录" in said
+
+
+def test_support_stays_undecided_on_paper_and_says_what_it_is(facts: report.AssessmentFacts) -> None:
+    one = next(one for one in facts.units if one.unit == "L3-CES1-02")
+    assert one.verdict == "未判定"
+    assert "工具证据支持该项" in one.record.zh
+    assert one.refs
+    assert "L3-CES1-02" in " ".join(row.units for row in facts.pending)
+
+
+def test_a_remedy_names_what_counts_against_the_item_and_not_what_is_merely_attached() -> None:
+    counts = replace(evidence(("L3-CES1-18",), "不符合", 1, reason="开放 445"), check="open_ports")
+    attached = replace(evidence(("L3-CES1-18",), "不符合", 2, reason="主机防火墙默认放行"), check="host_firewall")
+    made = report.assessment_facts(assessed(counts, attached), SYSTEM, None, [counts, attached])
+    assert [row.problem.zh for row in made.remedies] == ["主机 1：开放 445"]
+
+
+def test_objects_without_evidence_count_beside_those_with_it() -> None:
+    assets = tuple(Asset(f"host-{n}", f"主机 {n}", SYSTEM.id) for n in range(5))
+    made = assess(SYSTEM, EVIDENCE[:1], catalogue.load(), scoring.load(), now=NOW, assets=assets)
+    rows = report.assessment_facts(made, SYSTEM, None, EVIDENCE).rates
+    assert [(row.passed, row.counted) for row in rows] == [(0, 232), (0, 236)]
+
+
+def test_the_report_names_the_versions_it_rests_on(facts: report.AssessmentFacts, tmp_path: Path) -> None:
+    assert "高风险判定实施指引" in facts.risk_guide.zh
+    assert [one.name.en for one in facts.contents] == ["Catalogue of requirements", "What checks may say about items"]
+    assert all(len(one.sha256) == 64 for one in facts.contents)
+    rules = report.contents()
+    assert [one.name.en for one in rules] == ["Detection rules", "Collectors"]
+    assert all(one.files and len(one.sha256) == 64 for one in rules)
+    made = report.assessment_facts(assessed(*EVIDENCE), SYSTEM, None, EVIDENCE, contents=rules)
+    path, _ = report.write("assessment", made, tmp_path, ["html"])
+    for one in made.contents:
+        assert one.sha256 in read(path)
+    assert "高风险判定实施指引" in read(path)
+
+
+def test_a_changed_or_added_rule_changes_the_version_and_nothing_else_does(tmp_path: Path) -> None:
+    shipped, folder = report.contents(), tmp_path / "rules"
+    folder.mkdir()
+    own = folder / "own.yml"
+    own.write_text("title: a\n")
+    first = report.contents(tmp_path)
+    own.write_text("title: b\n")
+    second = report.contents(tmp_path)
+    assert first[0].files == (shipped[0].files or 0) + 1
+    assert len({shipped[0].sha256, first[0].sha256, second[0].sha256}) == 3
+    assert shipped[1] == first[1] == second[1]
+    assert second == report.contents(tmp_path)
+
+
+def test_a_drill_is_titled_in_the_readers_language_and_compared_with_the_one_before(tmp_path: Path) -> None:
+    named = replace(DRILL, title="供水库恢复 / Water database restore")
+    made = report.drill_facts(named, SYSTEM, DEPARTMENT, previous=replace(DRILL, conclusion="失败", files=40))
+    assert (made.title.zh, made.title.en) == ("供水库恢复", "Water database restore")
+    english = read(report.write("drill", made, tmp_path, ["html"], "en")[0])
+    assert "Waterdatabaserestore" in english
+    assert "供水库恢复" not in english
+    assert [(row.name.en, row.was, row.now) for row in made.compared][:2] == [
+        ("Conclusion", "失败", "部分成功"),
+        ("Actual RTO", "—", "5 min"),
+    ]
+    assert report.drill_facts(DRILL, SYSTEM, None).title == Text(DRILL.title, DRILL.title)
+
+
+def test_a_drill_report_carries_scenario_times_and_hashes_of_what_went_into_it(tmp_path: Path) -> None:
+    told = replace(
+        DRILL, scenario="勒索加密", operator="管理员", incident=NOW - timedelta(hours=2), manifest_path="m.json",
+        manifest_sha256="d4" * 32,
+    )  # fmt: skip
+    made = report.drill_facts(told, SYSTEM, DEPARTMENT)
+    said = read(report.write("drill", made, tmp_path, ["html"])[0])
+    for word in ("勒索加密", "管理员", "m.json", "d4" * 32, "c3" * 32, "没有同一计划的上次演练可比"):
+        assert word in said, word
 
 
 def test_evidence_the_assessment_did_not_use_is_left_out() -> None:

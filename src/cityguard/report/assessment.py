@@ -16,6 +16,7 @@ from cityguard.report.rows import (
     FAILED,
     KINDS,
     ChangeRow,
+    ContentRow,
     DrillRow,
     ExposureRow,
     PendingRow,
@@ -40,6 +41,7 @@ CHANGES = {
     "better": Text("改善", "better"),
     "worse": Text("变差", "worse"),
     "decided": Text("新判定", "now judged"),
+    "supported": Text("问题消除，待确认", "finding gone, to be confirmed"),
     "reopened": Text("转为未判定", "undecided again"),
     "other": Text("适用性变化", "applicability changed"),
     "new": Text("新纳入", "new in scope"),
@@ -78,7 +80,9 @@ class AssessmentFacts:
     data_class: str
     catalogue: str
     catalogue_title: Text
+    risk_guide: Text
     scoring: str
+    contents: tuple[ContentRow, ...]
     window_start: datetime | None
     window_end: datetime | None
     checks: tuple[Text, ...]
@@ -87,6 +91,7 @@ class AssessmentFacts:
     applicable: int
     judged: int
     drafts: int
+    supported: int
     coverage: str
     counts: dict[str, int]
     rates: tuple[RateRow, ...]
@@ -125,6 +130,7 @@ def assessment_facts(
     drills: Sequence[DrillRun] = (),
     previous: Assessment | None = None,
     *,
+    contents: Sequence[ContentRow] = (),
     city: str = "",
     timezone: str = "Asia/Shanghai",
 ) -> AssessmentFacts:
@@ -134,6 +140,7 @@ def assessment_facts(
         evidence: pieces named in ``assessment.evidence``; others are left out.
         drills: the system's drills, any order.
         previous: the assessment to compare with, or None.
+        contents: versions of rules and collectors (``report.contents``); those of catalogue and scoring are known.
     """
     wanted = set(assessment.evidence)
     zone = ZoneInfo(timezone)
@@ -169,7 +176,9 @@ def assessment_facts(
         data_class=system.data_class,
         catalogue=assessment.catalogue,
         catalogue_title=assessment.catalogue_title,
+        risk_guide=assessment.risk_guide,
         scoring=assessment.scoring,
+        contents=(*_contents(assessment), *contents),
         window_start=min((row.observed_at for row in rows), default=None),
         window_end=max((row.collected_at for row in rows), default=None),
         checks=names(rows),
@@ -178,6 +187,7 @@ def assessment_facts(
         applicable=applicable,
         judged=judged,
         drafts=sum(1 for one in assessment.results if _is_draft(one)),
+        supported=sum(1 for one in assessment.results if one.verdict == UNDECIDED and one.supports),
         coverage=f"{100 * judged / applicable:.1f}%" if applicable else "—",
         counts=dict(assessment.counts),
         rates=tuple(_rate(one) for one in assessment.rates),
@@ -210,6 +220,20 @@ def assessment_facts(
 
 def _grade(level: int) -> Text:
     return Text(f"第{GRADES.get(level, str(level))}级", f"Grade {level}")
+
+
+def _contents(assessment: Assessment) -> list[ContentRow]:
+    """The catalogue and what its checks may say, as the assessment sealed them."""
+    name, _, version = assessment.catalogue.partition("/")
+    rows = [
+        (Text("控制目录", "Catalogue of requirements"), "catalogue", f"{name} {version}"),
+        (Text("检查项对测评项的证明力", "What checks may say about items"), "claims", ""),
+    ]
+    return [
+        ContentRow(title, said, 1, sealed.removeprefix("sha256:"))
+        for title, key, said in rows
+        if (sealed := assessment.manifest.get(key, ""))
+    ]
 
 
 def _rate(one: RateResult) -> RateRow:
@@ -301,7 +325,7 @@ def _exposure(row: EvidenceRow) -> ExposureRow:
 def _drill(one: DrillRun) -> DrillRow:
     return DrillRow(
         one.id,
-        one.title,
+        Text.both(one.title),
         one.started,
         KINDS.get(one.kind, Text(one.kind, one.kind)),
         ratio(one.rto_target_s, None if one.conclusion == FAILED else one.rto_actual_s),
@@ -321,9 +345,7 @@ def _remedies(results: Sequence[UnitResult], by_id: Mapping[str, EvidenceRow], s
     failed.sort(key=lambda one: (not one.major_trigger, not one.high_risk, one.verdict != "不符合"))
     rows: list[RemedyRow] = []
     for number, one in enumerate(failed, 1):
-        mine = [by_id[name] for name in one.evidence if name in by_id]
-        bad = [row for row in mine if row.verdict in ("不符合", "部分符合")]
-        zh, en = _said(bad)
+        zh, en = _said([by_id[name] for name in one.against or one.evidence if name in by_id])
         problem = Text("\n".join(zh), "\n".join(en))
         text = Text(one.text, one.text_en)
         rows.append(

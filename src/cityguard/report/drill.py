@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -64,6 +65,24 @@ class ProblemRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file that went into the drill."""
+
+    name: Text
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One measure, last time and this time."""
+
+    name: Text
+    was: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrillFacts:
     """Everything the 演练报告 may say. Fields are documented in ``docs/reports.md``."""
 
@@ -74,9 +93,13 @@ class DrillFacts:
     timezone: str
     city: str
     tool_version: str
-    title: str
+    title: Text
     plan: str
     kind: Text
+    scenario: str
+    incident: datetime | None
+    declared: datetime | None
+    initiator: str
     system_id: str
     system_name: str
     grade_label: str
@@ -86,6 +109,8 @@ class DrillFacts:
     backup: str
     backup_sha256: str
     backup_taken: datetime | None
+    backup_path: str
+    files_used: tuple[FileRow, ...]
     started: datetime
     ended: datetime
     duration: str
@@ -100,6 +125,9 @@ class DrillFacts:
     conclusion: str
     reason: Text
     problems: tuple[ProblemRow, ...]
+    previous_at: datetime | None
+    compared: tuple[ComparedRow, ...]
+    first: bool
     blank: str = BLANK
 
 
@@ -108,10 +136,15 @@ def drill_facts(
     system: System | None,
     department: Department | None,
     *,
+    previous: DrillRun | None = None,
     city: str = "",
     timezone: str = "Asia/Shanghai",
 ) -> DrillFacts:
-    """Gather what the 演练报告 says. Pure: the same arguments give the same facts."""
+    """Gather what the 演练报告 says. Pure: the same arguments give the same facts.
+
+    Args:
+        previous: the drill of the same plan before this one, to compare with; None: there is none.
+    """
     on = run.ended.astimezone(ZoneInfo(timezone))
     return DrillFacts(
         id=run.id,
@@ -121,9 +154,13 @@ def drill_facts(
         timezone=timezone,
         city=city,
         tool_version=f"cityguard {__version__}",
-        title=run.title,
+        title=Text.both(run.title),
         plan=run.plan,
         kind=KINDS.get(run.kind, Text(run.kind, run.kind)),
+        scenario=run.scenario or BLANK,
+        incident=run.incident,
+        declared=run.declared,
+        initiator=run.operator or BLANK,
         system_id=run.system,
         system_name=system.name if system else run.system,
         grade_label=label(system.s_grade, system.a_grade) if system and system.grade else "",
@@ -133,6 +170,8 @@ def drill_facts(
         backup=run.backup,
         backup_sha256=run.backup_sha256,
         backup_taken=run.backup_taken,
+        backup_path=run.backup_path,
+        files_used=tuple(_files(run)),
         started=run.started,
         ended=run.ended,
         duration=span((run.ended - run.started).total_seconds()),
@@ -167,6 +206,32 @@ def drill_facts(
             ProblemRow(number, Text.both(one), system.owner if system and system.owner else BLANK, BLANK, BLANK)
             for number, one in enumerate(run.problems, 1)
         ),
+        previous_at=previous.started if previous else None,
+        compared=_compared(previous, run) if previous else (),
+        first=previous is None,
+    )
+
+
+def _files(run: DrillRun) -> Iterator[FileRow]:
+    """What went into the drill, with the hash it had then; a file without one is not listed."""
+    for name, path, sha256 in (
+        (Text("备份集", "Backup set"), run.backup_path or run.backup, run.backup_sha256),
+        (Text("备份清单", "Manifest"), run.manifest_path, run.manifest_sha256),
+        (Text("演练计划", "Plan"), run.plan_path or run.plan, run.plan_sha256),
+    ):
+        if sha256:
+            yield FileRow(name, path, sha256)
+
+
+def _compared(before: DrillRun, now: DrillRun) -> tuple[ComparedRow, ...]:
+    failed = [str(sum(1 for one in run.checks if not one.passed)) for run in (before, now)]
+    rto = [span(None if run.conclusion == FAILED else run.rto_actual_s) for run in (before, now)]
+    return (
+        ComparedRow(Text("结论", "Conclusion"), before.conclusion, now.conclusion),
+        ComparedRow(Text("RTO 实际", "Actual RTO"), *rto),
+        ComparedRow(Text("RPO 实际", "Actual RPO"), span(before.rpo_actual_s), span(now.rpo_actual_s)),
+        ComparedRow(Text("恢复文件数", "Files restored"), str(before.files), str(now.files)),
+        ComparedRow(Text("未通过的校验", "Checks failed"), *failed),
     )
 
 

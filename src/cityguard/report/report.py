@@ -16,10 +16,20 @@ from cityguard.errors import InputError
 from cityguard.render import docx, html, json, outline, pdf, xlsx
 from cityguard.render.document import Writer
 from cityguard.report.assessment import AssessmentFacts, assessment_facts
+from cityguard.report.contents import contents
 from cityguard.report.drill import DrillFacts, drill_facts
 from cityguard.report.scan import ScanFacts, scan_facts
 
-__all__ = ["AssessmentFacts", "DrillFacts", "ScanFacts", "assessment_facts", "drill_facts", "scan_facts", "verify"]
+__all__ = [
+    "AssessmentFacts",
+    "DrillFacts",
+    "ScanFacts",
+    "assessment_facts",
+    "contents",
+    "drill_facts",
+    "scan_facts",
+    "verify",
+]
 
 Facts: TypeAlias = AssessmentFacts | DrillFacts | ScanFacts
 

@@ -111,7 +111,7 @@ class DrillRow:
     """One drill of the system."""
 
     id: str
-    title: str
+    title: Text
     started: datetime
     kind: Text
     rto: str
@@ -153,3 +153,13 @@ class PendingRow:
     items: int
     units: str
     methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRow:
+    """One kind of content the results rest on: how much of it, and the hash that names its version."""
+
+    name: Text
+    version: str
+    files: int | None
+    sha256: str
