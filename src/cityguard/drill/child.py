@@ -38,12 +38,14 @@ def main() -> int:
     job = json.loads(sys.stdin.read())
     work = Path(job["work"])
     walls = {"network": sandbox.isolate()}
+    sandbox.die_with_parent()
     if walls["network"] and (child := os.fork()):
         return _wait(child)  # the new process space begins with our child
     sandbox.die_with_parent()
     os.umask(0o077)
     bounds = {"memory": job["memory"], "cpu_s": job["cpu"], "processes": job["processes"]}
     sandbox.limit(**bounds, file_bytes=job["bytes"] + (1 << 20))
+    extract.prepare(job["backup"])
     program = _program(job)
     run = [program] if program else []
     walls["landlock"] = landlock.confine(work, read=(job["backup"], job["manifest"], *job["reads"]), run=run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib
 import io
 import os
 import stat
@@ -23,6 +24,7 @@ from cityguard.drill.manifest import safe_name
 FREE_BYTES = 16 << 20  # the ratio is looked at beyond these
 MAX_DEPTH = 64
 _BLOCK = 1 << 20
+_ZSTD = (".tar.zst", ".tar.zstd")
 
 
 class Refused(Exception):
@@ -121,10 +123,16 @@ def restore(source: Path, target: Path, budget: Budget) -> None:
             budget.digest = hashed.digest.hexdigest()
 
 
+def prepare(name: str) -> None:
+    """Load what a backup of this name needs, while files may still be read."""
+    if name.endswith(_ZSTD):
+        importlib.import_module("zstandard")
+
+
 def _decompress(name: str, file: io.BufferedReader) -> Any:
     if name.endswith((".tar.gz", ".tgz")):
         return gzip.GzipFile(fileobj=file, mode="rb")
-    if name.endswith((".tar.zst", ".tar.zstd")):
+    if name.endswith(_ZSTD):
         import zstandard
 
         # 128 MiB is zstd's own default for what a decoder must accept
