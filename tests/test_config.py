@@ -33,6 +33,12 @@ def test_relative_paths_stand_against_the_files_folder(tmp_path: Path) -> None:
         ("timezone: Mars/Olympus\n", ["cityguard.yml:1", "IANA"]),
         ("listen:\n- name: a\n  prot: 3\n", ["cityguard.yml:3", "did you mean 'port'"]),
         ("scan: {timeout_s: 600}\n", ["scan.timeout_s"]),
+        ("listen:\n- {name: ../../x, collector: netflow, port: 2055}\n", ["cityguard.yml:2", "../../x"]),
+        ("listen:\n- {name: a, collector: netflow, port: 0}\n", ["cityguard.yml:2", "port"]),
+        (
+            "listen:\n- {name: a, collector: netflow, port: 1}\n- {name: a, collector: netflow, port: 2}\n",
+            ["cityguard.yml:3", "another listener"],
+        ),
         ("- 1\n", ["cityguard.yml:1"]),
     ],
 )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from cityguard import pipeline, worker
 from cityguard.app import App
-from cityguard.config import Listener, Settings
-from cityguard.model import Query
-from cityguard.receive import spool_folder
+from cityguard.config import Limits, Listener, Settings
+from cityguard.errors import StoreError
+from cityguard.model import EventBatch, Query
+from cityguard.receive import counters, serve, spool_folder
 from cityguard.spool import Received, SpoolWriter
 from cityguard.worker import Worker
 
@@ -108,3 +112,49 @@ def test_a_record_that_kills_the_worker_is_buried_alone(app: App, monkeypatch: p
     assert len(seen(app)[0]) == 15
     (entry,) = worker.ledger(app)
     assert (entry.received, entry.stored, entry.dead, entry.balance) == (16, 15, 1, 0)
+
+
+def test_a_store_that_is_full_for_a_while_loses_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled(app, 0, 30)
+    real, refusals = app.store.events.append, iter(range(3))
+
+    def full(batch: EventBatch) -> int:
+        if next(refusals, None) is not None:
+            raise StoreError("disk full")
+        return real(batch)
+
+    monkeypatch.setattr(app.store.events, "append", full)
+    monkeypatch.setattr(Event, "wait", lambda self, timeout=None: False)
+    assert Worker(app).turn() == 30
+    assert app.store.records.find_dead() == []
+    assert len(seen(app)[0]) == 30
+
+
+def test_the_drop_counters_go_on_after_a_restart_and_a_full_disk_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(self: SpoolWriter, records: list[Received]) -> int:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(SpoolWriter, "append", refuses)
+    for total in (3, 6):
+        stop = Event()
+        listener = replace(LISTENER, port=free_port())
+        thread = Thread(target=serve, args=(listener, tmp_path, Limits(), stop))
+        thread.start()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            until = time.monotonic() + 10
+            while counters(tmp_path, listener)["spool"] < total and time.monotonic() < until:
+                if counters(tmp_path, listener)["spool"] == total - 3:
+                    for _ in range(3):
+                        sender.sendto(b"x", ("127.0.0.1", listener.port))
+                time.sleep(0.2)
+        stop.set()
+        thread.join(5)
+        assert counters(tmp_path, listener)["spool"] >= total
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -376,12 +376,14 @@ class App:
 @contextmanager
 def throwaway(settings: Settings, *, rules: Sequence[Path] | None = None, clock: Clock = utc_now) -> Iterator[App]:
     """An application over a store that vanishes at the end (``cityguard look``)."""
-    from cityguard.config import StoreSettings
+    from cityguard.config import Notify, StoreSettings
 
     with tempfile.TemporaryDirectory(prefix="cityguard-") as folder:
         register = settings.register and str(settings.resolve(settings.register))
         one = App(
-            replace(settings, home=folder, register=register, store=StoreSettings("embedded")), clock=clock, rules=rules
+            replace(settings, home=folder, register=register, store=StoreSettings("embedded"), notify=Notify()),
+            clock=clock,
+            rules=rules,
         )
         try:
             yield one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from cityguard.model import Level
 
 NAME = "cityguard.yml"
 SEARCH = (Path(NAME), Path("~/.config/cityguard") / NAME, Path("/etc/cityguard") / NAME)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MIN_RETENTION_DAYS = 180  # 网络安全法: network logs are kept at least six months
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -206,9 +208,11 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     document = content.load(found)
     data = document.data if document.data is not None else {}
     faults = [*_unknown(data, Settings, document, ()), *_broken(data, document)]
+    if not faults:
+        settings = msgspec.convert(data, Settings)
+        faults = list(_listeners(settings, document))
     if faults:
         raise ContentErrors(list(faults))
-    settings = msgspec.convert(data, Settings)
     return _environment(replace(settings, base=found.resolve().parent), environ)
 
 
@@ -266,6 +270,22 @@ def _broken(data: Any, document: content.Document) -> Iterator[InputError]:
             place=document.place("timezone"),
             remedy="e.g. Asia/Shanghai",
         )
+
+
+def _listeners(settings: Settings, document: content.Document) -> Iterator[InputError]:
+    """Names become folders, so they are held to plain words; each name and port once."""
+    seen: set[object] = set()
+    for index, one in enumerate(settings.listen):
+        for key, value, good, remedy in (
+            ("name", one.name, _NAME.fullmatch(one.name) is not None, "lower-case letters, digits, - and _"),
+            ("port", one.port, one.port > 0, "1 to 65535"),
+            ("name", one.name, one.name not in seen, "another listener has this name"),
+            ("port", one.port, (one.kind, one.host, one.port) not in seen, "another listener has this address"),
+        ):
+            if not good:
+                place = document.place("listen", index, key)
+                yield InputError(f"listen[{index}].{key}: {value!r} will not do", place=place, remedy=remedy)
+        seen |= {one.name, (one.kind, one.host, one.port)}
 
 
 def _environment(settings: Settings, environ: Mapping[str, str]) -> Settings:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
 from cityguard.config import Limits, Listener
+from cityguard.errors import StoreError
 from cityguard.sources import tcp, udp
 from cityguard.spool import Received, SpoolWriter
 
 COUNTERS = "counters.json"
+log = logging.getLogger(__name__)
 
 
 def spool_folder(home: Path, listener: Listener) -> Path:
@@ -27,13 +31,17 @@ def serve(listener: Listener, home: Path, limits: Limits, stop: Event) -> None:
     """
     folder = spool_folder(home, listener)
     writer = SpoolWriter(folder, max_bytes=limits.spool_mb << 20)
-    drops = udp.Drops()
+    drops, earlier, told = udp.Drops(), counters(home, listener), -1
 
     def keep(group: list[tuple[int, str, bytes]]) -> None:
-        before = writer.dropped
-        writer.append([Received(*one) for one in group])
-        if writer.dropped != before or drops.kernel:
-            _count(folder, writer.dropped, drops.kernel)
+        nonlocal told
+        try:
+            writer.append([Received(*one) for one in group])
+        except StoreError:  # a full disk: what cannot be kept is counted, and receiving goes on
+            log.exception("%s: %d records dropped", listener.name, len(group))
+            writer.dropped += len(group)
+        if told != (told := writer.dropped + drops.kernel):
+            _count(folder, earlier["spool"] + writer.dropped, earlier["kernel"] + drops.kernel)
 
     try:
         if listener.kind == "udp":
@@ -55,12 +63,13 @@ def serve_all(listeners: tuple[Listener, ...], home: Path, limits: Limits, stop:
 
 
 def counters(home: Path, listener: Listener) -> dict[str, int]:
-    """Drops of a listener since it started: ``spool`` (spool full) and ``kernel`` (receive buffer full)."""
+    """Drops of a listener since it was first used: ``spool`` (spool or disk full), ``kernel`` (receive buffer full)."""
     path = spool_folder(home, listener) / COUNTERS
     return json.loads(path.read_text()) if path.is_file() else {"spool": 0, "kernel": 0}
 
 
 def _count(folder: Path, spool: int, kernel: int) -> None:
     temporary = folder / (COUNTERS + ".new")
-    temporary.write_text(json.dumps({"spool": spool, "kernel": kernel}))
-    temporary.rename(folder / COUNTERS)
+    with suppress(OSError):  # the disk that refused the records may refuse this too: the next count says it
+        temporary.write_text(json.dumps({"spool": spool, "kernel": kernel}))
+        temporary.rename(folder / COUNTERS)

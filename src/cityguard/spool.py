@@ -10,7 +10,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ from cityguard.errors import StoreError, StoreLockedError
 from cityguard.model import Frames
 
 SEGMENT_BYTES = 64 << 20
+READ_BYTES = 64 << 20
 _SCHEMA = "CREATE TABLE IF NOT EXISTS r(seq INTEGER PRIMARY KEY, recv_ns INTEGER, peer TEXT, raw BLOB) STRICT"
 
 
@@ -95,8 +96,13 @@ def identity(folder: Path) -> str:
     path = folder / "uuid"
     if not path.exists():
         temporary = folder / f"uuid.{os.getpid()}"
-        temporary.write_text(uuid.uuid4().hex)
-        temporary.rename(path)
+        with temporary.open("w") as file:
+            file.write(uuid.uuid4().hex)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # receiver and worker may come here together: the first one stays
+            os.link(temporary, path)
+        temporary.unlink()
     return path.read_text()
 
 
@@ -106,20 +112,26 @@ def pending(folder: Path, after: int) -> int:
 
 
 def read(folder: Path, after: int, *, limit: int, until: int | None = None) -> tuple[Frames, list[str]]:
-    """Records with ``after < seq <= until``, at most ``limit``; as frames (number = seq) and each one's peer.
+    """Records with ``after < seq <= until`` as frames (number = seq), and each one's peer.
+
+    At most ``limit``, and where no end is given about 64 MiB.
 
     A missing old segment is normal: it was freed when its records had been stored.
     """
     rows: list[tuple[int, int, str, bytes]] = []
-    found = segments(folder)
+    found, held = segments(folder), 0
     for path, following in zip(found, [*found[1:], None], strict=True):
-        if len(rows) >= limit or (following is not None and _first(following) <= after + 1):
+        if len(rows) >= limit or held > READ_BYTES or (following is not None and _first(following) <= after + 1):
             continue
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
-            rows += db.execute(
+            for row in db.execute(
                 "SELECT seq, recv_ns, peer, raw FROM r WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
                 (after, until if until is not None else 1 << 62, limit - len(rows)),
-            ).fetchall()
+            ):
+                rows.append(row)
+                held += len(row[3])
+                if held > READ_BYTES and until is None:
+                    break
     return _frames(rows), [peer for _, _, peer, _ in rows]
 
 

@@ -8,11 +8,13 @@ record at fault stands alone; that one becomes a dead letter.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +22,15 @@ from cityguard import pipeline, spool
 from cityguard.app import App
 from cityguard.collect.collect import Live
 from cityguard.config import Listener
+from cityguard.errors import StoreError
 from cityguard.model import Chunk, DeadLetter, Decoded, Frames, Ledger
 from cityguard.receive import counters, spool_folder
+from cityguard.register.register import Register
 
 BLOCK = 20_000
 CHECKPOINT_S = 5.0
 SETTLE_S = 60.0
+log = logging.getLogger(__name__)
 DEATHS = 2
 
 
@@ -41,8 +46,9 @@ class Cursor:
 class Worker:
     """Serves every listener's spool in turn."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, stop: Event | None = None) -> None:
         self.app = app
+        self._way = _Patient(app, stop or Event())
         self._live = {one.name: self._open(one) for one in app.settings.listen}
         self._cursors = {one.name: self._load(one.name) for one in app.settings.listen}
         self._restore()
@@ -56,7 +62,7 @@ class Worker:
             if not self.turn():
                 stop.wait(0.2)
             if time.monotonic() >= self._settle:
-                pipeline.settle(self.app)
+                pipeline.settle(self._way)
                 self._settle = time.monotonic() + SETTLE_S
             if time.monotonic() >= self._due:
                 self.checkpoint()
@@ -71,6 +77,9 @@ class Worker:
         records = self.app.store.records
         for detector in self.app.detectors:
             records.put_value(f"detector:{detector.name}", detector.snapshot())
+        for name, live in self._live.items():
+            if (state := live.snapshot()) is not None:
+                records.put_value(f"decoder:{name}", state)
         for name, cursor in self._cursors.items():
             if cursor.ends:
                 cursor.done, cursor.ends, cursor.tries = cursor.ends[-1], [], 0
@@ -88,7 +97,7 @@ class Worker:
         cursor.ends.append(int(frames.number[-1]))
         self._save(listener.name)
         for chunk in self._chunks(listener, frames, peers):
-            pipeline.take(chunk, self.app)
+            pipeline.take(chunk, self._way)
         return len(frames)
 
     def _chunks(self, listener: Listener, frames: Frames, peers: list[str]) -> Iterator[Chunk]:
@@ -125,19 +134,22 @@ class Worker:
         frames, _ = spool.read(self._folder(listener), after, limit=1, until=end)
         letter = DeadLetter(listener.name, end, "the decoder did not survive it", frames.item(0)[: 64 << 10])
         decoded = Decoded(dead=(letter,), rejected=1)
-        pipeline.take(Chunk(listener.name, f"poison-{end}", "record", 1, decoded), self.app)
+        pipeline.take(Chunk(listener.name, f"poison-{end}", "record", 1, decoded), self._way)
         self._cursors[listener.name].ends.append(end)
         self._save(listener.name)
 
     def _open(self, listener: Listener) -> Live:
         folder = self._folder(listener)
         folder.mkdir(parents=True, exist_ok=True)
-        return Live(
+        live = Live(
             self.app.collectors[listener.collector],
             source=listener.name,
             key=spool.identity(folder),
             segment=listener.segment or None,
         )
+        if state := self.app.store.records.get_value(f"decoder:{listener.name}"):
+            live.restore(state)  # templates of flow exports, which exporters repeat only every few minutes
+        return live
 
     def _folder(self, listener: Listener) -> Path:
         return spool_folder(self.app.settings.home_path, listener)
@@ -153,6 +165,46 @@ class Worker:
 
     def _save(self, name: str) -> None:
         self.app.store.records.put_value(f"cursor:{name}", json.dumps(asdict(self._cursors[name])).encode())
+
+
+class _Patient:
+    """The application as the main way sees it, with a store that is asked again until it answers.
+
+    A store that is full or away is no fault of the records: they wait where they are.
+    """
+
+    def __init__(self, app: App, stop: Event) -> None:
+        self._app, self.detectors, self.notifiers = app, app.detectors, app.notifiers
+        self.store: Any = _Asked(app.store, stop)
+
+    @property
+    def register(self) -> Register:
+        return self._app.register
+
+
+class _Asked:
+    """Passes every call on; a StoreError is waited out, longer each time, until ``stop`` is set."""
+
+    def __init__(self, target: Any, stop: Event) -> None:
+        self._target, self._stop = target, stop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not callable(found):
+            return _Asked(found, self._stop)
+
+        def call(*given: Any, **named: Any) -> Any:
+            pause = 0.5
+            while True:
+                try:
+                    return found(*given, **named)
+                except StoreError as error:
+                    log.warning("the store refuses, waiting: %s", error)
+                    if self._stop.wait(pause):
+                        raise
+                    pause = min(pause * 2, 30.0)
+
+        return call
 
 
 def ledger(app: App) -> list[Ledger]:

@@ -15,7 +15,7 @@ import typer
 
 from cityguard.cli.output import ERROR, SCHEMA_VERSION, document, out, pick
 from cityguard.cli.state import application
-from cityguard.errors import CityguardError, ContentErrors
+from cityguard.errors import CityguardError, ContentErrors, InputError
 from cityguard.model import Text
 
 if TYPE_CHECKING:
@@ -60,7 +60,19 @@ def content_faults(one: App) -> list[CityguardError]:
             faults.extend(error.faults)
         except CityguardError as error:
             faults.append(error)
-    return faults
+    return [*faults, *_unknown_collectors(one)]
+
+
+def _unknown_collectors(one: App) -> list[CityguardError]:
+    try:
+        known = {collector.name for collector in one.collectors}
+    except CityguardError:
+        return []  # told already
+    return [
+        InputError(f"listen: no collector '{listener.collector}'", remedy="cityguard collectors list")
+        for listener in one.settings.listen
+        if listener.collector not in known
+    ]
 
 
 def _guarded(probe: Callable[[App], Iterator[Finding]], one: App) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def pick(zh: str, en: str) -> str:
 def say(zh: str, en: str) -> None:
     """A message on stderr, silent under --quiet."""
     if not STATE.quiet:
-        err.print(pick(zh, en), markup=False)
+        err.print(safe(pick(zh, en)), markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cityguard.cli.output import document, err, jsonl, language, pick, say, table
+from cityguard.cli.output import document, err, jsonl, language, pick, safe, say, table
 from cityguard.cli.state import STATE, application
 
 if TYPE_CHECKING:
@@ -101,4 +101,4 @@ def _print_hits(rule: Rule, found: list[int], as_jsonl: bool) -> None:
 
 def _faults(faults: Sequence[CityguardError]) -> None:
     for fault in faults:
-        err.print(str(fault), style="yellow", markup=False)
+        err.print(safe(str(fault)), style="yellow", markup=False)

@@ -53,7 +53,7 @@ def _worker(stop: threading.Event) -> None:
     from cityguard.worker import Worker
 
     with application() as one:
-        Worker(one).run(stop)
+        Worker(one, stop).run(stop)
 
 
 def _console(stop: threading.Event) -> None:

@@ -54,7 +54,10 @@ def _turn(selector: selectors.BaseSelector, server: socket.socket, sink: Sink) -
 
 
 def _accept(selector: selectors.BaseSelector, server: socket.socket) -> None:
-    connection, address = server.accept()
+    try:
+        connection, address = server.accept()
+    except OSError:  # out of descriptors, or the caller has gone already: the others go on
+        return
     peers = [key.data.address for key in selector.get_map().values() if key.data]
     if len(peers) >= MAX_CONNECTIONS or peers.count(address[0]) >= MAX_PER_PEER:
         connection.close()
