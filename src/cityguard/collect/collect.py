@@ -169,6 +169,16 @@ class Live:
         self._decoder = collector.decoder()
         self._arguments = (collector, source, key, segment)
 
+    def snapshot(self) -> bytes | None:
+        """The decoder's state, where it keeps one that outlives a process (templates of flow exports)."""
+        made = getattr(self._decoder, "snapshot", None)
+        return bytes(made()) if made else None
+
+    def restore(self, state: bytes) -> None:
+        """Bring back what ``snapshot`` gave; a decoder without state ignores it."""
+        if put := getattr(self._decoder, "restore", None):
+            put(state)
+
     def chunk(self, frames: Frames, *, now: datetime) -> Chunk:
         """Decode datagrams or lines in the order they came; ``number`` is their sequence in the spool.
 
