@@ -83,6 +83,45 @@ def test_an_address_that_tries_many_names_is_locked(accounts: Accounts) -> None:
     assert refusal(accounts, "li", PASSWORD, "10.1.1.1") == ""
 
 
+def test_good_logins_use_up_no_budget(accounts: Accounts) -> None:
+    for _ in range(21):
+        assert refusal(accounts, "li", PASSWORD) == ""
+    accounts.check("li", PASSWORD, "10.0.0.1", known=True)
+
+
+def test_a_good_login_does_not_clear_what_its_address_did_to_others(accounts: Accounts) -> None:
+    for n in range(19):
+        assert refusal(accounts, f"user-{n}", "wrong") == "wrong"
+    assert refusal(accounts, "li", PASSWORD) == ""
+    assert refusal(accounts, "user-20", "wrong") == "wrong"
+    assert refusal(accounts, "li", PASSWORD) == "locked"
+
+
+def test_parallel_good_logins_from_one_address_lock_nobody(accounts: Accounts) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(lambda _: refusal(accounts, "li", PASSWORD), range(24)))
+    assert refusal(accounts, "li", PASSWORD) == ""
+    assert set(answers) <= {"", "busy", "locked"}
+    assert answers[""] >= 5
+
+
+def test_strangers_lock_an_account_for_strangers_and_not_where_its_owner_comes_from(
+    accounts: Accounts, clock: Clock
+) -> None:
+    accounts.login("li", PASSWORD, "10.1.1.1")
+    clock.now += timedelta(days=29)
+    answers = [refusal(accounts, "li", "wrong", f"192.0.2.{n}") for n in range(8)]
+    assert answers == ["wrong"] * 5 + ["locked"] * 3
+    assert refusal(accounts, "li", PASSWORD, "192.0.2.99") == "locked"
+    assert refusal(accounts, "li", PASSWORD, "10.1.1.1") == ""
+    accounts.check("li", PASSWORD, "192.0.2.98", known=True)
+    answers = [refusal(accounts, "li", "wrong", "10.1.1.1") for _ in range(6)]
+    assert answers == ["wrong"] * 5 + ["locked"], "a known address has a budget, not a pass"
+    clock.now += timedelta(days=31)
+    answers = [refusal(accounts, "li", "wrong", f"192.0.2.{n}") for n in range(5)]
+    assert refusal(accounts, "li", PASSWORD, "10.1.1.1") == "locked", "long not seen, a stranger again"
+
+
 def test_an_unknown_name_costs_as_much_as_a_known_one(accounts: Accounts, clock: Clock) -> None:
     def cost(name: str) -> float:
         clock.now += timedelta(hours=1)
@@ -302,6 +341,17 @@ def test_a_route_without_a_permission_stops_the_start() -> None:
     for site in (bare, nested, FastAPI()):
         with pytest.raises(RuntimeError):
             list(server.declared(site.routes))
+
+
+def test_logging_in_again_ends_the_session_this_browser_had(fresh: FastAPI) -> None:
+    browser = Browser(fresh).login("an")
+    old = dict(browser.client.cookies)
+    browser.login("an")
+    assert dict(browser.client.cookies) != old
+    assert browser.get("/alerts").status_code == 200
+    browser.client.cookies.clear()
+    browser.client.cookies.update(old)
+    assert browser.get("/alerts").status_code == 303
 
 
 def test_a_token_cannot_make_another_token(fresh: FastAPI) -> None:

@@ -22,6 +22,7 @@ from cityguard.web.passwords import MAX_LENGTH, check_password, one_time_passwor
 ROLES: tuple[str, ...] = ("admin", "analyst", "auditor", "operator")
 ACCOUNT_TRIES, ADDRESS_TRIES = 5, 20
 WINDOW = timedelta(minutes=15)
+KNOWN_DAYS, MAX_PLACES = 30, 20  # addresses an account came in from keep a budget of their own
 TOKEN_DAYS = 90
 MAX_WAITING = 8  # logins that may wait for the hasher; more are told to come back
 
@@ -37,6 +38,9 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS tokens (
   id TEXT PRIMARY KEY, hash TEXT NOT NULL, user TEXT NOT NULL, label TEXT NOT NULL, roles TEXT NOT NULL,
   created REAL NOT NULL, expires REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS places (
+  user TEXT NOT NULL, ip TEXT NOT NULL, seen REAL NOT NULL, PRIMARY KEY (user, ip)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS tries (
   key TEXT PRIMARY KEY, since REAL NOT NULL, count INTEGER NOT NULL, locked_until REAL NOT NULL
@@ -181,28 +185,53 @@ class Accounts:
     def login(self, name: str, password: str, ip: str) -> str:
         """Check a password and open a session. Returns the session's id, to be kept by the browser alone.
 
-        Tries are counted before anything is hashed, so parallel tries cannot slip past the limit, and an unknown
-        name costs the same as a known one.
+        Raises:
+            LoginError: wrong, locked or busy.
+        """
+        self.check(name, password, ip)
+        return self.open_session(name, ip)
+
+    def check(self, name: str, password: str, ip: str, *, known: bool = False) -> None:
+        """Check a password, e.g. of somebody who has a session (``known``) and wants to change it.
+
+        A try takes its place in the budget before anything is hashed, so parallel tries cannot slip past the limit,
+        and gives it back when the password was right: only failures count. Addresses the account came in from during
+        ``KNOWN_DAYS`` have a budget of their own, so that strangers cannot lock its owner out. An unknown name costs
+        the same as a known one.
 
         Raises:
             LoginError: wrong, locked or busy.
         """
-        self._count(name, ip)
-        if not self._waiting.acquire(blocking=False):
-            raise LoginError("busy")
+        keys = self._reserve(name, ip, known=known)
+        good, looked = False, False
         try:
-            with self._hashing:
-                good = self._verify(name, password)
+            if not self._waiting.acquire(blocking=False):
+                raise LoginError("busy")
+            try:
+                with self._hashing:
+                    good = self._verify(name, password)
+                looked = True
+            finally:
+                self._waiting.release()
         finally:
-            self._waiting.release()
+            self._settle(keys, good=good, looked=looked)
         if not good:
             raise LoginError("wrong")
+
+    def open_session(self, name: str, ip: str) -> str:
+        """Open a session for somebody who has just shown who they are; their address is known from now on."""
         sid = secrets.token_urlsafe(32)
-        now = self._now()
+        now, place = self._now(), _sha(ip)
         with self._write() as db:
-            db.execute("DELETE FROM tries WHERE key = ?", (_key("user", name),))
             db.execute("DELETE FROM sessions WHERE created < ?", (now - self._absolute.total_seconds(),))
             db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", (_sha(sid), name, now, now, ip))
+            db.execute("DELETE FROM places WHERE seen < ?", (now - timedelta(days=KNOWN_DAYS).total_seconds(),))
+            db.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", (name, place, now))
+            db.execute(
+                "DELETE FROM places WHERE user = ? AND ip NOT IN"
+                " (SELECT ip FROM places WHERE user = ? ORDER BY seen DESC LIMIT ?)",
+                (name, name, MAX_PLACES),
+            )
         return sid
 
     def session(self, sid: str) -> User | None:
@@ -297,24 +326,45 @@ class Accounts:
                 raise
             self._db.execute("COMMIT")
 
-    def _count(self, name: str, ip: str) -> None:
+    def _reserve(self, name: str, ip: str, *, known: bool) -> tuple[tuple[str, int], ...]:
+        """Count a try before it is looked at; returns the budgets it was taken from, with their limits."""
         now = self._now()
-        limits = ((_key("user", name), ACCOUNT_TRIES), (_key("ip", ip), ADDRESS_TRIES))
-        locked = False
         with self._write() as db:
             db.execute("DELETE FROM tries WHERE since < ? AND locked_until < ?", (now - WINDOW.total_seconds(), now))
-            for key, limit in limits:
+            since = now - timedelta(days=KNOWN_DAYS).total_seconds()
+            found = db.execute("SELECT 1 FROM places WHERE user = ? AND ip = ? AND seen > ?", (name, _sha(ip), since))
+            own = known or found.fetchone() is not None
+            account = _key("known", f"{name}\x1f{ip}") if own else _key("user", name)
+            keys = ((account, ACCOUNT_TRIES), (_key("ip", ip), ADDRESS_TRIES))
+            locked = False
+            for key, limit in keys:
                 row = db.execute("SELECT count, locked_until FROM tries WHERE key = ?", (key,)).fetchone()
                 count, until = row or (0, 0.0)
-                locked |= until > now
-                lock = now + WINDOW.total_seconds() if count + 1 >= limit and until <= now else until
-                db.execute(
-                    "INSERT INTO tries VALUES (?, ?, 1, ?) ON CONFLICT (key) DO UPDATE"
-                    " SET count = count + 1, locked_until = excluded.locked_until",
-                    (key, now, lock),
-                )
+                locked |= until > now or count >= limit
+            if not locked:
+                for key, _ in keys:
+                    db.execute(
+                        "INSERT INTO tries VALUES (?, ?, 1, 0) ON CONFLICT (key) DO UPDATE SET count = count + 1",
+                        (key, now),
+                    )
         if locked:
             raise LoginError("locked")
+        return keys
+
+    def _settle(self, keys: tuple[tuple[str, int], ...], *, good: bool, looked: bool) -> None:
+        """Keep a failure, give back all else. A right password clears the account's failures, not the address's."""
+        now = self._now()
+        with self._write() as db:
+            if good:
+                db.execute("DELETE FROM tries WHERE key = ?", (keys[0][0],))
+            for key, limit in keys:
+                if good or not looked:
+                    db.execute("UPDATE tries SET count = count - 1 WHERE key = ?", (key,))
+                lock = "UPDATE tries SET locked_until = ? WHERE key = ? AND count >= ? AND locked_until < ?"
+                if looked and not good:
+                    db.execute(lock, (now + WINDOW.total_seconds(), key, limit, now))
+                db.execute("UPDATE tries SET locked_until = 0 WHERE key = ? AND count < ?", (key, limit))
+            db.execute("DELETE FROM tries WHERE count <= 0")
 
     def _hash(self, password: str) -> str:
         with self._hashing:
@@ -348,6 +398,7 @@ def _roles(roles: Iterable[str]) -> frozenset[str]:
 def _forget(db: sqlite3.Connection, name: str) -> None:
     db.execute("DELETE FROM sessions WHERE user = ?", (name,))
     db.execute("DELETE FROM tokens WHERE user = ?", (name,))
+    db.execute("DELETE FROM places WHERE user = ?", (name,))
 
 
 def _key(kind: str, value: str) -> str:

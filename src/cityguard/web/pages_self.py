@@ -44,6 +44,7 @@ def login(at: At, fields: Fields) -> Response:
     except LoginError as error:
         _note(at, name, ip, f"login.{error.reason}")
         return at.page("login.html", STATUS[error.reason], next=to, fault=at.text(MESSAGES[error.reason]), who=name)
+    at.accounts.logout(at.request.cookies.get(at.request.app.state.cookie, ""))  # the one this browser had before
     _note(at, name, ip, "login.ok")
     response = RedirectResponse(to, 303)
     set_session(at, response, sid)
@@ -74,10 +75,10 @@ def change_password(at: At, fields: Fields) -> Response:
     try:
         if new != again:
             raise InputError(at.text("两次输入的新口令不一致"))
-        at.accounts.logout(at.accounts.login(name, old, ip))
+        at.accounts.check(name, old, ip, known=True)
         at.note("password.change", name)
         at.accounts.set_password(name, new, must_change=False)
-        sid = at.accounts.login(name, new, ip)
+        sid = at.accounts.open_session(name, ip)
     except LoginError as error:
         return at.page("password.html", STATUS[error.reason], fault=at.text(MESSAGES[error.reason]))
     except InputError as error:

@@ -36,6 +36,7 @@ from cityguard.web.desk import json
 from cityguard.web.memory import Memory
 from cityguard.web.shield import Shield
 from cityguard.web.view import HERE, View, here
+from cityguard.web.wire import MAX_CONNECTIONS, Wire
 from cityguard.web.work import Work
 
 log = logging.getLogger(__name__)
@@ -155,9 +156,9 @@ def tuning(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "proxy_headers": False,  # X-Forwarded-* of strangers says nothing
         "ws": "none",
-        "http": "h11",
+        "http": Wire,  # deadlines, connections per address
         "h11_max_incomplete_event_size": 32 * 1024,
-        "limit_concurrency": 200,
+        "limit_concurrency": MAX_CONNECTIONS + 1,  # bounded by the wire, before anything is read
         "timeout_keep_alive": 15,
         "timeout_graceful_shutdown": 10,
         "ssl_certfile": str(settings.resolve(web.tls_cert)) if web.tls_cert else None,
