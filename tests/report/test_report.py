@@ -342,16 +342,32 @@ def test_evidence_the_assessment_did_not_use_is_left_out() -> None:
     assert [one.id for one in made.evidence] == [EVIDENCE[0].id]
 
 
-def test_many_objects_of_one_item_are_listed_worst_first_and_the_rest_counted() -> None:
-    many = [evidence(("L3-CES1-01",), "符合", n) for n in range(40)] + [evidence(("L3-CES1-01",), "不符合", 99)]
+def test_many_findings_of_one_item_are_listed_worst_first_and_the_rest_counted() -> None:
+    many = [evidence(("L3-CES1-01",), "符合", n, reason=f"第 {n} 条") for n in range(40)]
+    many.append(evidence(("L3-CES1-01",), "不符合", 99))
     unit = next(
         one for one in report.assessment_facts(assessed(*many), SYSTEM, None, many).units if one.unit == "L3-CES1-01"
     )
     lines = unit.record.zh.splitlines()
-    assert lines[0].startswith("主机 0")
+    assert lines[0] == "主机 0：口令最小长度为 6"
     assert "另有 29 条" in lines[-1]
     assert len(unit.evidence) == 41
     assert unit.refs.endswith("+29")
+
+
+def test_one_finding_on_many_objects_is_one_line_that_names_them() -> None:
+    same = [
+        replace(
+            evidence(("L3-CES1-01",), "未判定", n, reason="没有采集到配置"), object=f"h{n}", object_name=f"h{n:02d}"
+        )
+        for n in range(20)
+    ]
+    unit = next(
+        one for one in report.assessment_facts(assessed(*same), SYSTEM, None, same).units if one.unit == "L3-CES1-01"
+    )
+    (line,) = unit.record.zh.splitlines()
+    assert line.startswith("h00、h01、")
+    assert line.endswith("h11 等 20 个对象：没有采集到配置")
 
 
 @pytest.mark.parametrize("form", report.WRITERS)

@@ -48,7 +48,7 @@ CHANGES = {
     "gone": Text("移出范围", "left scope"),
 }
 YEAR = timedelta(days=366)
-MAX_LISTED = 12  # pieces of evidence named in one cell
+MAX_LISTED = 12  # findings, objects of a finding, and pieces of evidence named in one cell
 _WORST = ("不符合", "部分符合", "未判定", "符合", "不适用")
 
 
@@ -250,11 +250,19 @@ def _refs(ids: Sequence[str], by_id: Mapping[str, EvidenceRow]) -> str:
 
 
 def _said(rows: Sequence[EvidenceRow]) -> tuple[list[str], list[str]]:
-    """One line per piece of evidence in both languages, the worst first; the rest is counted."""
-    ordered = sorted(rows, key=lambda row: (_WORST.index(row.verdict), row.ref))
-    zh = [f"{row.object_name}：{row.reason.zh or row.verdict}" for row in ordered[:MAX_LISTED]]
-    en = [f"{row.object_name}: {row.reason.en or row.reason.zh or row.verdict}" for row in ordered[:MAX_LISTED]]
-    if (left := len(ordered) - MAX_LISTED) > 0:
+    """One line per finding in both languages, with the objects it is true of, the worst first; the rest is counted."""
+    found: dict[tuple[int, Text, str], dict[str, None]] = {}
+    for row in sorted(rows, key=lambda row: (_WORST.index(row.verdict), row.ref)):
+        found.setdefault((_WORST.index(row.verdict), row.reason, row.verdict), {})[row.object_name] = None
+    zh: list[str] = []
+    en: list[str] = []
+    for (_, reason, verdict), members in list(found.items())[:MAX_LISTED]:
+        listed, more = list(members)[:MAX_LISTED], len(members) - MAX_LISTED
+        named = "、".join(listed) + (f" 等 {len(members)} 个对象" if more > 0 else "")
+        zh.append(f"{named}：{reason.zh or verdict}")
+        named = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+        en.append(f"{named}: {reason.en or reason.zh or verdict}")
+    if (left := len(found) - MAX_LISTED) > 0:
         zh.append(f"……另有 {left} 条，见证据索引")
         en.append(f"... {left} more in the index of evidence")
     return zh, en

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from cityguard import __version__
+import msgspec
+
+from cityguard import __version__, crypto
 from cityguard.compliance.grading import label
 from cityguard.model import Department, DrillRun, DrillStep, System, Text
+from cityguard.report.drill_compare import ComparedRow, compared
 from cityguard.report.rows import BLANK, FAILED, KINDS, span
 
 OUTCOMES = {
@@ -17,6 +20,7 @@ OUTCOMES = {
     "failed": Text("失败", "failed"),
     "skipped": Text("未执行", "not done"),
 }
+ORIGINS = {"plan": Text("演练计划", "drill plan"), "register": Text("系统登记表", "register")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class StepRow:
     ended: datetime | None
     seconds: str
     outcome: Text
+    operator: str  # the tool, for whoever started it
     detail: str
 
 
@@ -51,6 +56,7 @@ class TargetRow:
     target: str
     actual: str
     met: str  # 符合, 不符合, 未判定
+    origin: Text  # where the target stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +72,11 @@ class ProblemRow:
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A file that went into the drill."""
+    """A file that went into the drill, or the record that came out of it."""
 
     name: Text
     path: str
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedRow:
-    """One measure, last time and this time."""
-
-    name: Text
-    was: str
-    now: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +123,7 @@ class DrillFacts:
     reason: Text
     problems: tuple[ProblemRow, ...]
     previous_at: datetime | None
+    previous_number: str
     compared: tuple[ComparedRow, ...]
     first: bool
     blank: str = BLANK
@@ -143,12 +141,13 @@ def drill_facts(
     """Gather what the 演练报告 says. Pure: the same arguments give the same facts.
 
     Args:
-        previous: the drill of the same plan before this one, to compare with; None: there is none.
+        previous: the drill of the same plan before this one (``drill_compare.earlier``); None: there is none.
     """
-    on = run.ended.astimezone(ZoneInfo(timezone))
+    zone = ZoneInfo(timezone)
+    on = run.ended.astimezone(zone)
     return DrillFacts(
         id=run.id,
-        number=f"CG-DR-{on:%Y%m%d}-{run.id[:8].upper()}",
+        number=_number(run, zone),
         made_at=run.ended,
         made_on=f"{on:%Y%m%d}",
         timezone=timezone,
@@ -175,7 +174,7 @@ def drill_facts(
         started=run.started,
         ended=run.ended,
         duration=span((run.ended - run.started).total_seconds()),
-        steps=tuple(_step(number, one) for number, one in enumerate(run.steps, 1)),
+        steps=tuple(_step(number, one, run.operator) for number, one in enumerate(run.steps, 1)),
         checks=tuple(
             CheckRow(
                 number,
@@ -193,9 +192,12 @@ def drill_facts(
                 Text("恢复时间 RTO", "Recovery time (RTO)"),
                 run.rto_target_s,
                 run.rto_actual_s,
+                run.rto_from,
                 usable=run.conclusion != FAILED,
             ),
-            _target(Text("数据丢失窗口 RPO", "Data loss window (RPO)"), run.rpo_target_s, run.rpo_actual_s),
+            _target(
+                Text("数据丢失窗口 RPO", "Data loss window (RPO)"), run.rpo_target_s, run.rpo_actual_s, run.rpo_from
+            ),
         ),
         files=run.files,
         bytes=run.bytes,
@@ -207,42 +209,45 @@ def drill_facts(
             for number, one in enumerate(run.problems, 1)
         ),
         previous_at=previous.started if previous else None,
-        compared=_compared(previous, run) if previous else (),
+        previous_number=_number(previous, zone) if previous else "",
+        compared=compared(previous, run),
         first=previous is None,
     )
 
 
+def _number(run: DrillRun, zone: ZoneInfo) -> str:
+    return f"CG-DR-{run.ended.astimezone(zone):%Y%m%d}-{run.id[:8].upper()}"
+
+
 def _files(run: DrillRun) -> Iterator[FileRow]:
-    """What went into the drill, with the hash it had then; a file without one is not listed."""
+    """What went into the drill with the hash it had then, and the record; a file without a hash is not listed.
+
+    The record is the run as JSON: the very bytes its evidence keeps, unless they were too long for it.
+    """
+    record = crypto.digest(msgspec.json.encode(run)).sha256
     for name, path, sha256 in (
         (Text("备份集", "Backup set"), run.backup_path or run.backup, run.backup_sha256),
         (Text("备份清单", "Manifest"), run.manifest_path, run.manifest_sha256),
         (Text("演练计划", "Plan"), run.plan_path or run.plan, run.plan_sha256),
+        (Text("演练记录与日志（JSON）", "Record and log (JSON)"), run.id, record),
     ):
         if sha256:
             yield FileRow(name, path, sha256)
 
 
-def _compared(before: DrillRun, now: DrillRun) -> tuple[ComparedRow, ...]:
-    failed = [str(sum(1 for one in run.checks if not one.passed)) for run in (before, now)]
-    rto = [span(None if run.conclusion == FAILED else run.rto_actual_s) for run in (before, now)]
-    return (
-        ComparedRow(Text("结论", "Conclusion"), before.conclusion, now.conclusion),
-        ComparedRow(Text("RTO 实际", "Actual RTO"), *rto),
-        ComparedRow(Text("RPO 实际", "Actual RPO"), span(before.rpo_actual_s), span(now.rpo_actual_s)),
-        ComparedRow(Text("恢复文件数", "Files restored"), str(before.files), str(now.files)),
-        ComparedRow(Text("未通过的校验", "Checks failed"), *failed),
-    )
-
-
-def _step(number: int, one: DrillStep) -> StepRow:
+def _step(number: int, one: DrillStep, operator: str) -> StepRow:
     seconds = (one.ended - one.started).total_seconds() if one.started and one.ended else None
     outcome = OUTCOMES.get(one.outcome, Text(one.outcome, one.outcome))
-    return StepRow(number, one.name, one.started, one.ended, span(seconds), outcome, one.detail)
+    by = "" if one.outcome == "skipped" else f"cityguard ({operator})" if operator else "cityguard"
+    return StepRow(number, one.name, one.started, one.ended, span(seconds), outcome, by, one.detail)
 
 
-def _target(name: Text, target_s: float | None, actual_s: float | None, *, usable: bool = True) -> TargetRow:
+def _target(
+    name: Text, target_s: float | None, actual_s: float | None, origin: str, *, usable: bool = True
+) -> TargetRow:
     """``usable`` is False where the data did not come back right: then no recovery time was reached."""
+    stands = ORIGINS.get(origin, Text("", ""))
     if target_s is None or actual_s is None or not usable:
-        return TargetRow(name, span(target_s), span(actual_s), "未判定")
-    return TargetRow(name, span(target_s), span(actual_s), "符合" if actual_s <= target_s else "不符合")
+        return TargetRow(name, span(target_s), span(actual_s), "未判定", stands)
+    met = "符合" if 0 <= actual_s <= target_s else "不符合"  # a backup from after the failure proves nothing
+    return TargetRow(name, span(target_s), span(actual_s), met, stands)
