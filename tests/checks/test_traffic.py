@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from tests.checks.world import NOW, World, register, world
 
+from cityguard.checks import events
+from cityguard.model import Asset, Segment
+
 WEB, OTHER, OFFICE, OUT = "127.10.0.1", "127.10.0.2", "127.20.0.5", "203.0.113.7"
 
 
@@ -68,10 +71,41 @@ def test_a_verdict_follows_from_the_flows(
     city: World, check: str, rows: list[dict[str, Any]], verdict: str, said: str
 ) -> None:
     city.add("flow", rows)
-    found = city.ask_one(check)
-    assert (found.verdict, found.object) == (verdict, "web")
+    (found,) = (one for one in city.ask(check) if one.object == "web")
+    assert found.verdict == verdict
     assert said in found.reason.en and found.reason.zh
     assert found.valid_until == NOW + timedelta(days=7)
+
+
+def test_assets_nothing_was_seen_of_are_not_spoken_for_by_others(city: World) -> None:
+    city.add("flow", [flow(OTHER, WEB, 443)])
+    found = {one.object: one.verdict for one in city.ask("cleartext_protocols")}
+    silent = {asset.id for asset in city.register.assets_of("web")} - {"web-1", "web-2"}
+    assert found == {"web": "符合", **dict.fromkeys(silent, "未判定")}
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "address", "outside"),
+    [
+        (("0.0.0.0/0", "::/0"), "203.0.113.7", True),
+        (("0.0.0.0/1", "128.0.0.0/1"), "203.0.113.7", True),
+        (("2000::/3",), "2001:db8::1", True),
+        (("203.0.113.0/24",), "203.0.113.7", False),
+        (("2001:db8::/32",), "2001:db8::1", False),
+        (("0.0.0.0/0",), "203.0.113.200", False),  # an asset of its own
+        (("0.0.0.0/0",), "10.1.2.3", False),
+    ],
+)
+def test_who_registers_the_whole_internet_does_not_make_it_his_own(
+    tmp_path: Path, cidrs: tuple[str, ...], address: str, outside: bool
+) -> None:
+    base = register()
+    more = {
+        "segments": (*base.segments, Segment("net", "互联网区", cidrs, zone="互联网")),
+        "assets": (*base.assets, Asset("pub", "公网地址", "web", ("203.0.113.200",), kind="server")),
+    }
+    with world(tmp_path, register(**more)) as city:
+        assert events.is_outside(address, city.context()) is outside
 
 
 @pytest.mark.parametrize(

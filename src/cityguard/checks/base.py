@@ -130,12 +130,14 @@ def evidence(
     record: Any = None,
     *,
     observed_at: datetime | None = None,
+    valid_days: int | None = None,
 ) -> Evidence:
     """Make one piece of evidence. At most one per check and object: newer evidence of the pair replaces older.
 
     Args:
         record: the raw facts, plain data; kept as canonical JSON (sorted keys), cut at 32 KiB.
         observed_at: when the facts were true; now unless told.
+        valid_days: how long it stays valid, where that is shorter than the check's own time.
 
     Returns:
         Evidence whose ``sha256`` and ``sm3`` are of ``record`` and whose ``id`` is of all of it.
@@ -152,7 +154,7 @@ def evidence(
         "reason": reason,
         "observed_at": observed_at or ctx.now,
         "collected_at": ctx.now,
-        "valid_until": (observed_at or ctx.now) + timedelta(days=info.valid_days),
+        "valid_until": (observed_at or ctx.now) + timedelta(days=valid_days or info.valid_days),
         "method": info.method,
         "record": text,
         "sha256": digest.sha256,

@@ -23,12 +23,16 @@ MILD = frozenset((80, 8080, 20, 389))  # often a redirect, a data channel, or St
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """不符合 when a login protocol without encryption was used, 部分符合 when only plain HTTP and the like was."""
+    """不符合 when a login protocol without encryption was used, 部分符合 when only plain HTTP and the like was.
+
+    Assets no flow was seen of are 未判定 each: what the others do says nothing about them.
+    """
     where = events.both(events.to_system(system), Term("destination.port", "in", sorted(CLEARTEXT)), events.answered())
     rows = events.groups(ctx, where, ["destination.ip", "destination.port"], dataset="flow")
     if not rows and not events.has_traffic(ctx, system):
         yield events.no_traffic(INFO, ctx, system)
         return
+    yield from events.unseen(INFO, ctx, system)
     if not rows:
         reason = Text("未见明文登录协议流量", "no cleartext login protocol was seen")
         yield evidence(INFO, ctx, system, system, MET, reason, {"days": events.TRAFFIC_DAYS, "flows": []})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cityguard.checks.base import DRILL_DAYS, MET, PART, UNMET, CheckInfo, Context, evidence
+from cityguard.checks.base import DRILL_DAYS, LOG_DAYS, MET, PART, UNMET, CheckInfo, Context, evidence
 from cityguard.model import Evidence, System, Text
 
 INFO = CheckInfo(
@@ -17,7 +17,10 @@ INFO = CheckInfo(
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """符合 after a successful drill, 部分符合 after one that did not succeed, 不符合 without any."""
+    """符合 after a successful drill, 部分符合 after one that did not succeed, 不符合 without any.
+
+    That there was none is true of today only, so it is valid for days, not for a year.
+    """
     since = ctx.ago(DRILL_DAYS)
     runs = [run for run in ctx.store.records.find_drills(system.id) if since <= run.started <= ctx.now]
     record = [
@@ -31,7 +34,7 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
     ]
     if not runs:
         reason = Text("一年内没有恢复演练记录", "no restore drill on record within a year")
-        yield evidence(INFO, ctx, system, system, UNMET, reason, record)
+        yield evidence(INFO, ctx, system, system, UNMET, reason, record, valid_days=LOG_DAYS)
         return
     good = [run for run in runs if run.conclusion == "成功"]
     last = max(good or runs, key=lambda run: (run.started, run.id))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cityguard.checks.base import OPEN, CheckInfo, Context, evidence
 from cityguard.model import And, Asset, Evidence, Node, Not, Or, Query, System, Term, Text
+from cityguard.register.register import Register
 
 TRAFFIC_DAYS = 7
 TOP = 1000
@@ -21,6 +21,8 @@ INSIDE = tuple(
     )
 )
 """Not the Internet, whoever uses it."""
+
+OWN_PREFIX = {4: 8, 6: 16}
 
 
 def both(*items: Node) -> And:
@@ -71,8 +73,31 @@ def no_traffic(info: CheckInfo, ctx: Context, system: System) -> Evidence:
     return evidence(info, ctx, system, system, OPEN, reason, {"flows": 0})
 
 
+def silent(ctx: Context, system: System) -> list[Asset]:
+    """Assets of the system that no flow of the last days began or ended at: nothing was seen of them."""
+    seen = {
+        row["source.asset"] for row in groups(ctx, from_system(system), ["source.asset"], dataset="flow", top=50_000)
+    }
+    rows = groups(ctx, to_system(system), ["destination.asset"], dataset="flow", top=50_000)
+    seen |= {row["destination.asset"] for row in rows}
+    return [asset for asset in ctx.register.assets_of(system) if asset.id not in seen]
+
+
+def unseen(info: CheckInfo, ctx: Context, system: System) -> Iterable[Evidence]:
+    """未判定 for every asset nothing was seen of, so that those that were seen do not decide for it."""
+    reason = Text(
+        f"最近 {TRAFFIC_DAYS} 天未采集到该资产的流量",
+        f"no traffic of the asset was collected in the last {TRAFFIC_DAYS} days",
+    )
+    for asset in silent(ctx, system):
+        yield evidence(info, ctx, system, asset, OPEN, reason, {"addresses": asset.addresses})
+
+
 def is_outside(address: str | None, ctx: Context) -> bool:
-    """On the Internet: no private range and in no registered segment."""
+    """On the Internet: no private range, and in no registered asset or segment.
+
+    A range shorter than /8 (IPv6: /16) is no place of the city's: who registers 0.0.0.0/0 names the Internet itself.
+    """
     if not address:
         return False
     try:
@@ -81,7 +106,12 @@ def is_outside(address: str | None, ctx: Context) -> bool:
         return False
     if any(parsed.version == network.version and parsed in network for network in INSIDE):
         return False
-    return ctx.register.segment_of(address) is None
+    asset = ctx.register.find_asset(address)
+    own = (*(asset.addresses if asset else ()), *(t for one in ctx.register.segments_of(address) for t in one.cidrs))
+    return not any(
+        network.version == parsed.version and parsed in network and network.prefixlen >= OWN_PREFIX[network.version]
+        for network in map(ipaddress.ip_network, own)
+    )
 
 
 def said(row: dict[str, Any], *columns: str) -> str:
@@ -91,46 +121,77 @@ def said(row: dict[str, Any], *columns: str) -> str:
 
 # ---------------------------------------------------------------- who wrote a log
 
+LOGS = ("audit", "auth", "file", "firewall", "host", "ids", "network", "process", "registry", "web")
+"""Datasets somebody wrote down; the others are seen on the wire."""
 
-@dataclass(slots=True)
-class Writers:
-    """Which addresses and host names wrote events, with counts; asked once for all assets of a system."""
-
-    addresses: dict[str, int] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=dict)
-
-    def of(self, asset: Asset) -> int:
-        """Events the asset itself wrote."""
-        by_name = sum(self.names.get(name, 0) for name in _names(asset))
-        return by_name + sum(self.addresses.get(address, 0) for address in asset.addresses)
+WRITER = ("observer.ip", "host.ip", "host.name")  # transport peer, claimed address, host name
+MOST_GROUPS = 50_000
+AT_ONCE = 100  # assets asked of at once
 
 
-def written_by(assets: Iterable[Asset]) -> Node | None:
-    """Events whose writer is one of the assets: by transport peer, claimed address or host name."""
-    listed = list(assets)
-    singles = sorted({text for asset in listed for text in asset.addresses if "/" not in text})[:TOP]
+def written(
+    ctx: Context,
+    assets: Sequence[Asset],
+    *,
+    days: float,
+    where: Node | None = None,
+    dataset: str | None = None,
+    interval_s: int | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Counts of the events each asset wrote in the last ``days``, by asset id; assets that wrote none are not there.
+
+    A log is of the asset whose address it came from or names. Only where no registered asset has that address does the
+    host name count, and only a name that no two assets of the whole register share.
+
+    Args:
+        dataset: None = every log, without what was seen on the wire.
+        interval_s: also by ``bucket``, the start of such an interval.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    names = _unique_names(ctx.register)
+    for first in range(0, len(assets), AT_ONCE):
+        some = assets[first : first + AT_ONCE]
+        if (own := _by_writer(some, names)) is None:
+            continue
+        parts = (own, *(() if where is None else (where,)), *(() if dataset else (Term("event.dataset", "in", LOGS),)))
+        query = Query(where=And(parts), dataset=dataset, start=ctx.ago(days), end=ctx.now)
+        rows = ctx.store.events.aggregate(query, list(WRITER), interval_s=interval_s, top=MOST_GROUPS).to_dicts()
+        wanted = {asset.id for asset in some}
+        for row in rows:
+            for author in sorted(_authors(row, ctx.register, names) & wanted):
+                found.setdefault(author, []).append(row)
+    return found
+
+
+def total(rows: Iterable[dict[str, Any]]) -> int:
+    """How many events these groups hold."""
+    return sum(row["count"] for row in rows)
+
+
+def _unique_names(register: Register) -> dict[str, str]:
+    owners: dict[str, set[str]] = {}
+    for asset in register.assets:
+        for name in {asset.id.lower(), asset.name.lower()} - {""}:
+            owners.setdefault(name, set()).add(asset.id)
+    return {name: next(iter(ids)) for name, ids in owners.items() if len(ids) == 1}
+
+
+def _by_writer(assets: Sequence[Asset], names: Mapping[str, str]) -> Node | None:
+    addresses = sorted({text for asset in assets for text in asset.addresses if "/" not in text})[:TOP]
+    ids = {asset.id for asset in assets}
+    called = {text for asset in assets for text in (asset.id, asset.name) if names.get(text.lower()) in ids}
+    spelled = sorted({each for text in called for each in (text, text.lower(), text.upper())})[:TOP]
     terms: list[Node] = []
-    if singles:
-        terms += [Term("observer.ip", "in", singles), Term("host.ip", "in", singles)]
-    if called := sorted({name for asset in listed for name in _names(asset)})[:TOP]:
-        terms.append(Term("host.name", "in", called))
+    if addresses:
+        terms += [Term("observer.ip", "in", addresses), Term("host.ip", "in", addresses)]
+    if spelled:
+        terms.append(Term("host.name", "in", spelled))
     return Or(tuple(terms)) if terms else None
 
 
-def _names(asset: Asset) -> set[str]:
-    return {text for name in (asset.id, asset.name) if name for text in (name, name.lower(), name.upper())}
-
-
-def writers(ctx: Context, assets: Sequence[Asset], days: float) -> Writers:
-    """Count what each asset wrote in the last ``days``."""
-    found = Writers()
-    if (where := written_by(assets)) is None:
-        return found
-    for row in groups(ctx, where, ["observer.ip", "host.ip", "host.name"], dataset=None, days=days, top=10_000):
-        for address in {row["observer.ip"], row["host.ip"]} - {None}:
-            found.addresses[address] = found.addresses.get(address, 0) + row["count"]
-        if row["host.name"] and not {row["observer.ip"], row["host.ip"]} & {
-            address for asset in assets for address in asset.addresses
-        }:
-            found.names[row["host.name"]] = found.names.get(row["host.name"], 0) + row["count"]
-    return found
+def _authors(row: dict[str, Any], register: Register, names: Mapping[str, str]) -> set[str]:
+    addresses = {row["observer.ip"], row["host.ip"]} - {None}
+    owners = {asset.id for address in addresses if (asset := register.find_asset(address)) is not None}
+    if owners or not row["host.name"]:
+        return owners
+    return {names[name]} if (name := row["host.name"].lower()) in names else set()
