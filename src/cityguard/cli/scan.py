@@ -25,7 +25,7 @@ def plan(system: System, target: Target = None) -> None:
     table(
         pick("扫描计划", "Scan plan"),
         [pick("目标", "target"), pick("端口", "ports"), pick("说明", "remark")],
-        ((t.address, ", ".join(map(str, t.ports)), t.refusal) for t in found),
+        ((t.address, ", ".join(map(str, t.ports)), t.why.get(language()) if t.why else "") for t in found),
     )
 
 
