@@ -27,12 +27,16 @@ SHOWN = (
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """By the newest certificate of each server: 不符合 when one is expired, 部分符合 when one ends within 30 days."""
+    """By the newest certificate of each server: 不符合 when one is expired, 部分符合 when one ends within 30 days.
+
+    Assets no flow was seen of are 未判定 each.
+    """
     found = _newest(ctx, system)
     if not found:
         reason = Text("流量中未见该系统的证书", "no certificate of the system was seen in traffic")
         yield evidence(INFO, ctx, system, system, OPEN, reason, {"certificates": []})
         return
+    yield from events.unseen(INFO, ctx, system)
     expired = [row for row in found if row["tls.server.not_after"] < ctx.now]
     soon = [row for row in found if ctx.now <= row["tls.server.not_after"] < ctx.now + SOON]
     sm2 = sum("sm2" in f"{row.get(SHOWN[4])} {row.get(SHOWN[5])}".lower() for row in found)

@@ -126,7 +126,7 @@ LOGS = ("audit", "auth", "file", "firewall", "host", "ids", "network", "process"
 
 WRITER = ("observer.ip", "host.ip", "host.name")  # transport peer, claimed address, host name
 MOST_GROUPS = 50_000
-AT_ONCE = 100  # assets asked of at once
+AT_ONCE = 500  # assets asked of at once; fewer where each has a group per interval
 
 
 def written(
@@ -149,8 +149,9 @@ def written(
     """
     found: dict[str, list[dict[str, Any]]] = {}
     names = _unique_names(ctx.register)
-    for first in range(0, len(assets), AT_ONCE):
-        some = assets[first : first + AT_ONCE]
+    step = AT_ONCE if interval_s is None else AT_ONCE // 5
+    for first in range(0, len(assets), step):
+        some = assets[first : first + step]
         if (own := _by_writer(some, names)) is None:
             continue
         parts = (own, *(() if where is None else (where,)), *(() if dataset else (Term("event.dataset", "in", LOGS),)))

@@ -18,7 +18,10 @@ INFO = CheckInfo(
 
 
 def run(system: System, ctx: Context) -> Iterator[Evidence]:
-    """部分符合 when unregistered addresses began traffic there: some of them may only be missing in the register."""
+    """部分符合 when unregistered addresses began traffic there: some of them may only be missing in the register.
+
+    未判定 when none did, yet nothing at all was seen of one of the segments.
+    """
     segments = sorted(
         {
             segment.id
@@ -35,6 +38,14 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
     unknown = events.both(inside, Term("source.is_registered", "eq", False))
     rows = events.groups(ctx, unknown, ["source.ip", "source.segment"], dataset="flow")
     record = {"segments": segments, "unregistered": rows[:MAX_LISTED], "number": len(rows)}
+    seen = {row["source.segment"] for row in events.groups(ctx, inside, ["source.segment"], dataset="flow")}
+    if not rows and (silent := [segment for segment in segments if segment not in seen]):
+        reason = Text(
+            f"部分网段没有流量记录：{names(silent)}；其余未见未登记地址",
+            f"no traffic was collected in some segments: {names(silent)}; no unregistered address in the others",
+        )
+        yield evidence(INFO, ctx, system, system, OPEN, reason, {**record, "silent": silent})
+        return
     if not rows:
         reason = Text("系统所在网段未见未登记地址", "no unregistered address in the system's segments")
         yield evidence(INFO, ctx, system, system, MET, reason, record)
