@@ -107,6 +107,8 @@ class DrillFacts:
     backup_sha256: str
     backup_taken: datetime | None
     backup_path: str
+    manifest_path: str
+    manifest_sha256: str
     files_used: tuple[FileRow, ...]
     started: datetime
     ended: datetime
@@ -170,6 +172,8 @@ def drill_facts(
         backup_sha256=run.backup_sha256,
         backup_taken=run.backup_taken,
         backup_path=run.backup_path,
+        manifest_path=run.manifest_path,
+        manifest_sha256=run.manifest_sha256,
         files_used=tuple(_files(run)),
         started=run.started,
         ended=run.ended,
