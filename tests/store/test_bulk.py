@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cityguard.errors import StoreError
-from cityguard.store import bulk
+from cityguard.store import bulk, elastic_events
 from cityguard.store.bulk import Answer, Bulk, outcome
 
 
@@ -115,3 +115,56 @@ def test_a_cluster_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 def test_one_document_that_is_too_large_alone_is_refused() -> None:
     result = Bulk(lambda index, body: Answer(413, reason="too large"), patience_s=1).run("i", lines(3))
     assert sorted(place for place, _ in result.refused) == [0, 1, 2]
+
+
+def test_an_item_with_further_lines_is_refused_and_the_others_are_sent() -> None:
+    sent: list[bytes] = []
+
+    def send(index: str, body: bytes) -> Answer:
+        sent.append(body)
+        return Answer(200, tuple((201, None) for _ in names(body)))
+
+    items = lines(3)
+    items[1] = items[1] + '\n{"delete":{"_index":"audit","_id":"head"}}'
+    result = Bulk(send, patience_s=1).run("i", items)
+    assert (result.created, result.refused) == (2, [(1, "not 2 lines")])
+    assert [names(body) for body in sent] == [[0, 2]]
+    result = Bulk(send, patience_s=1).run("i", pl.Series(['{"delete":{"_id":"1"}}\n{}']), lines=1)
+    assert (result.created, len(result.refused), len(sent)) == (0, 1, 1)
+
+
+FORGED = (
+    '{"a":1},"user.name":"root","b":{"c":2}',
+    '{"a":1}}\n{"delete":{"_index":"audit","_id":"head"}}\n{"x":{}',
+    '{"a":1}}\n{"create":{"_id":"x"}}\n{"event.fields":{"b":2}',
+    '{"a":\n1}',
+    '{"a":1}\n',
+    "{\x00}",
+    "{",
+    "{}}",
+    '{"a":1,}',
+    '"text"',
+    "[1]",
+    "",
+)
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from(FORGED), st.text('{}",:a\n\\', max_size=12)), min_size=1))
+@settings(max_examples=80, deadline=None)
+def test_native_fields_are_one_member_of_one_document_whatever_they_hold(texts: list[str | None]) -> None:
+    number = list(range(len(texts)))
+    table = pl.DataFrame(
+        {"event.id": [f'{n}"}}}}\n' for n in number], "user.name": ["li"] * len(texts), "event.fields": texts},
+        schema_overrides={"event.fields": pl.String},
+    )
+    for n, item in enumerate(table.select(elastic_events._document(table).alias("line"))["line"]):
+        action, body = item.split("\n")
+        assert orjson.loads(action) == {"create": {"_id": table["event.id"][n]}}
+        document = orjson.loads(body)
+        given_ = document.pop("event.fields", None)
+        assert document == {"event.id": table["event.id"][n], "user.name": "li"}
+        text = texts[n]
+        if text is None:
+            assert given_ is None
+        elif given_ != {"event.fields": text}:
+            assert given_ == orjson.loads(text)

@@ -48,6 +48,25 @@ def test_what_the_server_refuses_becomes_a_dead_letter_and_the_rest_is_stored(el
     assert len(store.records.find_dead()) == 2
 
 
+def test_a_sender_cannot_write_other_fields_or_actions(elastic: Open) -> None:
+    store = elastic()
+    store.events.append(make.flows("first", 2))
+    victim = store.events.query(Query())["event.id"][0]
+    (index,) = store._client.indices(f"{store._client.prefix}-events-*")
+    forged = [
+        '{"a":1},"user.name":"root","b":{}',
+        '{"a":1}}\n{"delete":{"_index":"' + index + '","_id":"' + victim + '"}}\n{"x":{}',
+        '{"a":\n1}',
+    ]
+    assert store.events.append(make.flows("second", 3, event__fields=forged)) == 3
+    rows = store.events.query(Query())
+    assert rows.height == 5
+    assert victim in rows["event.id"].to_list()
+    kept = {text for text in rows["event.fields"].to_list() if text}
+    assert kept == {forged[0], forged[1], '{"a":1}'}
+    assert store.records.find_dead() == []
+
+
 def test_values_that_do_not_fit_are_kept_with_their_row(elastic: Open) -> None:
     store = elastic()
     long = "x" * 40_000

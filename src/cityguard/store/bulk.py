@@ -73,19 +73,25 @@ class Bulk:
     def __init__(self, send: Send, *, patience_s: float) -> None:
         self._send, self._patience_s = send, patience_s
 
-    def run(self, index: str, items: pl.Series) -> Result:
+    def run(self, index: str, items: pl.Series, *, lines: int = 2) -> Result:
         """Send items to an index.
 
         Args:
             index: its name.
             items: String series; each is the action line, a line end, and the document (no line end last).
+            lines: of each item, 1 for actions without a document; items of any other length are refused unsent,
+                since a further line would be an action of its own.
 
         Raises:
             StoreError: some item still has no outcome when the patience is over; what was created stays, and
                 sending everything again adds nothing twice.
         """
         result = Result()
-        for at in _slices(items):
+        whole = (items.str.count_matches("\n", literal=True) == lines - 1).fill_null(False)
+        result.refused += [(int(n), f"not {lines} lines") for n in (~whole).arg_true()]
+        sound = whole.arg_true().to_numpy()
+        for at in _slices(items.filter(whole)):
+            at = sound[at]
             self._finish(index, items, at, result)
         return result
 

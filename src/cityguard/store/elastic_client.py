@@ -60,12 +60,12 @@ class Client:
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, index: str, items: pl.Series) -> Result:
+    def write(self, index: str, items: pl.Series, *, lines: int = 2) -> Result:
         """Bulk items (see ``Bulk.run``), and remember that the index has news."""
         if not len(items):
             return Result()
         try:
-            return self.bulk.run(index, items)
+            return self.bulk.run(index, items, lines=lines)
         finally:
             self.touched(index)
 
@@ -98,7 +98,7 @@ class Client:
     def delete(self, index: str, names: list[str]) -> int:
         """Delete documents by id; returns how many were there."""
         lines = pl.Series([f'{{"delete":{{"_id":{_text(name)}}}}}' for name in names], dtype=pl.String)
-        return self.write(index, lines).created
+        return self.write(index, lines, lines=1).created
 
     def touched(self, index: str) -> None:
         with self._guard:

@@ -115,19 +115,34 @@ class ElasticEvents:
 
 
 def _document(table: pl.DataFrame) -> pl.Expr:
-    """Action line and document as text, for every row, without a Python loop."""
+    """Action line and document as text for every row; nothing in a row can end its line or its object early."""
+    action = pl.struct(pl.struct(pl.col(pack.ID).alias("_id")).alias("create")).struct.json_encode()
     body = pl.struct(pl.exclude(pack.FIELDS)).struct.json_encode()
     if pack.FIELDS in table.columns:
-        given = pl.col(pack.FIELDS)
-        is_object = given.str.starts_with("{") & given.str.ends_with("}")
-        wrapped = pl.struct(given.alias(pack.FIELDS)).struct.json_encode()
-        inner = pl.when(is_object).then(given).otherwise(wrapped)
+        inner = pl.lit(pl.Series([_object(text) for text in table[pack.FIELDS]], dtype=pl.String))
         body = (
-            pl.when(given.is_null())
+            pl.when(inner.is_null())
             .then(body)
             .otherwise(pl.concat_str(body.str.head(-1), pl.lit(f',"{pack.FIELDS}":'), inner, pl.lit("}")))
         )
-    return pl.concat_str(pl.lit('{"create":{"_id":"'), pl.col(pack.ID), pl.lit('"}}\n'), body)
+    return pl.concat_str(action, pl.lit("\n"), body)
+
+
+def _object(text: str | None) -> str | None:
+    """One JSON object on one line: the text itself where it is that, else an object that holds it as a string.
+
+    A sender may have written the text, so it is parsed: what only looks like an object would go on as other
+    members of the document, or as another action of the request.
+    """
+    if text is None:
+        return None
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        return orjson.dumps({pack.FIELDS: text}).decode()
+    return orjson.dumps(found).decode() if "\n" in text else text
 
 
 def _table(rows: list[dict[str, Any]], dataset: str | None) -> pl.DataFrame:
