@@ -21,6 +21,7 @@ from cityguard.ids import alert_id
 from cityguard.model import MAX_EVENT_IDS, Alert, EventBatch, Explanation, Query, Text
 from cityguard.store.base import Events
 
+ID_VERSION = "1"  # not the model's: a re-fit must not turn one window into two alerts
 LATE_S = 300  # a window is closed when events this much later than its end were seen
 MAX_ROWS = 1_000_000  # reduced rows held; beyond, the oldest windows are judged at once
 MAX_SEEN = 20_000
@@ -269,7 +270,7 @@ class AnomalyDetector:
         rule = f"anomaly.{model.segment}"
         department, system = row["department"], row["system"]
         alert = Alert(
-            id=alert_id(rule, version, (source,), window),
+            id=alert_id(rule, ID_VERSION, (source,), window),
             rule_id=rule,
             title=Text("流量行为异常", "Unusual traffic behaviour"),
             level="high" if score >= HIGH else "medium",
