@@ -18,7 +18,15 @@ class CityguardError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        where = f"{self.place}: " if self.place else ""
+        return self._told(self.place)
+
+    @property
+    def brief(self) -> str:
+        """The same for people who do not run this machine: of a path only the file's name."""
+        return self._told(self.place.rpartition("/")[2] if self.place.startswith("/") else self.place)
+
+    def _told(self, place: str) -> str:
+        where = f"{place}: " if place else ""
         mend = f"; {self.remedy}" if self.remedy else ""
         return f"{where}{self.message}{mend}"
 
@@ -59,3 +67,7 @@ class ContentErrors(CityguardError):
     def __init__(self, faults: list[CityguardError]) -> None:
         self.faults = faults
         super().__init__("\n".join(str(fault) for fault in faults))
+
+    @property
+    def brief(self) -> str:
+        return "\n".join(fault.brief for fault in self.faults)

@@ -192,3 +192,31 @@ def test_unknown_form_fields_and_owners_are_refused(fresh: FastAPI) -> None:
     for fields in ({"do": "acknowledge", "case_id": "7"}, {"do": "assign", "owner": "nobody"}, {"do": "delete"}):
         browser.post(f"/alerts/{one.id}", {"version": str(one.version), **fields})
         assert find(fresh, "rule-1") == one
+
+
+@pytest.mark.parametrize("moment", ["9999999999d", "0001-01-01T00:00%2B14:00", "9999-12-31T23:59:59Z", "²d", "never"])
+def test_times_beyond_the_calendar_are_an_answer_and_no_error(site: FastAPI, moment: str) -> None:
+    browser = Browser(site).login("an")
+    for path in ("/alerts", "/events", "/api/v1/alerts", "/api/v1/events"):
+        for name in ("since", "until"):
+            assert browser.get(f"{path}?{name}={moment}").status_code in (200, 400), (path, name)
+
+
+def test_a_register_with_faults_is_told_without_its_path_and_leaves_the_other_pages_up(
+    fresh: FastAPI, tmp_path: Path
+) -> None:
+    file = tmp_path / "secluded" / "book.yml"
+    file.parent.mkdir()
+    file.write_text("systems:\n  - {id: a b, name: x}\n")
+    city = fresh.state.city
+    city.settings = replace(city.settings, register=str(file))
+    browser = Browser(fresh).login("op")
+    assert browser.get("/jobs").status_code == browser.get("/alerts").status_code == 200
+    answers = [browser.get("/register"), browser.get("/api/v1/register/systems")]
+    browser.post("/scans", {"system": "a"})
+    told = browser.get("/jobs").text
+    for answer in answers:
+        assert answer.status_code == 503
+    for text in (told, *(answer.text for answer in answers)):
+        assert "book.yml:2" in text
+        assert "secluded" not in text

@@ -338,9 +338,9 @@ class Runner:
             audit.note(self.app.store.records, self.app.clock, who, "job.run", schedule.id, told)
             return self.actions[schedule.kind](fenced(self.app, hold.confirm), schedule.arguments, hold.stop)
         except RefusedError as error:
-            return Outcome("refused", str(error))
+            return Outcome("refused", error.brief)
         except CityguardError as error:
-            return Outcome("failed", str(error))
+            return Outcome("failed", error.brief)
         except Exception as error:  # whatever it was, the run has an end
             log.exception("job %s broke", schedule.id)
             return Outcome("failed", f"{type(error).__name__}: {error}")

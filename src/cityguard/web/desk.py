@@ -14,8 +14,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from cityguard import audit
 from cityguard.app import App, moment
-from cityguard.errors import InputError
+from cityguard.errors import ContentErrors, InputError
 from cityguard.model import Query
+from cityguard.register.register import Register
 from cityguard.store.fields import Subject
 from cityguard.store.query import parse
 from cityguard.web import words
@@ -61,9 +62,17 @@ class Desk:
         return words.speaker(self.lang)(zh)
 
     def page(self, name: str, status: int = 200, **values: Any) -> Response:
-        book = self.app.register
+        book = self.book
         names = {"book": book, "system_name": _namer(book.system), "department_name": _namer(book.department)}
         return self.view.page(self.request, name, status, **(names | values))
+
+    @property
+    def book(self) -> Register:
+        """The register for names on a page; an empty one while its file has faults, which its own pages tell."""
+        try:
+            return self.app.register
+        except (ContentErrors, InputError):
+            return Register.empty(zone=self.app.settings.zone)
 
     def note(self, action: str, object: str, detail: str = "") -> None:
         """Audit an act of the person at this desk; must come before the act."""

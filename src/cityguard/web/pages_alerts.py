@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from cityguard import columns, triage
-from cityguard.errors import ConflictError, InputError
+from cityguard.errors import CityguardError, ConflictError, InputError
 from cityguard.model import LEVELS, Alert, Query
 from cityguard.triage import Act, Outcome, Step
 from cityguard.web import facts
@@ -87,7 +87,7 @@ def act_on_many(at: At, fields: Fields) -> Response:
             return at.back(to, at.text("没有选中告警"), "warn")
         outcomes = triage.apply_all(at.app.store, at.app.clock, at.me.actor, picked, _step(at, fields))
     except InputError as error:
-        return at.back(to, str(error), "bad")
+        return at.back(to, error.brief, "bad")
     return _told(at, to, outcomes)
 
 
@@ -131,7 +131,7 @@ def act_on_one(at: At, alert_id: str, fields: Fields) -> Response:
         version = int(sole(fields, "version", "0"))
         outcomes = triage.apply_all(at.app.store, at.app.clock, at.me.actor, [(alert_id, version)], _step(at, fields))
     except (InputError, ConflictError, ValueError) as error:
-        return at.back(to, str(error), "bad")
+        return at.back(to, error.brief if isinstance(error, CityguardError) else str(error), "bad")
     return _told(at, to, outcomes)
 
 

@@ -230,7 +230,7 @@ def _start(at: Desk, to: str, start: Callable[[], str]) -> Response:
     try:
         start()
     except CityguardError as error:
-        return at.back(to, str(error), "bad")
+        return at.back(to, error.brief, "bad")
     return at.back(to, at.text("已开始，完成后刷新可见；进度见计划任务"))
 
 

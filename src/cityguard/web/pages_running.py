@@ -40,7 +40,7 @@ def run_job(at: At, fields: Fields) -> Response:
     try:
         at.work.job(at.me.actor, sole(fields, "job"))
     except CityguardError as error:
-        return at.back("/jobs", str(error), "bad")
+        return at.back("/jobs", error.brief, "bad")
     return at.back("/jobs", at.text("已开始，完成后刷新可见；进度见计划任务"))
 
 
@@ -110,7 +110,7 @@ def change_users(at: At, fields: Fields) -> Response:
     try:
         password = change_user(at, act, name, fields.get("role", []))
     except CityguardError as error:
-        return at.back("/users", str(error), "bad")
+        return at.back("/users", error.brief, "bad")
     return _users(at, fresh=(name, password)) if password else at.back("/users", at.text("已更新账号"))
 
 

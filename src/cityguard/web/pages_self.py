@@ -82,7 +82,7 @@ def change_password(at: At, fields: Fields) -> Response:
     except LoginError as error:
         return at.page("password.html", STATUS[error.reason], fault=at.text(MESSAGES[error.reason]))
     except InputError as error:
-        return at.page("password.html", 400, fault=str(error))
+        return at.page("password.html", 400, fault=error.brief)
     response = RedirectResponse("/", 303)
     set_session(at, response, sid)
     return response

@@ -27,7 +27,7 @@ from starlette.types import Scope
 from cityguard import __version__
 from cityguard.app import App
 from cityguard.config import Settings
-from cityguard.errors import CityguardError, ConflictError, InputError, RefusedError, StoreError
+from cityguard.errors import CityguardError, ConflictError, ContentErrors, RefusedError, StoreError
 from cityguard.jobs.jobs import Runner
 from cityguard.web import api, pages_alerts, pages_assurance, pages_running, pages_self
 from cityguard.web.accounts import Accounts
@@ -234,10 +234,12 @@ def _handlers(site: FastAPI) -> None:
         if isinstance(error, StoreError):
             log.error("store: %s", error)
             return _answer(request, 503, "the store does not answer")
+        if isinstance(error, ContentErrors):  # a file of ours has faults: nothing the reader did
+            log.error("content: %s", error)
+            return _answer(request, 503, error.brief)
+        assert isinstance(error, CityguardError)
         status = 409 if isinstance(error, ConflictError) else 403 if isinstance(error, RefusedError) else 400
-        return _answer(
-            request, status, str(error) if isinstance(error, InputError) or status != 400 else error_text(error)
-        )
+        return _answer(request, status, error.brief or "the request cannot be served")
 
     site.add_exception_handler(NeedLogin, login)
     site.add_exception_handler(NeedPassword, password)
@@ -245,11 +247,6 @@ def _handlers(site: FastAPI) -> None:
     site.add_exception_handler(HTTPException, http)
     site.add_exception_handler(RequestValidationError, body)
     site.add_exception_handler(CityguardError, ours)
-
-
-def error_text(error: Exception) -> str:
-    """What a stranger to the code may read of an error of ours."""
-    return getattr(error, "message", "") or "the request cannot be served"
 
 
 def _is_api(request: PlainRequest) -> bool:
