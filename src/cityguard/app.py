@@ -254,7 +254,8 @@ class App:
 
         system = self.system(system_id)
         evidence = self.store.records.find_evidence(system=system_id)
-        result = assess(system, latest(evidence), self.catalogue, self.scoring, now=self.clock())
+        assets = self.register.assets_of(system)
+        result = assess(system, latest(evidence), self.catalogue, self.scoring, now=self.clock(), assets=assets)
         self.store.records.put_assessment(result)
         return result
 
@@ -297,6 +298,7 @@ class App:
             max(earlier, key=lambda one: one.made_at, default=None),
             city=self.settings.city,
             timezone=self.settings.timezone,
+            contents=report.contents(self.settings.content_path),
         )
         return self._write("assessment", facts, out, formats, language)
 
