@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,9 +116,23 @@ def test_data_whose_template_never_comes_is_rejected_and_told() -> None:
 
 
 def test_what_waits_for_templates_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netflow, "MAX_PENDING", 10 * len(RECORD))
+    early = ten(a_set(300, RECORD))
+    monkeypatch.setattr(netflow, "MAX_PENDING", 10 * (len(RECORD) + len(early) + netflow._WAITING))
     found = run(*(ten(a_set(300 + at, RECORD)) for at in range(100)), end=False)
     assert found.rejected == 90
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01"], ids=["empty", "one byte"])
+def test_tiny_sets_that_wait_count_with_all_they_hold(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netflow, "MAX_PENDING", 100_000)
+    one = netflow.Exports()
+    run(*(ten(a_set(300 + at, body)) + bytes(60_000) for at in range(200)), one=one, end=False)
+    run(*(ten(*(a_set(300 + at, body) for at in range(2000))) for _ in range(2)), one=one, end=False)
+    waiting = [datagram for sets in one._pending.sets.values() for _, datagram in sets]
+    held = {id(datagram): len(datagram.raw) for datagram in waiting}
+    assert 0 < sum(held.values()) + 512 * len(waiting) <= 100_000
+    run(one=one)
+    assert (one._pending.size, len(one._pending.sets)) == (0, 0)
 
 
 def test_templates_belong_to_their_exporter_and_domain() -> None:
@@ -231,6 +246,81 @@ def test_options_tell_the_sampling_rate() -> None:
     ten_options = a_set(3, struct.pack(">HHHHHHHHH", 300, 3, 1, 302, 4, 305, 4, 306, 4))
     ten_data = a_set(300, struct.pack(">III", 1, 1, 99))
     assert rows(ten(ten_options, ten_data, LEARN, DATA))[0]["flow.sampling"] == 100
+
+
+def test_a_domain_has_its_own_sampling_rate_and_many_samplers_cost_no_time() -> None:
+    learn = a_set(3, struct.pack(">HHHHHHH", 300, 2, 1, 302, 4, 305, 4))
+    one = netflow.Exports()
+    for domain, rate in ((1, 100), (2, 200)):
+        run(ten(learn, a_set(300, struct.pack(">II", 1, rate)), LEARN, domain=domain), one=one, end=False)
+    assert [row["flow.sampling"] for row in rows(ten(DATA, domain=2), ten(DATA), one=one)] == [200, 100]
+    assert rows(ten(LEARN, DATA, domain=3), one=one)[0]["flow.sampling"] is None
+    flood = b"".join(struct.pack(">II", at, 10) for at in range(2, 8_000))
+    run(*(ten(learn, a_set(300, flood), domain=domain) for domain in range(4, 12)), one=one, end=False)
+    begin = time.process_time()
+    assert len(rows(*[ten(DATA)] * 2_000, one=one)) == 2_000
+    assert time.process_time() - begin < 2
+
+
+def test_the_oldest_sampler_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netflow, "MAX_ALL_TEMPLATES", 2)
+    known = netflow.Sampling()
+    for sampler, rate in ((1, 10), (2, 20), (3, 20)):
+        known.learn("192.0.2.1", 7, sampler, rate)
+    assert (known.rate("192.0.2.1", 7), known.rate("192.0.2.1", 8), known.rate("192.0.2.2", 7)) == (20, 20, -1)
+
+
+def test_a_restart_keeps_templates_and_sampling() -> None:
+    before, after = netflow.Exports(), netflow.Exports()
+    learn = a_set(3, struct.pack(">HHHHHHH", 300, 2, 1, 302, 4, 305, 4))
+    loose = template(257, [(8, 4), (82, 65_535), (12, 4)])
+    run(ten(learn, a_set(300, struct.pack(">II", 1, 100)), LEARN, a_set(2, loose)), one=before, end=False)
+    after.restore(before.snapshot())
+    data = ten(DATA, a_set(257, A + b"\x02hi" + B), a_set(300, struct.pack(">II", 1, 50)))
+    assert rows(data, one=after) == rows(data, one=before) != []
+    assert after.snapshot() == before.snapshot()
+    assert netflow.Exports().snapshot() == b'{"version":1,"templates":[],"sampling":[]}'
+
+
+def test_a_snapshot_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netflow, "MAX_STATE", 20_000)
+    one, after = netflow.Exports(), netflow.Exports()
+    run(*(ten(LEARN, domain=at) for at in range(1_000)), one=one, end=False)
+    for at in range(2_000):
+        one._sampling.learn("192.0.2.1", 1, at, 10)
+    assert len(one.snapshot()) <= 20_000
+    after.restore(one.snapshot())
+    kept = [domain for _, domain, _ in after._templates["192.0.2.1"]]
+    assert len(kept) > 50 and kept == list(range(1_000 - len(kept), 1_000))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"version":2,"templates":[],"sampling":[]}',
+        b'{"version":1,"templates":7,"sampling":[]}',
+        b'{"version":1,"templates":[["a",[[9,1,256,false,[]]]]],"sampling":[]}',
+        b'{"version":1,"templates":[["a",[[9,1,256,false,[[0,8,0]]]]]],"sampling":[]}',
+        b'{"version":1,"templates":[["a",[[9,1,255,false,[[0,8,4]]]]]],"sampling":[]}',
+        b'{"version":1,"templates":[["a",[[9,1,256,false,[[0,8,70000]]]]]],"sampling":[]}',
+        b'{"version":1,"templates":[["a",[[9,1,256,0,[[0,8,4]]]]]],"sampling":[]}',
+        b'{"version":1,"templates":[[1,[]]],"sampling":[]}',
+        b'{"version":1,"templates":[],"sampling":[["a",1,1,0]]}',
+        b'{"version":1,"templates":[],"sampling":[["a",1,true,5]]}',
+        b" " * (16 << 20) + b" ",
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(state: bytes) -> None:
+    one = netflow.Exports()
+    run(ten(LEARN), one=one, end=False)
+    with pytest.raises(InputError, match="not a state"):
+        one.restore(state)
+    assert len(rows(ten(DATA), one=one)) == 1
 
 
 def test_lost_datagrams_are_told_and_records_counted_right() -> None:

@@ -12,6 +12,8 @@ class Decoder(Protocol):
     """Pure and bounded; may keep state between calls (templates, open flows). Raises only DecodeError.
 
     Every module in this room has ``decoder(options: Mapping[str, Any]) -> Decoder``.
+    Optional, where state should outlive the process: ``snapshot() -> bytes``, bounded, and ``restore(state: bytes)``,
+    which raises InputError on what is no such state.
     Tables it yields carry ``@timestamp`` and ``log.offset`` (the item's number); ids are minted later.
     """
 

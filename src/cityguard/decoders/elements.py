@@ -63,6 +63,7 @@ class Datagram:
     sampling: int = -1
     used: bool = False
     raw: bytes = b""
+    waiting: int = 0  # how many of its sets wait for their template
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ record array; sets that come before their template wait for it, bounded. A count
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cityguard.decoders import elements
 from cityguard.decoders.base import Decoder, Options
@@ -23,14 +25,19 @@ MAX_TEMPLATES = 4_096
 """Templates of one exporter; beyond that the one unused for longest is forgotten."""
 MAX_ALL_TEMPLATES = 65_536
 MAX_FIELDS = 512
-MAX_PENDING = 4 << 20
-"""Bytes of data sets that wait for their template."""
+MAX_PENDING = 8 << 20
+"""Bytes held for data sets that wait for their template, with what each costs besides its own bytes."""
 MAX_SAMPLES = 20
+MAX_SAMPLE = 2_048
+"""Bytes kept of a datagram that waits, to show it should its template never come."""
+MAX_STATE = 16 << 20
+"""Bytes of a snapshot."""
 
 _SOURCE = LogSource(("network",), (), ("connection",))
 _V5_RECORD = 48
 _SINCE, _UNTIL = 820_454_400, 4_102_444_800  # 1996, 2100
 _PEN = 0x8000
+_WAITING = 512  # bytes a set costs while it waits, besides its own
 
 _pair = struct.Struct(">HH").unpack_from
 _v5 = struct.Struct(">HHIIIIBBH").unpack_from
@@ -45,6 +52,19 @@ Key = tuple[int, int, int]
 class _Pending:
     sets: OrderedDict[tuple[str, Key], list[tuple[bytes, Datagram]]] = field(default_factory=OrderedDict)
     size: int = 0
+
+    def add(self, place: tuple[str, Key], body: bytes, datagram: Datagram) -> None:
+        self.sets.setdefault(place, []).append((body, datagram))
+        self.size += len(body) + _WAITING + (0 if datagram.waiting else len(datagram.raw))
+        datagram.waiting += 1
+
+    def take(self, place: tuple[str, Key]) -> list[tuple[bytes, Datagram]]:
+        """The sets that wait for one template; they wait no longer."""
+        found = self.sets.pop(place, [])
+        for body, datagram in found:
+            datagram.waiting -= 1
+            self.size -= len(body) + _WAITING + (0 if datagram.waiting else len(datagram.raw))
+        return found
 
 
 def decoder(options: Options) -> Decoder:
@@ -84,7 +104,7 @@ class Exports:
     def __init__(self) -> None:
         self._templates: OrderedDict[str, OrderedDict[Key, Template]] = OrderedDict()
         self._count = 0
-        self._sampling: OrderedDict[tuple[str, int, int], int] = OrderedDict()
+        self._sampling = Sampling()
         self._expected: OrderedDict[tuple[str, int, int], int | None] = OrderedDict()
         self._pending = _Pending()
         self._ready: dict[Template, list[tuple[bytes, Datagram]]] = {}
@@ -139,13 +159,13 @@ class Exports:
             self._five(raw, peer, number, time)
         elif version == 9 and len(raw) >= 20:
             _, _, uptime, exported, sequence, domain = _v9(raw)
-            datagram = Datagram(number, time, peer, 9, domain, exported, uptime, raw=raw)
+            datagram = Datagram(number, time, peer, 9, domain, exported, uptime, raw=raw[:MAX_SAMPLE])
             self._sequence(datagram, sequence)
             self._sets(raw, 20, len(raw), datagram)
             self._expected[peer, 9, domain] = (sequence + 1) & 0xFFFFFFFF
         elif version == 10 and len(raw) >= 16:
             _, length, exported, sequence, domain = _v10(raw)
-            datagram = Datagram(number, time, peer, 10, domain, exported, 0, raw=raw)
+            datagram = Datagram(number, time, peer, 10, domain, exported, 0, raw=raw[:MAX_SAMPLE])
             self._sequence(datagram, sequence)
             records = self._sets(raw, 16, min(length, len(raw)), datagram)
             after = None if records is None else (sequence + records) & 0xFFFFFFFF
@@ -230,8 +250,7 @@ class Exports:
         while self._count > MAX_ALL_TEMPLATES:
             oldest = next(iter(self._templates))
             self._count -= len(self._templates.pop(oldest))
-        for body, waiting in self._pending.sets.pop((datagram.peer, key), ()):
-            self._pending.size -= len(body)
+        for body, waiting in self._pending.take((datagram.peer, key)):
             self._accept(template, body, waiting)
 
     def _withdraw(self, number: int, datagram: Datagram) -> None:
@@ -241,6 +260,8 @@ class Exports:
         for key in [key for key in mine if key[:2] == (10, datagram.domain) and number in (2, 3, key[2])]:
             del mine[key]
             self._count -= 1
+        if not mine:
+            del self._templates[datagram.peer]
         datagram.used = True
 
     def _data(self, number: int, body: bytes, datagram: Datagram) -> int | None:
@@ -268,33 +289,156 @@ class Exports:
         return count
 
     def _wait(self, key: Key, body: bytes, datagram: Datagram) -> None:
-        self._pending.sets.setdefault((datagram.peer, key), []).append((body, datagram))
-        self._pending.size += len(body)
+        self._pending.add((datagram.peer, key), body, datagram)
         while self._pending.size > MAX_PENDING and self._pending.sets:
             self._forget_pending()
 
     def _forget_pending(self) -> None:
-        _, waiting = self._pending.sets.popitem(last=False)
+        waiting = self._pending.take(next(iter(self._pending.sets)))
         self._notes["data set whose template never came"] += len(waiting)
-        for body, datagram in waiting:
-            self._pending.size -= len(body)
+        for _, datagram in waiting:
             if not datagram.used:
                 datagram.used = True  # once, however many sets it held
                 self._reject(datagram.number, "its template never came", datagram.raw)
 
     def _learn_sampling(self, template: Template, body: bytes, datagram: Datagram) -> None:
         for sampler, rate in elements.sampling(template, body):
-            self._sampling[datagram.peer, datagram.domain, sampler] = rate
-        while len(self._sampling) > MAX_ALL_TEMPLATES:
-            self._sampling.popitem(last=False)
+            self._sampling.learn(datagram.peer, datagram.domain, sampler, rate)
 
     def _sampled(self, datagram: Datagram) -> Datagram:
         """The rate its exporter announced, where the records do not carry one themselves."""
-        if datagram.sampling < 0 and self._sampling:
-            rates = {rate for (peer, domain, _), rate in self._sampling.items() if peer == datagram.peer}
-            if len(rates) == 1:
-                datagram.sampling = rates.pop()
+        if datagram.sampling < 0:
+            datagram.sampling = self._sampling.rate(datagram.peer, datagram.domain)
         return datagram
+
+    def snapshot(self) -> bytes:
+        """Templates and sampling rates as JSON, at most ``MAX_STATE`` bytes: those used last are kept.
+
+        Sets that wait for their template are not part of it, nor are sequence numbers.
+        """
+        room, exporters = MAX_STATE // 2, list[tuple[str, list[Any]]]()
+        for peer, mine in reversed(self._templates.items()):
+            kept = list[Any]()
+            for key, template in reversed(mine.items()):
+                one = [*key, template.options, template.fields]
+                room -= len(json.dumps(one, separators=(",", ":"))) + 1
+                if room < 0:
+                    break
+                kept.append(one)
+            exporters.append((peer, kept[::-1]))
+            room -= len(json.dumps(peer)) + 8
+            if room < 0:
+                break
+        state = {"version": 1, "templates": exporters[::-1], "sampling": self._sampling.rows()}
+        return json.dumps(state, separators=(",", ":")).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Begin with what ``snapshot`` gave, in place of what was learnt so far.
+
+        Raises:
+            InputError: it is no such state; nothing has changed then.
+        """
+        try:
+            templates, sampling = _state(state)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputError(
+                f"not a state of the NetFlow decoder: {error}"[:200],
+                remedy="start without it: exporters send their templates again within minutes",
+            ) from None
+        self._templates, self._sampling = templates, sampling
+        self._count = sum(map(len, templates.values()))
+
+
+class Sampling:
+    """The rates exporters announced, by sampler; beyond ``MAX_ALL_TEMPLATES`` the oldest is forgotten."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, int, int], int] = OrderedDict()
+        self._rates: dict[tuple[str, int], Counter[int]] = {}  # how many samplers have a rate; domain -1 = all
+
+    def learn(self, peer: str, domain: int, sampler: int, rate: int) -> None:
+        self._forget((peer, domain, sampler))
+        self._known[peer, domain, sampler] = rate
+        for place in ((peer, domain), (peer, -1)):
+            self._rates.setdefault(place, Counter())[rate] += 1
+        while len(self._known) > MAX_ALL_TEMPLATES:
+            self._forget(next(iter(self._known)))
+
+    def rate(self, peer: str, domain: int) -> int:
+        """The one rate of a domain, else of the whole exporter; -1 where there is none, or several."""
+        rates = self._rates.get((peer, domain)) or self._rates.get((peer, -1)) or ()
+        return next(iter(rates)) if len(rates) == 1 else -1
+
+    def rows(self) -> list[tuple[str, int, int, int]]:
+        """(exporter, domain, sampler, rate) in the order learnt, at most what half a snapshot holds."""
+        out, room = list[tuple[str, int, int, int]](), MAX_STATE // 2 - 64
+        for key, rate in reversed(self._known.items()):
+            room -= len(json.dumps((*key, rate))) + 1
+            if room < 0:
+                break
+            out.append((*key, rate))
+        return out[::-1]
+
+    def _forget(self, key: tuple[str, int, int]) -> None:
+        rate = self._known.pop(key, None)
+        if rate is None:
+            return
+        for place in ((key[0], key[1]), (key[0], -1)):
+            rates = self._rates[place]
+            rates[rate] -= 1
+            if not rates[rate]:
+                del rates[rate]
+            if not rates:
+                del self._rates[place]
+
+
+def _state(raw: bytes) -> tuple[OrderedDict[str, OrderedDict[Key, Template]], Sampling]:
+    """Read a snapshot; ValueError, TypeError or KeyError on anything that ``snapshot`` would not have written."""
+    if len(raw) > MAX_STATE:
+        raise ValueError(f"more than {MAX_STATE} bytes")
+    state = json.loads(raw)
+    if not isinstance(state, dict) or state["version"] != 1:
+        raise ValueError("of another version")
+    templates: OrderedDict[str, OrderedDict[Key, Template]] = OrderedDict()
+    for peer, mine in state["templates"]:
+        known = templates[_peer(peer)] = OrderedDict()
+        for version, domain, number, options, fields in mine:
+            key = (_within(version, 9, 10), _within(domain, 0, 0xFFFFFFFF), _within(number, 256, 65_535))
+            known[key] = _known_template(fields, options, version)
+        if len(known) > MAX_TEMPLATES:
+            raise ValueError(f"more than {MAX_TEMPLATES} templates of one exporter")
+    if sum(map(len, templates.values())) > MAX_ALL_TEMPLATES or len(templates) > MAX_ALL_TEMPLATES:
+        raise ValueError(f"more than {MAX_ALL_TEMPLATES} templates")
+    sampling = Sampling()
+    for peer, domain, sampler, rate in state["sampling"]:
+        place = _within(domain, 0, 0xFFFFFFFF), _within(sampler, -1, (1 << 63) - 1)
+        sampling.learn(_peer(peer), *place, _within(rate, 1, (1 << 31) - 1))
+    return templates, sampling
+
+
+def _known_template(fields: list[list[int]], options: object, version: int) -> Template:
+    if not isinstance(options, bool) or not 0 < len(fields) <= MAX_FIELDS:
+        raise ValueError("a template without sense")
+    read = tuple(
+        (_within(one, 0, 0xFFFFFFFF), _within(element, 0, 65_535), _within(length, 0, 65_535))
+        for one, element, length in fields
+    )
+    template = Template(read, options, version == 10 and any(length == VARIABLE for _, _, length in read))
+    if not template.size:
+        raise ValueError("a template of no bytes")
+    return template
+
+
+def _within(value: object, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"a number from {least} to {most} was expected")
+    return value
+
+
+def _peer(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 256:
+        raise ValueError("an exporter's address was expected")
+    return value
 
 
 def _template(body: bytes, place: int, options: bool, version: int) -> tuple[int, Template | None]:
