@@ -187,6 +187,27 @@ def test_reaping_from_many_sides_never_takes_a_running_drills_place(tmp_path: Pa
     assert len(taken) > 10
 
 
+def test_a_place_being_erased_is_not_taken_for_a_dead_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock goes with the place; whoever looks after it went and before the rest has must wait."""
+    found: list[int] = []
+    remove = shutil.rmtree
+
+    def slowly(path: Path) -> None:
+        (path / "lock").unlink(missing_ok=True)
+        sweeper = threading.Thread(target=lambda: found.append(drill.reap(tmp_path / "scratch")))
+        sweeper.start()
+        sweeper.join(0.3)
+        remove(path)
+
+    with drill_scratch.place(tmp_path / "scratch") as place:
+        monkeypatch.setattr(drill_scratch.shutil, "rmtree", slowly)
+        assert place.erase()
+        monkeypatch.setattr(drill_scratch.shutil, "rmtree", remove)
+    while len(found) < 2:
+        time.sleep(0.01)
+    assert found == [0, 0]
+
+
 def test_another_process_may_reap_while_a_drill_runs_and_again_after_it_was_killed(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     code = (

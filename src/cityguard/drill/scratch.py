@@ -26,8 +26,13 @@ class Scratch:
         return self.path / "work"
 
     def erase(self) -> bool:
-        """Remove everything; True when nothing is left."""
-        return _erase(self.path)
+        """Remove everything, the lock last and behind the gate, so that nobody takes it for dead meanwhile.
+
+        True when nothing is left.
+        """
+        _erase(self.work)
+        with _gate(self.path.parent):
+            return _erase(self.path)
 
 
 @contextlib.contextmanager
@@ -47,8 +52,8 @@ def place(root: Path) -> Iterator[Scratch]:
             (scratch.work / name).mkdir(mode=0o700, parents=True)
         yield scratch
     finally:
-        os.close(lock)
         scratch.erase()
+        os.close(lock)
 
 
 def reap(root: Path) -> int:
