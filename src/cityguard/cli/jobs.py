@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cityguard.cli.output import ERROR, PARTIAL, REFUSED, language, pick, say, table
-from cityguard.cli.state import application
+from cityguard.cli.state import actor, application
 
 app = typer.Typer(no_args_is_help=True, help="计划任务 / Scheduled jobs")
 _CODES = {"ok": 0, "partial": PARTIAL, "refused": REFUSED}
@@ -43,12 +43,13 @@ def list_() -> None:
 @app.command()
 def run(job: Annotated[str, typer.Argument(help="任务编号 / job id")]) -> None:
     """立即执行一次 / Run one now."""
+    from cityguard.audit import Actor
     from cityguard.jobs.jobs import Runner
 
     with application() as one:
         runner = Runner(one, owner="cli")
         runner.load()
-        done = runner.run_now(job)
+        done = runner.run_now(job, by=Actor(actor()))
     say(f"{done.job}: {done.outcome} {done.detail}", f"{done.job}: {done.outcome} {done.detail}")
     for file in done.files:
         typer.echo(file)
@@ -59,8 +60,10 @@ def run(job: Annotated[str, typer.Argument(help="任务编号 / job id")]) -> No
 @app.command()
 def runs(limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 50) -> None:
     """列出执行记录 / List runs."""
+    from cityguard.jobs import jobs as clock
+
     with application() as one:
-        found = one.store.records.find_runs(limit=limit)
+        found = clock.runs(one.store.records, limit=limit)
     table(
         pick("执行记录", "Runs"),
         [pick("任务", "job"), pick("时段", "slot"), pick("结果", "outcome"), pick("说明", "detail")],
