@@ -102,3 +102,9 @@ def test_any_number_is_a_moment_or_null(value: float) -> None:
 def test_a_leap_second_and_a_skipped_hour_are_kept() -> None:
     assert one("2016-12-31T23:59:60Z") == datetime(2017, 1, 1, tzinfo=UTC)
     assert one("2026-03-08 02:30:00", "iso", ZoneInfo("America/New_York")) is not None
+
+
+def test_a_moment_no_calendar_here_holds_is_none() -> None:
+    stamps = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
+    assert times.parse(pl.Series(stamps), "iso", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, True, False]
+    assert times.parse(pl.Series([-1e11, -6.2e10]), "epoch", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, False]

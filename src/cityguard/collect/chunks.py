@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,14 +12,23 @@ import numpy.typing as npt
 import polars as pl
 
 from cityguard import columns, ids
-from cityguard.collect import mapping
+from cityguard.collect import boundary, mapping
 from cityguard.collect.collectors import Collector
-from cityguard.model import Chunk, Decoded, EventBatch, Frames
+from cityguard.decoders.text import DEAD_BYTES, MAX_DEAD
+from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames
 
 AHEAD = timedelta(days=1)
 """A stamp further ahead of us than this is a wrong clock."""
 OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
 """An older one too."""
+_SIDES = ("asset", "system", "department", "segment", "zone", "grade", "is_registered")
+RESERVED = (
+    *("event.id", "event.sequence", "event.ingested", "log.file.path", "observer.name", "observer.ip"),
+    *("calendar.workday", "calendar.hour"),
+    *(f"{side}.{name}" for side in ("source", "destination") for name in _SIDES),
+)
+"""Names no sender may set; a decoder of text answers for place, original, flags and fields (``json.placed``)."""
+Places = npt.NDArray[np.int64]
 
 
 class Chunks:
@@ -39,20 +48,24 @@ class Chunks:
         self._now, self._dataset, self._segment = now, dataset, segment
         self._block = 0
         self._items = 0
-        self._numbers: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
+        self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
     def chunk(self, frames: Frames | None, decoded: Decoded) -> Chunk:
         """A chunk of the items in ``frames``; None = what the decoder still held at the end."""
         count = 0 if frames is None else len(frames)
+        self._tries, self._lost = boundary.MAX_TRIES, list[tuple[int, str, str]]()
         if frames is not None:
             self._items += count
             self._numbers = [self._numbers[1], frames.number]
         name = self._name(frames)
         place = self._path or self._source
+        batches = tuple(self._batches(frames, decoded.batches, name))
+        rejected, letters = self._losses(frames, batches)
         done = replace(
             decoded,
-            batches=tuple(self._batches(frames, decoded.batches, name)),
-            dead=tuple(replace(letter, source=place) for letter in decoded.dead),
+            batches=batches,
+            dead=tuple(replace(letter, source=place) for letter in (*decoded.dead, *letters)),
+            rejected=decoded.rejected + rejected,
         )
         self._block += 1
         return Chunk(self._source, name, self._collector.unit, count - decoded.ignored, done)
@@ -64,32 +77,78 @@ class Chunks:
         return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16, person=b"cg-part").hexdigest()
 
     def _batches(self, frames: Frames | None, batches: Sequence[EventBatch], name: str) -> Iterator[EventBatch]:
-        mapped = [part for batch in batches if batch.table.height for part in self._mapped(batch)]
-        for index, (batch, nth) in enumerate(zip(mapped, _nth(mapped), strict=True)):
-            table = columns.conform(batch.dataset, self._table(frames, batch, nth))
-            part = f"{name}{index:04x}"
-            yield EventBatch(batch.dataset, self._collector.name, table, self._segment, batch.logsource, part)
+        given = [batch for batch in batches if batch.table.height]
+        whole = [np.zeros(len(batch), np.int64) for batch in given]
+        mapped = [
+            part for batch, none in zip(given, whole, strict=True) for part in self._each(batch, none, self._mapped)
+        ]
 
-    def _mapped(self, batch: EventBatch) -> list[EventBatch]:
+        def finished(batch: EventBatch, nth: Places) -> list[EventBatch]:
+            table = mapping.fitted(self._table(frames, batch, nth), batch.dataset, self._now)
+            return [replace(batch, collector=self._collector.name, table=table, segment=self._segment)]
+
+        made = [
+            part for batch, nth in zip(mapped, _nth(mapped), strict=True) for part in self._each(batch, nth, finished)
+        ]
+        for index, batch in enumerate(made):
+            yield replace(batch, part=f"{name}{index:04x}")
+
+    def _each(
+        self, batch: EventBatch, nth: Places, work: Callable[[EventBatch, Places], list[EventBatch]]
+    ) -> list[EventBatch]:
+        """Work on a batch; rows it fails on are lost alone, found by halving."""
+        waiting, done = [(batch, nth)], list[EventBatch]()
+        while waiting:
+            piece, ranks = waiting.pop()
+            try:
+                done.extend(work(piece, ranks))
+            except boundary.FAULTS as error:
+                self._tries -= 1
+                half = len(piece) // 2
+                if not half or self._tries <= 0:
+                    self._lose(piece.table, boundary.reason(error))
+                    continue
+                halves = (slice(half, None), slice(0, half))
+                waiting += [(replace(piece, table=piece.table[rows]), ranks[rows]) for rows in halves]
+        return done
+
+    def _lose(self, table: pl.DataFrame, why: str) -> None:
+        places = table["log.offset"].cast(pl.Int64, strict=False).fill_null(0).to_list()
+        lines = table["event.original"].to_list() if "event.original" in table.columns else [None] * len(places)
+        self._lost.extend((place, str(line or ""), why) for place, line in zip(places, lines, strict=True))
+
+    def _losses(self, frames: Frames | None, batches: Sequence[EventBatch]) -> tuple[int, list[DeadLetter]]:
+        """Items of this piece of which nothing is left, and samples of what was lost."""
+        if not self._lost:
+            return 0, []
+        at = {} if frames is None else {int(number): index for index, number in enumerate(frames.number)}
+        kept = {int(place) for batch in batches for place in batch.table["log.offset"].unique()}
+        letters = [
+            DeadLetter("", place, why, line.encode()[:DEAD_BYTES] or _bytes(frames, at.get(place)))
+            for place, line, why in self._lost[:MAX_DEAD]
+        ]
+        return len({place for place, _, _ in self._lost if place in at and place not in kept}), letters
+
+    def _mapped(self, batch: EventBatch, _: Places) -> list[EventBatch]:
         spec = self._collector.fields
+        if not batch.collector:  # a decoder of packets names its columns itself
+            batch = replace(batch, table=batch.table.drop(RESERVED, strict=False))
         if batch.dataset and not spec.rules and not spec.classes:
             return [replace(batch, logsource=batch.logsource or spec.logsource)]
         return mapping.apply(batch, spec, self._now, self._dataset)
 
-    def _table(self, frames: Frames | None, batch: EventBatch, nth: npt.NDArray[np.int64]) -> pl.DataFrame:
-        table, height = batch.table, batch.table.height
+    def _table(self, frames: Frames | None, batch: EventBatch, nth: Places) -> pl.DataFrame:
+        table = batch.table
         place = table["log.offset"].cast(pl.Int64).to_numpy()
-        known = table["@timestamp"] if "@timestamp" in table.columns else pl.Series([None] * height)
-        stamp = known.cast(columns.DTYPES["time"])
+        stamp = _stamps(table, self._now)
         arrived = self._arrived(frames, place)
         millis = stamp.dt.epoch("ms").fill_null(0).to_numpy()
         key = ids.source_key(self._key, batch.dataset)
         late = stamp > pl.Series(arrived + int(AHEAD.total_seconds() * 1e6)).cast(columns.DTYPES["time"])
-        ahead = late.fill_null(value=False)
-        wrong = ahead | (stamp < OLDEST).fill_null(value=False)
+        wrong = (late | (stamp < OLDEST)).fill_null(value=False)
         received = pl.Series(arrived).cast(columns.DTYPES["time"])
-        # A clock ahead of ours would push the window of every correlation; the stamp itself stays in the raw event.
-        time = stamp.zip_with(~ahead, received).fill_null(received)
+        # A wrong clock would push or empty the window of every correlation; the stamp itself stays in the raw event.
+        time = stamp.zip_with(~wrong, received).fill_null(received)
         table = table.with_columns(
             time.alias("@timestamp"),
             ids.event_ids(key, np.maximum(millis, 0), place, nth).alias("event.id"),
@@ -103,7 +162,7 @@ class Chunks:
         peer = frames.peer if frames is not None else None
         return table.with_columns(pl.lit(peer).alias("observer.ip")) if peer else table
 
-    def _arrived(self, frames: Frames | None, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def _arrived(self, frames: Frames | None, place: Places) -> Places:
         """When each row's item came, µs: live records tell; a file is read now."""
         now = np.full(len(place), int(self._now.timestamp() * 1e6), np.int64)
         if self._path is not None or frames is None or not len(frames):
@@ -112,7 +171,7 @@ class Chunks:
         told = frames.time[found] // 1000
         return np.where((told > 0) & (frames.number[found] == place), told, now)
 
-    def _sequence(self, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def _sequence(self, place: Places) -> Places:
         """Ordinal of each row's item in the input, from 0."""
         if self._path is None or self._collector.kind == "datagram":
             return place
@@ -124,9 +183,13 @@ class Chunks:
         return np.searchsorted(numbers, place) + self._items - len(numbers)
 
 
-def _nth(batches: Sequence[EventBatch]) -> list[npt.NDArray[np.int64]]:
+def _bytes(frames: Frames | None, index: int | None) -> bytes:
+    return b"" if frames is None or index is None else frames.item(index)[:DEAD_BYTES]
+
+
+def _nth(batches: Sequence[EventBatch]) -> list[Places]:
     """0, 1, 2 … among the rows of one dataset that share a place, over all tables of a chunk."""
-    out: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(batches)
+    out: list[Places] = [np.zeros(0, np.int64)] * len(batches)
     for dataset in {batch.dataset for batch in batches}:
         which = [index for index, batch in enumerate(batches) if batch.dataset == dataset]
         places = [batches[index].table["log.offset"].to_numpy() for index in which]
@@ -136,7 +199,7 @@ def _nth(batches: Sequence[EventBatch]) -> list[npt.NDArray[np.int64]]:
     return out
 
 
-def _ranks(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _ranks(place: Places) -> Places:
     order = np.argsort(place, kind="stable")
     arranged = place[order]
     starts = np.flatnonzero(np.concatenate(([True], arranged[1:] != arranged[:-1])))
@@ -144,6 +207,12 @@ def _ranks(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     nth = np.empty(len(place), np.int64)
     nth[order] = np.arange(len(place)) - np.repeat(starts, counts)
     return nth
+
+
+def _stamps(table: pl.DataFrame, now: datetime) -> pl.Series:
+    if "@timestamp" not in table.columns:
+        return pl.Series([None] * table.height, dtype=columns.DTYPES["time"])
+    return mapping.fitted(table.select("@timestamp"), "host", now)["@timestamp"]
 
 
 def _flags(table: pl.DataFrame, masks: Mapping[str, pl.Series]) -> pl.Series:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cityguard import columns
+from cityguard.collect import boundary
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
 from cityguard.config import Limits
@@ -95,12 +96,12 @@ def _read(
         finish = Chunks(one, source or one.name, str(path), input_.sha256, now, dataset)
         try:
             for frames in _frames(one, input_, limits):
-                yield finish.chunk(frames, decoder.decode(frames))
+                yield finish.chunk(frames, boundary.decode(decoder, frames, divide=one.kind != "capture"))
         except DecodeError as error:
             raise InputError(
                 error.message, place=str(path), remedy=error.remedy or "name another --collector"
             ) from None
-        last = decoder.flush()
+        last = boundary.flush(decoder)
         notes = (*last.notes, *input_.notes)
         if last.batches or last.dead or notes:
             yield finish.chunk(None, replace(last, notes=notes))
@@ -186,7 +187,7 @@ class Live:
         """
         collector, source, key, segment = self._arguments
         try:
-            decoded = self._decoder.decode(frames)
+            decoded = boundary.decode(self._decoder, frames, divide=collector.kind != "capture")
         except DecodeError as error:
             letters = tuple(
                 DeadLetter(source, int(n), error.message, frames.item(i)[: 64 << 10])

@@ -235,7 +235,14 @@ def _word(value: Any) -> str:
 
 
 def _string(column: pl.Series) -> pl.Series:
-    return column.list.join(",") if isinstance(column.dtype, pl.List) else column.cast(pl.String)
+    if not isinstance(column.dtype, pl.List):
+        return column.cast(pl.String, strict=False)
+    return column.cast(pl.List(pl.String), strict=False).list.join(",", ignore_nulls=True)
+
+
+def _flat(column: pl.Series) -> pl.Series:
+    """A list where one value belongs, as text: no cast from a list to anything else exists."""
+    return _string(column) if isinstance(column.dtype, pl.List) else column
 
 
 def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: datetime) -> pl.DataFrame:
@@ -250,8 +257,9 @@ def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: 
         table = table.drop([name for name in used if name in table.columns and name not in columns.BY_NAME])
     table = table.with_columns(made.values())
     if {"event.start", "event.end"} <= made.keys() and "event.duration" not in made:
+        span = (pl.col("event.end") - pl.col("event.start")).dt.total_microseconds()
         table = table.with_columns(
-            (pl.col("event.end") - pl.col("event.start")).dt.total_nanoseconds().alias("event.duration")
+            pl.when(span.abs() < 1 << 53).then(span * 1000).alias("event.duration")  # ns hold 292 years
         )
     return table
 
@@ -264,12 +272,16 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: dateti
     if not present:
         return None
     if rule.sum:
-        terms = [pl.col(source).cast(pl.Float64, strict=False) for source in present]
+        terms = [pl.lit(_flat(table[source]).cast(pl.Float64, strict=False)) for source in present]
         total = pl.when(pl.any_horizontal(term.is_not_null() for term in terms)).then(pl.sum_horizontal(terms))
-        return table.select(total.cast(pl.Int64)).to_series()
+        return table.select(total.cast(pl.Int64, strict=False)).to_series()
     if rule.join:
         whole = len(present) == len(rule.join)
-        return table.select(pl.concat_str(present, separator=rule.by)).to_series() if whole else None
+        return (
+            pl.select(pl.concat_str([_string(table[source]) for source in present], separator=rule.by)).to_series()
+            if whole
+            else None
+        )
     if known is not None and known.kind == "time":
         return _time(rule, table, present, zone, now)
     plain = [_prepared(table[source], rule) for source in present]
@@ -278,12 +290,12 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: dateti
         if first.dtype != other.dtype:
             first, other = _string(first), _string(other)
         first = first.fill_null(other) if not isinstance(first.dtype, pl.List) else first
-    return _cast(first, known)
+    return _cast(first, known, now)
 
 
 def _time(rule: Rule, table: pl.DataFrame, present: list[str], zone: ZoneInfo, now: datetime) -> pl.Series:
     where = ZoneInfo(rule.zone) if rule.zone else zone
-    found = [times.parse(table[source], rule.time or "iso", where, now) for source in present]
+    found = [times.parse(_flat(table[source]), rule.time or "iso", where, now) for source in present]
     first = found[0]
     for other in found[1:]:
         first = first.fill_null(other)
@@ -313,11 +325,11 @@ def _prepared(column: pl.Series, rule: Rule) -> pl.Series:
     if rule.split is not None:
         return column.str.split(rule.split).list.eval(pl.element().str.strip_chars())
     if rule.scale is not None:
-        return (column.cast(pl.Float64, strict=False) * rule.scale).round().cast(pl.Int64, strict=False)
+        return (_flat(column).cast(pl.Float64, strict=False) * rule.scale).round().cast(pl.Int64, strict=False)
     return column
 
 
-def _cast(column: pl.Series, known: columns.Column | None) -> pl.Series:
+def _cast(column: pl.Series, known: columns.Column | None, now: datetime) -> pl.Series:
     if known is None:
         return column
     if known.kind == "ip":
@@ -325,13 +337,14 @@ def _cast(column: pl.Series, known: columns.Column | None) -> pl.Series:
     if known.kind in ("int", "long", "port"):
         return _whole(column, known)
     if known.kind == "keywords":
-        return (
-            column
-            if isinstance(column.dtype, pl.List)
-            else pl.select(pl.when(column.is_not_null()).then(pl.concat_list(_string(column)))).to_series()
-        )
+        if isinstance(column.dtype, pl.List):
+            return column.cast(pl.List(pl.String), strict=False)
+        return pl.select(pl.when(column.is_not_null()).then(pl.concat_list(_string(column)))).to_series()
     if known.kind in ("keyword", "text"):
         return _string(column)
+    column = _flat(column)
+    if known.kind == "time" and not column.dtype.is_temporal():
+        return times.parse(column, "any", ZoneInfo("UTC"), now)
     if known.kind == "bool" and column.dtype == pl.String:
         return column.str.to_lowercase().replace_strict(
             {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False},
@@ -341,8 +354,19 @@ def _cast(column: pl.Series, known: columns.Column | None) -> pl.Series:
     return column.cast(known.dtype, strict=False)
 
 
+def fitted(table: pl.DataFrame, dataset: str, now: datetime) -> pl.DataFrame:
+    """The dataset's columns in their types, whatever a sender put under their names; what does not fit is null."""
+    wrong = [
+        _cast(table[one.name], one, now).cast(one.dtype, strict=False).alias(one.name)
+        for one in columns.DATASETS[dataset]
+        if one.name in table.columns and table.schema[one.name] != one.dtype
+    ]
+    return table.with_columns(wrong) if wrong else table
+
+
 def _whole(column: pl.Series, known: columns.Column) -> pl.Series:
     """Integers, decimal or 0x hex; a port outside 0..65535 is null."""
+    column = _flat(column)
     if column.dtype == pl.String:
         text = column.str.strip_chars()
         hexed = text.str.extract(r"^0[xX]([0-9A-Fa-f]{1,15})$", 1)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import place
+from cityguard.decoders.json import placed
 from cityguard.decoders.keyvalue import pairs
 from cityguard.decoders.pattern import groups
 from cityguard.decoders.text import dead, text
@@ -53,7 +53,7 @@ class _Auditd:
         values = _decoded(pairs(_marked(body, table["type"]), "space"))
         header = table.drop("row", "body")
         values = values.drop([name for name in values.columns if name in header.columns])
-        records = pl.concat([header, values], how="horizontal").with_columns(place(frames, good, read))
+        records = placed(pl.concat([header, values], how="horizontal"), frames, good, read)
         commands = self._commands(records)
         batches = [EventBatch("", "", records)]
         return Decoded((*batches, *commands), letters, len(bad))

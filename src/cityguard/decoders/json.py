@@ -37,22 +37,13 @@ class _Json:
         letters = dead(frames, bad, "not a JSON object")
         if not rows:
             return Decoded((), letters, len(bad))
-        data = data.drop([name for name in RESERVED if name in data.columns])
-        data = data.with_columns(place(frames, good, read), *([spare] if spare is not None else []))
-        return Decoded((EventBatch("", "", data),), letters, len(bad))
+        return Decoded((EventBatch("", "", placed(data, frames, good, read, spare)),), letters, len(bad))
 
     def flush(self) -> Decoded:
         return Decoded()
 
 
-_SIDES = ("asset", "system", "department", "segment", "zone", "grade", "is_registered")
-RESERVED = (
-    *("log.offset", "log.file.path", "event.original", "event.flags", "event.fields", "event.id", "event.sequence"),
-    *("event.ingested", "observer.name", "observer.ip", "calendar.workday", "calendar.hour"),
-    *(f"{side}.{name}" for side in ("source", "destination") for name in _SIDES),
-)
-"""Names a sender may not set."""
-
+_PLACE = ("log.offset", "event.original", "event.flags", "event.fields")
 Words = npt.NDArray[np.int64]
 
 
@@ -77,11 +68,26 @@ def objects(frames: Frames) -> tuple[list[dict[str, Any]], Words, Words, Text]:
     return rows, kept, np.setdiff1d(everything, kept), read
 
 
-def place(frames: Frames, rows: Words, read: Text) -> list[pl.Series]:
-    """The columns that tell where a row came from: ``log.offset``, ``event.original``, ``event.flags``."""
+def placed(
+    table: pl.DataFrame, frames: Frames, rows: Words, read: Text, spare: pl.Series | None = None
+) -> pl.DataFrame:
+    """The table with the columns a decoder itself fills, whatever the sender called its own fields.
+
+    Args:
+        table: native columns, n rows.
+        frames: the items.
+        rows: int64[n], the item of each row.
+        read: the text of all items.
+        spare: what found no column, as ``columnar.table`` gives it: becomes ``event.fields``.
+
+    Returns:
+        The table with ``log.offset``, ``event.original``, ``event.flags`` and, with ``spare``, ``event.fields``.
+    """
     index = pl.Series(rows)
-    return [
+    own = [
         pl.Series("log.offset", frames.number[rows]),
         read.values.gather(index).alias("event.original"),
         read.flags.gather(index).alias("event.flags"),
     ]
+    own += [spare.alias("event.fields")] if spare is not None else []
+    return pl.DataFrame([*(column for column in table.get_columns() if column.name not in _PLACE), *own])

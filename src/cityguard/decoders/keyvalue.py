@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import place
+from cityguard.decoders.json import placed
 from cityguard.decoders.pattern import groups
 from cityguard.decoders.text import dead, text
 from cityguard.model import Decoded, EventBatch, Frames
@@ -45,7 +45,7 @@ class _KeyValue:
             return Decoded((), letters, len(bad))
         values = pairs(table["body"].str.strip_chars_end(_TAIL), self._style)
         header = table.drop("row", *[name for name in table.columns if name in values.columns])
-        table = pl.concat([header, values], how="horizontal").with_columns(place(frames, good, read))
+        table = placed(pl.concat([header, values], how="horizontal"), frames, good, read)
         return Decoded((EventBatch("", "", table),), letters, len(bad))
 
     def flush(self) -> Decoded:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import place
+from cityguard.decoders.json import placed
 from cityguard.decoders.text import dead, text
 from cityguard.model import Decoded, EventBatch, Frames
 
@@ -30,7 +30,7 @@ class _Pattern:
         letters = dead(frames, bad, "matches none of the collector's patterns")
         if not len(good):
             return Decoded((), letters, len(bad))
-        table = table.sort("row").drop("row").with_columns(place(frames, good, read))
+        table = placed(table.sort("row").drop("row"), frames, good, read)
         return Decoded((EventBatch("", "", table),), letters, len(bad))
 
     def flush(self) -> Decoded:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import place
+from cityguard.decoders.json import placed
 from cityguard.decoders.text import text
 from cityguard.model import Decoded, EventBatch, Frames
 
@@ -43,7 +43,7 @@ class _Syslog:
             return Decoded()
         read = text(frames)
         rows = np.arange(len(frames), dtype=np.int64)
-        table = header(read.values).with_columns(place(frames, rows, read))
+        table = placed(header(read.values), frames, rows, read)
         return Decoded((EventBatch("", "", table),))
 
     def flush(self) -> Decoded:

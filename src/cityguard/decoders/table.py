@@ -12,7 +12,7 @@ import polars as pl
 
 from cityguard.decoders import json
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import place
+from cityguard.decoders.json import placed
 from cityguard.decoders.text import Text, dead, text
 from cityguard.model import Decoded, EventBatch, Frames
 
@@ -110,7 +110,7 @@ class _Zeek:
         table = cells.with_columns(self._typed(cells[name], types.get(name, "string")) for name in names)
         if self._path:
             table = table.with_columns(pl.lit(self._path).alias("_path"))
-        return Decoded((EventBatch("", "", table.with_columns(place(frames, good, read))),), letters, len(bad))
+        return Decoded((EventBatch("", "", placed(table, frames, good, read)),), letters, len(bad))
 
     def _typed(self, cell: pl.Series, kind: str) -> pl.Series:
         value = cell.replace({self._unset: None})
@@ -160,7 +160,7 @@ class _Csv:
                 for name, values in zip(self._fields, columns, strict=True)
             }
         )
-        batch = EventBatch("", "", table.with_columns(place(frames, good, read)))
+        batch = EventBatch("", "", placed(table, frames, good, read))
         return Decoded((batch,), letters, len(bad), ignored=skip)
 
     def flush(self) -> Decoded:

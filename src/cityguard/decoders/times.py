@@ -34,7 +34,7 @@ _MONTHS = {
 }
 _SCALE = {"epoch": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}
 _DAY_US = 86_400_000_000
-_LAST_US = 253_402_300_799_999_999  # 9999-12-31
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # 0001-01-01, 9999-12-31: what Python holds
 _LENGTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 Words = npt.NDArray[np.int64]
@@ -84,7 +84,7 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
 
 def _numbers(column: pl.Series, scale: float) -> pl.Series:
     micros = column.cast(pl.Float64, strict=False) * scale
-    fits = micros.is_not_nan() & (micros > -_LAST_US) & (micros < _LAST_US)
+    fits = micros.is_not_nan() & (micros >= _FIRST_US) & (micros < _LAST_US)
     return pl.select(pl.when(fits).then(micros.round())).to_series().cast(pl.Int64).cast(UTC_TIME).alias(column.name)
 
 
@@ -118,8 +118,9 @@ def _civil(fields: pl.DataFrame, now: datetime, offset: pl.Series, zone: ZoneInf
             year = np.where(late, year - 1, year)
             local = np.where(late, _micros(get, year), local)
     ok &= _valid(get, year)
-    value = pl.Series(_to_utc(local, shift, known, zone))
-    return pl.select(pl.when(pl.Series(ok)).then(value)).to_series().cast(UTC_TIME)
+    value = _to_utc(local, shift, known, zone)
+    ok &= (value >= _FIRST_US) & (value <= _LAST_US)
+    return pl.select(pl.when(pl.Series(ok)).then(pl.Series(value))).to_series().cast(UTC_TIME)
 
 
 def _micros(get: dict[str, Words], year: Words) -> Words:

@@ -15,7 +15,7 @@ import polars as pl
 from cityguard.decoders import taxonomy
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
-from cityguard.decoders.json import RESERVED, objects, place
+from cityguard.decoders.json import objects, placed
 from cityguard.decoders.text import Text, dead
 from cityguard.model import Decoded, EventBatch, Frames
 
@@ -90,10 +90,10 @@ def _batch(
     channel, number, kind = key
     head, _ = table([header for header, _ in parts], wanted=_HEADER)
     body, spare = table([payload for _, payload in parts])
-    body = body.drop([name for name in ("EventID", *RESERVED) if name in body.columns])
+    body = body.drop("EventID", strict=False)
     body = body.with_columns(_plain(column) for column in body.get_columns())
     data = pl.concat([head.drop([name for name in head.columns if name in body.columns]), body], how="horizontal")
-    data = data.with_columns(place(frames, rows, read), *([spare] if spare is not None else []))
+    data = placed(data, frames, rows, read, spare)
     if number == 4688 and channel.lower() == "security":
         data = _as_process(data)
     product = "linux" if channel.lower() == _LINUX else "windows"
