@@ -325,6 +325,26 @@ class AlertsContract:
         assert merged is not None
         assert merged.count == 6
 
+    def test_a_merged_alert_names_only_what_all_its_parts_agree_on(self, store: Store) -> None:
+        base = make.alert(part="p1", system="his", segment="dmz")
+        other = replace(
+            base,
+            part="p2",
+            entities={"source.ip": "10.0.0.7", "destination.ip": "192.0.2.9", "host.name": "web"},
+            department="教育局",
+            system=None,
+        )
+        for calls in ([[base], [other]], [[other], [base]], [[replace(other, part="p1"), base]]):
+            name = make.alert(str(calls)).id
+            for alerts in calls:
+                store.alerts.merge([replace(alert, id=name) for alert in alerts])
+            store.alerts.merge([replace(base, id=name)])
+            merged = store.alerts.get(name)
+            assert merged is not None
+            assert merged.entities == {"source.ip": "10.0.0.7"}
+            assert (merged.department, merged.system, merged.segment) == (None, None, "dmz")
+        assert store.alerts.count(asked("ip:192.0.2.9")) == 0
+
     def test_what_one_call_says_twice_of_a_part_is_added_up(self, store: Store) -> None:
         pieces = [make.alert(count=2, event_ids=("a",)), make.alert(count=3, event_ids=("b",))]
         for _ in range(2):

@@ -37,7 +37,8 @@ def merge(stored: Alert | None, part: Alert, counted: int) -> Alert:
         counted: what the same part said when it was merged before; 0 if it never was.
 
     Returns:
-        Count, span and first event ids over all parts; triage fields as stored; the rest from whoever is latest.
+        Count, span and first event ids over all parts; triage fields as stored; whom it names (entities,
+        department, system, segment) only where all parts agree; the rest from whoever is latest.
     """
     if stored is None:
         ids = tuple(sorted(set(part.event_ids))[:MAX_EVENT_IDS])
@@ -54,6 +55,10 @@ def _join(before: Alert, seen: Alert, more: int) -> Alert:
         first_seen=min(before.first_seen, seen.first_seen),
         last_seen=max(before.last_seen, seen.last_seen),
         event_ids=tuple(sorted({*before.event_ids, *seen.event_ids})[:MAX_EVENT_IDS]),
+        entities={name: text for name, text in before.entities.items() if seen.entities.get(name) == text},
+        department=before.department if before.department == seen.department else None,
+        system=before.system if before.system == seen.system else None,
+        segment=before.segment if before.segment == seen.segment else None,
         level=told.level,
         reason=told.reason,
         advice=told.advice,
