@@ -22,9 +22,10 @@ from tests.store import make
 from tests.store.make import HOUR, NOW
 
 from cityguard.errors import StoreError, StoreLockedError
-from cityguard.model import Alert, DeadLetter, Query
-from cityguard.store import embedded_records, parquet
+from cityguard.model import Alert, DeadLetter, EventBatch, Query
+from cityguard.store import compacting, embedded_records, parquet
 from cityguard.store.embedded import DATABASE, EmbeddedStore
+from cityguard.store.manifest import Manifest, Part
 
 WRITER = """
 import sys
@@ -52,6 +53,12 @@ def opened(home: Path, **options: object) -> EmbeddedStore:
 
 def files(home: Path) -> list[Path]:
     return sorted((home / "events").glob("*/*/*"))
+
+
+def kept(store: EmbeddedStore) -> set[str]:
+    """Paths that are read, or were until they were merged a moment ago."""
+    with store._database.read() as con:
+        return {path for (path,) in con.execute("SELECT path FROM parts UNION SELECT path FROM retired")}
 
 
 def writer(home: Path, start: int) -> subprocess.Popen[str]:
@@ -86,9 +93,7 @@ def test_killed_at_any_moment_it_keeps_what_it_acknowledged_and_no_more_than_onc
             merged = store.alerts.get(make.alert("all").id)
             assert merged is not None
             assert merged.count in (200 * (done + 1), 200 * (done + 2))
-            with store._database.read() as con:
-                listed = {path for (path,) in con.execute("SELECT path FROM parts")}
-            assert {str(path.relative_to(home / "events")) for path in files(home)} == listed
+            assert {str(path.relative_to(home / "events")) for path in files(home)} == kept(store)
         finally:
             store.close()
     assert done >= 6
@@ -118,6 +123,165 @@ def test_another_process_at_work_is_not_healed_away(home: Path) -> None:
         assert stray.exists()
     opened(home).close()
     assert not stray.exists()
+    store.close()
+
+
+def test_an_interrupt_after_the_commit_leaves_what_is_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, add = opened(home), Manifest.add
+
+    def interrupted(manifest: Manifest, *given: object) -> None:
+        add(manifest, *given)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manifest, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.events.append(make.flows())
+    monkeypatch.undo()
+    assert store.events.query(Query()).height == 20
+    assert store.events.append(make.flows()) == 0
+    assert store.events.append(make.flows("p2", 5, NOW + timedelta(seconds=3))) == 5
+    assert store.events.damaged == 0
+    store.close()
+
+
+def test_an_interrupt_before_the_commit_leaves_nothing_that_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(home)
+    monkeypatch.setattr(Manifest, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        store.events.append(make.flows())
+    monkeypatch.undo()
+    assert store.events.query(Query()).height == 0
+    store.close()
+    store = opened(home)
+    assert files(home) == []
+    assert store.events.append(make.flows()) == 20
+    store.close()
+
+
+def grown(store: EmbeddedStore, count: int, rows: int = 50) -> list[EventBatch]:
+    """Appends whose ids all lie between one another's, each with a column the one before does not have."""
+    batches = [
+        make.flows(f"p{n}", rows, NOW + timedelta(milliseconds=n), **{"message" if n % 2 else "tcp__flags": n})
+        for n in range(count)
+    ]
+    for batch in batches:
+        assert store.events.append(batch) == rows
+    return batches
+
+
+def test_small_files_of_an_hour_are_merged_and_what_was_sent_is_still_known(home: Path) -> None:
+    store = opened(home)
+    batches = grown(store, 100)
+    assert len(store._events._manifest.within("flow", None, None)) <= compacting.MANY
+    rows = store.events.query(Query(limit=10_000))
+    assert rows.height == rows["event.id"].n_unique() == 5_000
+    assert rows["tcp.flags"].is_not_null().sum() == rows["message"].is_not_null().sum() == 2_500
+    for batch in batches[::9]:
+        assert store.events.append(batch) == 0
+        assert store.events.append(replace(batch, part=f"other {batch.part}")) == 0
+    more = make.flows("p3", 60, NOW + timedelta(milliseconds=3), message=3)
+    assert store.events.append(more) == 10
+    assert store.events.aggregate(Query(), []).rows() == [(5_010,)]
+    assert store.events.damaged == 0
+    store.close()
+
+
+def test_what_was_sent_before_is_known_without_opening_a_file(home: Path) -> None:
+    store = opened(home)
+    batches = grown(store, 3)
+    for path in files(home):
+        path.write_bytes(b"")
+    assert [store.events.append(batch) for batch in batches] == [0, 0, 0]
+    store.close()
+
+
+def test_a_question_that_began_before_a_merging_still_finds_its_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, within = opened(home), Manifest.within
+    grown(store, compacting.MANY)
+    other = opened(home)
+
+    def slow(manifest: Manifest, *given: object) -> list[Part]:
+        parts = within(manifest, *given)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        assert other.events.append(make.flows("last")) == 20
+        return parts
+
+    monkeypatch.setattr(Manifest, "within", slow)
+    assert store.events.query(Query(limit=10_000)).height == 50 * compacting.MANY
+    assert store.events.damaged == 0
+    assert len(store._events._manifest.within("flow", None, None)) == 1
+    other.close()
+    store.close()
+    opened(home).close()
+    assert len(files(home)) > compacting.MANY  # too early to remove them
+    monkeypatch.setattr(compacting, "GRACE_S", -1.0)
+    store = opened(home)
+    assert len(files(home)) == 1
+    assert store.events.query(Query(limit=10_000)).height == 50 * compacting.MANY + 20
+    store.close()
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_an_interrupted_merging_loses_and_doubles_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *, is_listed: bool
+) -> None:
+    store, swap = opened(home), Manifest.replace
+    grown(store, compacting.MANY)
+
+    def interrupted(manifest: Manifest, *given: object) -> None:
+        if is_listed:
+            swap(manifest, *given)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manifest, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.events.append(make.flows("last"))
+    monkeypatch.undo()
+    store.close()
+    store = opened(home)
+    assert {str(path.relative_to(home / "events")) for path in files(home)} == kept(store)
+    assert store.events.append(make.flows("last")) == 0
+    counts = store.events.aggregate(Query(), ["event.id"], top=10_000)["count"]
+    assert (counts.len(), counts.max()) == (50 * compacting.MANY + 20, 1)
+    store.close()
+
+
+def test_what_cannot_be_merged_stays_apart_and_is_told(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = opened(home)
+    grown(store, compacting.MANY)
+    files(home)[0].write_bytes(b"damaged")
+    later = make.flows("later", 5, NOW + timedelta(minutes=30))
+    assert store.events.append(later) == 5
+    assert "stay apart" in caplog.text
+    assert len(files(home)) == compacting.MANY + 1
+    assert store.events.append(later) == 0
+    store.close()
+
+
+def test_what_is_deleted_by_age_may_be_sent_again(home: Path) -> None:
+    store = opened(home)
+    batch = make.flows("p", 4, NOW, HOUR)
+    assert store.events.append(batch) == 4
+    assert store.events.purge(NOW + 2 * HOUR) == 2
+    assert store.events.append(batch) == 2
+    store.close()
+
+
+def test_a_store_of_the_version_before_is_brought_up(home: Path) -> None:
+    store = opened(home)
+    store.events.append(make.flows())
+    with store._database.write() as con:
+        con.execute("DROP TABLE appended")
+        con.execute("DROP TABLE retired")
+        con.execute("PRAGMA user_version=1")
+    store.close()
+    store = opened(home)
+    assert store.events.append(make.flows()) == 0
+    assert store.events.append(make.flows("p2")) == 20
     store.close()
 
 
@@ -222,7 +386,7 @@ def test_a_damaged_file_is_left_out_and_counted(home: Path) -> None:
     assert store.events.query(Query()).height == 20
     assert store.events.query(Query(end=NOW)).height == 0
     with pytest.raises(StoreError, match="cannot compare"):
-        store.events.append(make.flows("bad", 20, NOW - HOUR))
+        store.events.append(make.flows("bad", 21, NOW - HOUR))  # the same ids and one more
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -14,9 +15,9 @@ import polars as pl
 from cityguard import columns
 from cityguard.errors import InputError, StoreError, StoreLockedError
 from cityguard.model import And, EventBatch, Node, Query, Term
-from cityguard.store import fields, groups, locks, pack, parquet, sql
+from cityguard.store import compacting, fields, groups, locks, pack, parquet, sql
 from cityguard.store.lake import Lake
-from cityguard.store.manifest import Manifest, Part
+from cityguard.store.manifest import Manifest, Mark, Part
 from cityguard.store.sql import micros
 
 _log = logging.getLogger(__name__)
@@ -44,18 +45,15 @@ class EmbeddedEvents:
         if not len(batch):
             return 0
         table = pack.pack(batch)
+        mark = _mark(batch, table)
         with self._writing(batch.dataset):
-            table = self._fresh(batch.dataset, table)
-            if table.is_empty():
+            if self._manifest.has(mark):
                 return 0
-            parts = parquet.write(self._folder, batch.dataset, batch.part, table)
-            try:
-                self._manifest.add(parts)
-            except BaseException:
-                for part in parts:
-                    (self._folder / part.path).unlink(missing_ok=True)
-                raise
-        return table.height
+            fresh = self._fresh(batch.dataset, table)
+            parts = parquet.write(self._folder, batch.dataset, batch.part, fresh) if len(fresh) else []
+            self._list(parts, mark)
+            compacting.tidy(self._folder, self._manifest, parts)
+        return fresh.height
 
     def query(self, query: Query) -> pl.DataFrame:
         """Rows by id, which is by time at millisecond steps; ``after`` is the last id of the page before."""
@@ -107,6 +105,7 @@ class EmbeddedEvents:
             with self._writing(dataset):
                 parts = self._manifest.before(dataset, micros(before))
                 self._drop(parts)
+                compacting.sweep(self._folder, self._manifest, dataset)
                 gone += sum(part.rows for part in parts)
         return gone
 
@@ -118,6 +117,17 @@ class EmbeddedEvents:
         with parquet.named_errors(self._folder):
             (self._folder / dataset).mkdir(exist_ok=True)
             return locks.held(self._folder / dataset / ".lock")
+
+    def _list(self, parts: list[Part], mark: Mark) -> None:
+        try:
+            self._manifest.add(parts, mark)
+        except StoreError:
+            # Refused, so mostly rolled back; what is listed all the same stays. After anything else, an interrupt
+            # say, nobody knows whether it was committed: what is not listed goes when the store is opened again.
+            with suppress(StoreError):
+                listed = self._manifest.paths(mark.dataset)
+                self._unlink([part.path for part in parts if part.path not in listed])
+            raise
 
     def _fresh(self, dataset: str, table: pl.DataFrame) -> pl.DataFrame:
         low, high = table[pack.ID][0], table[pack.ID][-1]
@@ -143,13 +153,13 @@ class EmbeddedEvents:
     def _drop(self, parts: list[Part]) -> None:
         paths = [part.path for part in parts]
         try:
-            self._manifest.remove(paths)
+            self._manifest.remove(parts)
         except StoreLockedError:
             raise
         except StoreError:
             # A full disk refuses the DELETE too: make room first, then book it.
             self._unlink(paths)
-            self._manifest.remove(paths)
+            self._manifest.remove(parts)
         self._unlink(paths)
 
     def _unlink(self, paths: list[str]) -> None:
@@ -164,6 +174,7 @@ class EmbeddedEvents:
             if not (self._folder / dataset).is_dir():
                 continue
             with suppress(StoreLockedError), locks.held(self._folder / dataset / ".lock", wait_s=0):
+                compacting.sweep(self._folder, self._manifest, dataset)
                 for path in parquet.strays(self._folder, dataset, self._manifest.paths(dataset)):
                     _log.warning("removed %s: left by a crash, not acknowledged", path)
                     path.unlink(missing_ok=True)
@@ -258,6 +269,12 @@ class EmbeddedEvents:
             _log.error("left out %s: %s", part.path, error)
             return False
         return True
+
+
+def _mark(batch: EventBatch, table: pl.DataFrame) -> Mark:
+    text = str(table[pack.ID].str.join("\n")[0]).encode()
+    oldest = table.select(pack.partition_time().min().alias("t"))["t"][0]
+    return Mark(batch.dataset, batch.part, hashlib.blake2b(text, digest_size=16).digest(), int(oldest))
 
 
 _FILES = "read_parquet(?, union_by_name = true, hive_partitioning = false)"

@@ -21,6 +21,24 @@ SCHEMA = (
     "CREATE INDEX parts_id ON parts (dataset, max_id)",
 )
 
+APPENDED = (
+    """CREATE TABLE appended (
+        dataset TEXT NOT NULL, part TEXT NOT NULL, digest BLOB NOT NULL, min_time INTEGER NOT NULL,
+        PRIMARY KEY (dataset, part, digest)) WITHOUT ROWID""",
+    "CREATE INDEX appended_time ON appended (dataset, min_time)",
+    "CREATE TABLE retired (path TEXT PRIMARY KEY, dataset TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What was appended: the piece of input and a digest of all its ids. Time in µs, of the oldest row."""
+
+    dataset: str
+    part: str
+    digest: bytes
+    min_time: int
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -42,20 +60,56 @@ _ROW = "path, dataset, part, rows, min_id, max_id, min_time, max_time, bytes, co
 
 
 class Manifest:
-    """The table ``parts``."""
+    """The tables ``parts``, ``appended`` and ``retired``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, parts: Sequence[Part]) -> None:
-        """All of them, or none."""
-        rows = [(*astuple(part)[:9], json.dumps(part.columns)) for part in parts]
+    def add(self, parts: Sequence[Part], mark: Mark) -> None:
+        """All of them and the mark, or nothing."""
         with self._database.write() as con:
-            con.executemany("INSERT INTO parts VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+            _insert(con, parts)
+            con.execute("INSERT OR REPLACE INTO appended VALUES (?,?,?,?)", astuple(mark))
 
-    def remove(self, paths: Iterable[str]) -> None:
+    def has(self, mark: Mark) -> bool:
+        """Whether exactly these ids were appended under this part's name and are still kept."""
+        key = (mark.dataset, mark.part, mark.digest)
+        with self._database.read() as con:
+            found = con.execute("SELECT 1 FROM appended WHERE dataset = ? AND part = ? AND digest = ?", key)
+            return found.fetchone() is not None
+
+    def replace(self, old: Sequence[Part], new: Sequence[Part], at: int) -> None:
+        """Read ``new`` from now on; the files of ``old`` are retired at ``at`` (µs), for readers that are under way."""
         with self._database.write() as con:
-            con.executemany("DELETE FROM parts WHERE path = ?", [(path,) for path in paths])
+            con.executemany("DELETE FROM parts WHERE path = ?", [(part.path,) for part in old])
+            con.executemany("INSERT OR REPLACE INTO retired VALUES (?,?,?)", [(p.path, p.dataset, at) for p in old])
+            _insert(con, new)
+
+    def retired(self, dataset: str, before: int) -> list[str]:
+        """Paths retired before a moment (µs) that no row names again."""
+        test = "dataset = ? AND at < ? AND path NOT IN (SELECT path FROM parts)"
+        with self._database.read() as con:
+            return [path for (path,) in con.execute(f"SELECT path FROM retired WHERE {test}", (dataset, before))]  # noqa: S608
+
+    def forget(self, dataset: str, before: int) -> None:
+        """Forget what was retired before a moment (µs)."""
+        with self._database.write() as con:
+            con.execute("DELETE FROM retired WHERE dataset = ? AND at < ?", (dataset, before))
+
+    def beside(self, stem: str, rows: int) -> list[Part]:
+        """Files of one folder and span (``dataset/day/hour``) with fewer than ``rows`` rows, smallest first."""
+        found = self._select("path > ? AND path < ? AND rows < ?", (f"{stem}-", f"{stem}.", rows))
+        return sorted(found, key=lambda part: (part.rows, part.path))
+
+    def remove(self, parts: Iterable[Part]) -> None:
+        """Forget files, and that their rows were appended."""
+        gone = list(parts)
+        ends: dict[str, int] = {}
+        for part in gone:
+            ends[part.dataset] = max(ends.get(part.dataset, part.max_time), part.max_time)
+        with self._database.write() as con:
+            con.executemany("DELETE FROM parts WHERE path = ?", [(part.path,) for part in gone])
+            con.executemany("DELETE FROM appended WHERE dataset = ? AND min_time <= ?", ends.items())
 
     def overlapping(self, dataset: str, low: str, high: str) -> list[Part]:
         """Files that may hold an id of [low, high]."""
@@ -88,13 +142,20 @@ class Manifest:
         return self._select("dataset = ? AND max_time < ?", (dataset, moment))
 
     def paths(self, dataset: str) -> set[str]:
+        """Files that are read, or were until a moment ago."""
+        both = "SELECT path FROM parts WHERE dataset = ? UNION SELECT path FROM retired WHERE dataset = ?"
         with self._database.read() as con:
-            return {path for (path,) in con.execute("SELECT path FROM parts WHERE dataset = ?", (dataset,))}
+            return {path for (path,) in con.execute(both, (dataset, dataset))}
 
     def _select(self, test: str, values: Sequence[object]) -> list[Part]:
         # `test` is one of the literals above.
         with self._database.read() as con:
             return list(_parts(con.execute(f"SELECT {_ROW} FROM parts WHERE {test} ORDER BY path", values)))  # noqa: S608
+
+
+def _insert(con: sqlite3.Connection, parts: Sequence[Part]) -> None:
+    rows = [(*astuple(part)[:9], json.dumps(part.columns)) for part in parts]
+    con.executemany("INSERT INTO parts VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
 
 
 def _parts(rows: sqlite3.Cursor) -> Iterator[Part]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +30,7 @@ def named_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, pl.exceptions.ComputeError) as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         remedy = "free some disk space" if "o space left" in str(error) else "check the disk, its owner and permissions"
         raise StoreError(f"cannot write events ({error})", place=str(folder), remedy=remedy) from error
 
@@ -58,6 +59,20 @@ def write(folder: Path, dataset: str, part: str, table: pl.DataFrame) -> list[Pa
         for p in done:
             (folder / p.path).unlink(missing_ok=True)
         raise
+
+
+def merge(folder: Path, stem: str, parts: list[Part]) -> Part:
+    """Write the rows of several files of one dataset, day and hour as one more file; the others stay.
+
+    Raises:
+        StoreError: a file cannot be read or written; nothing is left behind.
+    """
+    with named_errors(folder):
+        tables = [pl.read_parquet(folder / part.path, hive_partitioning=False) for part in parts]
+        table = pl.concat(tables, how="diagonal").sort(pack.ID)
+        merged = _write(folder, stem, parts[0].dataset, "\x1f".join(part.path for part in parts), table)
+        _sync((folder / merged.path).parent)
+        return replace(merged, part="")
 
 
 def _pieces(table: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
