@@ -64,7 +64,7 @@ def inputs(city: Path) -> list[Path]:
 
 def _mission(one: App, city: Path, out: Path) -> None:
     from cityguard.chain import aliases_of, chains
-    from cityguard.model import Query
+    from cityguard.model import Query, Text
 
     began = time.perf_counter()
     say("1/5 采集与检测 …", "1/5 reading and detecting …")
@@ -79,7 +79,10 @@ def _mission(one: App, city: Path, out: Path) -> None:
     say("5/5 报告 …", "5/5 reports …")
     files = [(made.system_name, one.report_assessment(made, out / "reports" / made.system)) for made in assessments]
     files += [
-        (f"{run.title}: {run.conclusion}", one.report_drill(run, out / "reports" / f"drill-{run.plan}"))
+        (
+            f"{Text.both(run.title).get(language())}: {run.conclusion}",
+            one.report_drill(run, out / "reports" / f"drill-{run.plan}"),
+        )
         for run in drills
     ]
     alerts = one.store.alerts.find(Query(limit=10_000))

@@ -57,7 +57,7 @@ def show(done: DrillRun) -> None:
     from cityguard.model import Text
 
     table(
-        f"{done.title}: {done.conclusion}",
+        f"{Text.both(done.title).get(language())}: {done.conclusion}",
         [pick("校验", "check"), pick("期望", "expected"), pick("实际", "actual"), ""],
         (
             (*(Text.both(one).get(language()) for one in (c.name, c.expected, c.actual)), "✓" if c.passed else "✗")
