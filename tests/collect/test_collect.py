@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import struct
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.decoders import wire
 
 from cityguard import columns
 from cityguard.collect import collect
+from cityguard.collect.chunks import Chunks
 from cityguard.config import Limits
 from cityguard.errors import ContentErrors, InputError
-from cityguard.model import Chunk, Frames
+from cityguard.model import Chunk, Decoded, EventBatch, Frames
 from cityguard.sources.lines import one_each
 
 NOW = datetime(2026, 3, 6, tzinfo=UTC)
@@ -252,3 +257,88 @@ def test_a_datagram_no_decoder_can_read_is_kept_as_dead(known: collect.Collector
     chunk = receiver.chunk(one_each([b"\xff\xfe", b""]), now=NOW)
     assert (chunk.received, chunk.decoded.rejected) == (2, 2)
     assert chunk.decoded.dead[0].source == "fw"
+
+
+def v9(*sets: bytes, seq: int = 1) -> bytes:
+    return struct.pack(">HHIIII", 9, len(sets), 1000, wire.START // 10**9, seq, 7) + b"".join(sets)
+
+
+TEMPLATE = struct.pack(">HHHH", 0, 24, 256, 4) + struct.pack(">HHHHHHHH", 8, 4, 12, 4, 7, 2, 11, 2)
+RECORD = struct.pack(">HH", 256, 16) + bytes([10, 0, 0, 1, 10, 0, 1, 1]) + struct.pack(">HH", 1001, 443)
+
+
+def savefile(path: Path, packets: list[bytes]) -> Path:
+    path.write_bytes(wire.savefile(packets))
+    return path
+
+
+def test_an_exported_record_and_the_exporters_own_flow_are_two_events(
+    tmp_path: Path, known: collect.Collectors
+) -> None:
+    export = wire.udp(2000, 2055, v9(TEMPLATE, RECORD))
+    packet = wire.ether(wire.ip4("192.0.2.1", "192.0.2.2", 17, export))
+    rows = table(read(savefile(tmp_path / "a.pcap", [packet]), known))
+    assert set(rows["source.ip"]) == {"10.0.0.1", "192.0.2.1"}
+    assert rows["event.id"].n_unique() == rows.height
+
+
+def test_what_the_end_of_a_file_gives_is_not_what_came_before(tmp_path: Path, known: collect.Collectors) -> None:
+    """Two pipelined requests in one packet: one answered at once, the other still open at the end."""
+    one, two = (f"GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for name in ("one", "shell.php"))
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    there, back = (wire.CLIENT, wire.SERVER, 6), (wire.SERVER, wire.CLIENT, 6)
+    packets = [
+        wire.ether(wire.ip4(*there, wire.tcp(4000, 80, seq=100, flags=wire.SYN))),
+        wire.ether(wire.ip4(*back, wire.tcp(80, 4000, seq=500, flags=wire.SYN | wire.ACK))),
+        wire.ether(wire.ip4(*there, wire.tcp(4000, 80, one + two, seq=101, flags=wire.PUSH | wire.ACK))),
+        wire.ether(wire.ip4(*back, wire.tcp(80, 4000, ok, seq=501, flags=wire.PUSH | wire.ACK))),
+    ]
+    chunks = read(savefile(tmp_path / "a.pcap", packets), known)
+    rows = pl.concat(
+        [b.table for c in chunks for b in c.decoded.batches if b.dataset == "http"], how="diagonal_relaxed"
+    )
+    assert sorted(rows["url.path"]) == ["/one", "/shell.php"]
+    assert rows["event.id"].n_unique() == 2
+    assert table(chunks)["event.id"].n_unique() == table(chunks).height
+
+
+def test_live_sets_that_waited_for_their_template_do_not_take_the_ids_of_others(known: collect.Collectors) -> None:
+    def datagram(number: int, *sets: bytes) -> Frames:
+        return replace(one_each([v9(*sets, seq=number)], first=number), peer="192.0.2.1")
+
+    receiver = collect.Live(known["netflow"], source="nf", key="spool")
+    first = receiver.chunk(datagram(1, RECORD), now=NOW)
+    later = [receiver.chunk(datagram(n, *sets), now=NOW) for n, sets in ((2, (TEMPLATE, RECORD)), (3, (RECORD,)))]
+    assert first.decoded.batches == ()
+    rows = table(later)
+    assert rows["log.offset"].to_list()[-1] == 3
+    assert rows["event.id"].n_unique() == rows.height == 3
+
+
+def test_more_rows_than_sixteen_bits_at_one_place_keep_their_ids(known: collect.Collectors) -> None:
+    count = 70_000
+    frames = one_each([b"x"], first=9)
+    rows = pl.DataFrame({"log.offset": np.full(count, 9), "n": np.arange(count)})
+    made = Chunks(known["ndjson"], "s", None, "k", NOW, None).chunk(frames, Decoded((EventBatch("", "", rows),)))
+    assert made.decoded.batches[0].table["event.id"].n_unique() == count
+
+
+def test_another_collector_reads_the_same_file_into_other_parts_and_events(
+    tmp_path: Path, known: collect.Collectors
+) -> None:
+    (tmp_path / "a").write_text(AUTH.format(1))
+    one, two = (read(tmp_path / "a", known, collector=name) for name in ("linux-auth", "syslog"))
+    assert one[0].part != two[0].part
+    assert table(one)["event.id"][0] != table(two)["event.id"][0]
+
+
+def test_the_present_of_a_file_is_asked_for_once_with_its_hash(tmp_path: Path, known: collect.Collectors) -> None:
+    """With a memory of the first reading, stamps without a year give the same events years later."""
+    (tmp_path / "a.log").write_text(AUTH.format(1) + "web01 app: no stamp\n")
+    kept: dict[str, datetime] = {}
+    later = datetime(2027, 9, 1, tzinfo=UTC)
+    one = table(read(tmp_path / "a.log", known, first=kept.setdefault))
+    two = table(list(collect.read(tmp_path / "a.log", known, now=later, first=kept.setdefault)))
+    assert one.equals(two)
+    assert kept == {hashlib.sha256((tmp_path / "a.log").read_bytes()).hexdigest(): NOW}
+    assert not table(list(collect.read(tmp_path / "a.log", known, now=later))).equals(one)

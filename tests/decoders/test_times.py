@@ -106,5 +106,5 @@ def test_a_leap_second_and_a_skipped_hour_are_kept() -> None:
 
 def test_a_moment_no_calendar_here_holds_is_none() -> None:
     stamps = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
-    assert times.parse(pl.Series(stamps), "iso", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, True, False]
-    assert times.parse(pl.Series([-1e11, -6.2e10]), "epoch", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, False]
+    assert parse(pl.Series(stamps), "iso", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, True, False]
+    assert parse(pl.Series([-1e11, -6.2e10]), "epoch", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, False]

@@ -71,9 +71,15 @@ class Chunks:
         return Chunk(self._source, name, self._collector.unit, count - decoded.ignored, done)
 
     def _name(self, frames: Frames | None) -> str:
-        parts = [self._key, str(self._block)]
+        parts = [self._key, self._collector.name, str(self._block)]
         if self._path is None and frames is not None and len(frames):
-            parts = [self._key, str(int(frames.number[0])), str(int(frames.number[-1])), frames.peer or ""]
+            parts = [
+                self._key,
+                self._collector.name,
+                str(int(frames.number[0])),
+                str(int(frames.number[-1])),
+                frames.peer or "",
+            ]
         return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16, person=b"cg-part").hexdigest()
 
     def _batches(self, frames: Frames | None, batches: Sequence[EventBatch], name: str) -> Iterator[EventBatch]:
@@ -143,7 +149,6 @@ class Chunks:
         stamp = _stamps(table, self._now)
         arrived = self._arrived(frames, place)
         millis = stamp.dt.epoch("ms").fill_null(0).to_numpy()
-        key = ids.source_key(self._key, batch.dataset)
         late = stamp > pl.Series(arrived + int(AHEAD.total_seconds() * 1e6)).cast(columns.DTYPES["time"])
         wrong = (late | (stamp < OLDEST)).fill_null(value=False)
         received = pl.Series(arrived).cast(columns.DTYPES["time"])
@@ -151,7 +156,7 @@ class Chunks:
         time = stamp.zip_with(~wrong, received).fill_null(received)
         table = table.with_columns(
             time.alias("@timestamp"),
-            ids.event_ids(key, np.maximum(millis, 0), place, nth).alias("event.id"),
+            self._ids(frames, batch, np.maximum(millis, 0), nth),
             pl.lit(batch.dataset).alias("event.dataset"),
             received.alias("event.ingested"),
             pl.Series("event.sequence", self._sequence(place)),
@@ -161,6 +166,27 @@ class Chunks:
         )
         peer = frames.peer if frames is not None else None
         return table.with_columns(pl.lit(peer).alias("observer.ip")) if peer else table
+
+    def _ids(self, frames: Frames | None, batch: EventBatch, millis: Places, nth: Places) -> pl.Series:
+        """Ids by input, collector, decoder, dataset and place, and by the piece where ``nth`` begins again.
+
+        A file is always cut alike, so its pieces are counted. A live source is not: only what was held back from
+        earlier pieces, beside which ``nth`` says nothing, takes its piece's first number.
+        """
+        place = batch.table["log.offset"].cast(pl.Int64).to_numpy()
+        # ``event_ids`` tells 2^16 rows of one place apart; a packet can complete more. No place comes near 2^40.
+        wide = place + ((nth >> 16) << 40)
+        parts = (self._key, self._collector.name, batch.collector, batch.dataset)
+        if self._path is not None or frames is None or not len(frames):
+            key = ids.source_key(*parts, f"piece {self._block}")
+            return ids.event_ids(key, millis, wide, nth).alias("event.id")
+        first = int(frames.number[0])
+        made = ids.event_ids(ids.source_key(*parts), millis, wide, nth)
+        held = place < first
+        if held.any():
+            late = ids.event_ids(ids.source_key(*parts, f"held {first}"), millis, wide, nth)
+            made = late.zip_with(pl.Series(held), made)
+        return made.alias("event.id")
 
     def _arrived(self, frames: Frames | None, place: Places) -> Places:
         """When each row's item came, µs: live records tell; a file is read now."""

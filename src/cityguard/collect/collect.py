@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ def read(
     now: datetime,
     source: str | None = None,
     decoders: dict[str, Decoder] | None = None,
+    first: Callable[[str, datetime], datetime] | None = None,
 ) -> Iterator[Chunk]:
     """Read a file, or every file of a folder, as chunks of bounded size.
 
@@ -60,6 +61,8 @@ def read(
         source: name in the ledger; None = the collector's name.
         decoders: decoders of flow exports by collector, kept by a caller that reads several files in a row, so that
             a template in one file serves the next.
+        first: asked with a file's SHA-256 and ``now``; what it answers is ``now`` for that file. With a memory of
+            the first answer, stamps without a year or at all are the same whenever the file is read again.
 
     Raises:
         InputError: not readable, refused, of no known kind, or damaged at its very start. In a folder a file of
@@ -68,11 +71,11 @@ def read(
     if dataset is not None and dataset not in columns.DATASETS:
         raise InputError(f"no dataset '{dataset}'", remedy=", ".join(columns.DATASETS))
     if not path.is_dir():
-        yield from _read(path, collectors, collector, dataset, limits, now, source, decoders)
+        yield from _read(path, collectors, collector, dataset, limits, now, source, decoders, first)
         return
     for file in opened.walk(path):
         try:
-            yield from _read(file, collectors, collector, dataset, limits, now, source, decoders)
+            yield from _read(file, collectors, collector, dataset, limits, now, source, decoders, first)
         except InputError as error:
             letter = DeadLetter(str(file), 0, error.message, b"")
             name = hashlib.sha256(str(file).encode()).hexdigest()[:32]
@@ -88,12 +91,14 @@ def _read(
     now: datetime,
     source: str | None,
     decoders: dict[str, Decoder] | None,
+    first: Callable[[str, datetime], datetime] | None,
 ) -> Iterator[Chunk]:
     with opened.Opened(path, limits) as input_:
         one = collectors[named] if named else recognised(input_, collectors)
         kept = decoders if decoders is not None and one.kind == "datagram" else {}
         decoder = kept.setdefault(one.name, one.decoder())
-        finish = Chunks(one, source or one.name, str(path), input_.sha256, now, dataset)
+        present = first(input_.sha256, now) if first is not None else now
+        finish = Chunks(one, source or one.name, str(path), input_.sha256, present, dataset)
         try:
             for frames in _frames(one, input_, limits):
                 yield finish.chunk(frames, boundary.decode(decoder, frames, divide=one.kind != "capture"))

@@ -147,11 +147,12 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
             rules = {**spec.rules, **compiled(one.columns)}
             source = one.logsource.model() if one.logsource else batch.logsource or spec.logsource
             part = _columns(_extract(part, tuple(one.extract)), rules, spec, now)
-            out.append(EventBatch(batch.dataset or one.dataset or dataset or spec.dataset, "", part, logsource=source))
+            kind = batch.dataset or one.dataset or dataset or spec.dataset
+            out.append(EventBatch(kind, batch.collector, part, logsource=source))
     for name, part in _by_dataset(rest, batch.dataset or dataset or spec.dataset, spec.own):
         named = {**_own(part, name), **spec.rules} if spec.own else spec.rules
         source = batch.logsource or spec.logsource
-        out.append(EventBatch(name, "", _columns(part, named, spec, now), logsource=source))
+        out.append(EventBatch(name, batch.collector, _columns(part, named, spec, now), logsource=source))
     return out
 
 
