@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,3 +161,45 @@ def test_too_many_open_flows_are_given_out_early(monkeypatch: pytest.MonkeyPatch
     sizes = [len(batch) for batch in wire.decode(packets, pieces=10).batches]
     assert sum(sizes) == 200
     assert max(sizes) <= 100
+
+
+def crafted() -> tuple[tuple[str, str], tuple[str, str]]:
+    """Two pairs of hosts whose keys meet under a mix of multiply, xor and shift without a secret."""
+
+    def state(*words: int) -> int:
+        mixed = 0
+        for word in words:
+            mixed = (mixed ^ word) * 0x9E3779B97F4A7C15 % 2**64
+            mixed ^= mixed >> 29
+        return mixed
+
+    client, server = (int(ipaddress.ip_address(one)) for one in ("2001:db8:1::66", "2001:db8:2::10"))
+    (a_high, a_low), (b_high, b_low) = divmod(client, 2**64), divmod(server, 2**64)
+    met = b_low ^ state(a_high, a_low, b_high) ^ state(a_high, 0x1234, b_high)
+    decoy = a_high << 64 | 0x1234, b_high << 64 | met
+    real, other = ([str(ipaddress.IPv6Address(one)) for one in pair] for pair in ((client, server), decoy))
+    return (real[0], real[1]), (other[0], other[1])
+
+
+def test_a_decoy_with_a_crafted_key_hides_no_request() -> None:
+    real, decoy = crafted()
+
+    def says(ends: tuple[str, str], payload: bytes, seq: int = 1) -> bytes:
+        return ether(ip6(*ends, 6, tcp(40_000, 80, payload, seq=seq, flags=wire.ACK)), 0x86DD)
+
+    packets = [
+        says(decoy, b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"),
+        says(real, b"GET /shell?cmd=id HTTP/1.1\r\nHost: a\r\n\r\n", 101),
+    ]
+    found = wire.table(wire.decode(packets), "http")
+    assert found["url.path"].to_list() == ["/", "/shell"]
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([0, 1, 2**31, 2**32, 2**63, 2**64 - 1])] * 6), min_size=2, unique=True))
+def test_different_keys_have_different_digests_and_equal_ones_the_same(keys: list[tuple[int, ...]]) -> None:
+    columns = np.array([*keys, *keys], np.uint64).T
+    found = flow.digest(dict(zip(flow.KEYS, columns, strict=True)))
+    assert found[: len(keys)].tolist() == found[len(keys) :].tolist()
+    assert len(set(found.tolist())) == len(keys)
+    alone = {name: column[:1] for name, column in zip(flow.KEYS, columns, strict=True)}
+    assert flow.digest(alone)[0] == found[0]

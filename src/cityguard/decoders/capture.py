@@ -129,8 +129,8 @@ class _Capture:
 
     def _label(self, hashes: U64s, kinds: Words) -> None:
         mine = np.flatnonzero(kinds)
-        known, first = np.unique(hashes[mine], return_index=True)
-        for key, kind in zip(known.tolist(), kinds[mine][first].tolist(), strict=True):
+        first = np.sort(np.unique(hashes[mine], return_index=True)[1])  # as they came, whatever their digests
+        for key, kind in zip(hashes[mine][first].tolist(), kinds[mine][first].tolist(), strict=True):
             if len(self._labels) < MAX_LABELS:
                 self._labels.setdefault(key, kind)
 

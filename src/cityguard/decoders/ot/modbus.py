@@ -168,7 +168,7 @@ class Modbus:
         sides = (~keys.forward[backwards]).astype(np.int64)
         _, last = np.unique(hashes[backwards] * np.uint64(2) + sides.astype(np.uint64), return_index=True)
         after = (packets.seq[backwards] + packets.claimed[backwards]) % FULL
-        for at in last.tolist():
+        for at in np.sort(last)[::-1].tolist():  # the one heard last is forgotten last
             key = (int(hashes[backwards[at]]), int(sides[at]))
             self._next[key] = int(after[at])
             self._next.move_to_end(key)
