@@ -22,7 +22,7 @@ from tests.store.make import NOW
 
 from cityguard.config import Elasticsearch, Settings, StoreSettings
 from cityguard.errors import StoreError
-from cityguard.model import Query
+from cityguard.model import Chunk, Decoded, Query
 from cityguard.store import bulk, templates
 from cityguard.store.elastic import ElasticStore
 from cityguard.store.embedded import EmbeddedStore
@@ -46,6 +46,23 @@ def test_what_the_server_refuses_becomes_a_dead_letter_and_the_rest_is_stored(el
     assert all(b"10." in item.raw for item in dead)
     assert store.events.append(batch) == 0
     assert len(store.records.find_dead()) == 2
+
+
+def test_what_the_server_refuses_is_dead_in_the_ledger_too(elastic: Open) -> None:
+    store = elastic()
+    deep = '{"a":' * 60 + "1" + "}" * 60
+    # two events of item 6, one of item 8
+    batch = make.flows(rows=5, event__fields=[None, deep, deep, deep, None], event__sequence=[5, 6, 6, 8, 9])
+    chunk = Chunk("s", "c1", "line", 6, Decoded((batch,), (), 1), 1)
+    for _ in range(2):  # a chunk taken twice is booked as if taken once
+        store.events.append(batch)
+        store.events.append(batch)
+        store.records.account(chunk)
+        (line,) = store.records.ledger()
+        assert (line.received, line.stored, line.dead, line.dropped, line.events) == (6, 2, 3, 1, 2)
+        assert line.balance == 0
+    store.records.account(Chunk("t", "c2", "line", 3, Decoded((make.flows("p2", 3),))))
+    assert [(line.source, line.dead) for line in store.records.ledger()] == [("s", 3), ("t", 0)]
 
 
 def test_a_sender_cannot_write_other_fields_or_actions(elastic: Open) -> None:

@@ -38,7 +38,7 @@ class ElasticStore:
         self._reader = codec.Reader()
         self._alerts = ElasticAlerts(self._client, self._reader)
         self._records = ElasticRecords(self._client, home, clock, self._reader)
-        self._events = ElasticEvents(self._client, self._records.add_dead)
+        self._events = ElasticEvents(self._client, self._records.add_dead, self._records.refusals)
 
     @property
     def events(self) -> ElasticEvents:

@@ -14,6 +14,7 @@ from cityguard.errors import InputError
 from cityguard.model import DeadLetter, EventBatch, Query
 from cityguard.store import dsl, fields, groups, pack, templates
 from cityguard.store.elastic_client import PAGE, Client
+from cityguard.store.ledger import Refusals
 
 _LINE, _INDEX = "\0line", "\0index"
 _TIME_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
@@ -25,10 +26,11 @@ class ElasticEvents:
     Args:
         client: the cluster.
         bury: takes what the cluster refuses for good.
+        refusals: remembers it until the ledger books the chunk it came from.
     """
 
-    def __init__(self, client: Client, bury: Callable[[list[DeadLetter]], object]) -> None:
-        self._client, self._bury = client, bury
+    def __init__(self, client: Client, bury: Callable[[list[DeadLetter]], object], refusals: Refusals) -> None:
+        self._client, self._bury, self._refusals = client, bury, refusals
 
     def append(self, batch: EventBatch) -> int:
         """Create documents; synced on every copy when it returns. What is refused for good becomes a dead letter.
@@ -42,18 +44,20 @@ class ElasticEvents:
         place = next((name for name in ("event.sequence", "log.offset") if name in table.columns), None)
         places = table[place] if place else pl.Series(range(table.height))
         lined = table.select(
-            templates.index(self._client.prefix, batch.dataset).alias(_INDEX), _document(table).alias(_LINE)
+            pack.ID, templates.index(self._client.prefix, batch.dataset).alias(_INDEX), _document(table).alias(_LINE)
         ).with_columns(places.fill_null(0).alias("place"))
         added = 0
         for (index,), piece in lined.partition_by(_INDEX, as_dict=True, maintain_order=True).items():
             result = self._client.write(str(index), piece[_LINE])
             added += result.created
             if result.refused:
-                lines, where = piece[_LINE], piece["place"]
-                self._bury(
-                    [DeadLetter(batch.collector, int(where[n]), why, lines[n].encode()) for n, why in result.refused]
-                )
+                self._refuse(batch, piece, result.refused)
         return added
+
+    def _refuse(self, batch: EventBatch, piece: pl.DataFrame, refused: list[tuple[int, str]]) -> None:
+        lines, places, names = piece[_LINE], piece["place"], piece[pack.ID]
+        self._bury([DeadLetter(batch.collector, int(places[n]), why, lines[n].encode()) for n, why in refused])
+        self._refusals.add(batch.dataset, batch.part, [(names[n], int(places[n])) for n, _ in refused])
 
     def query(self, query: Query) -> pl.DataFrame:
         node = fields.resolve(fields.check(query), "events")

@@ -47,6 +47,7 @@ class ElasticRecords:
 
     def __init__(self, client: Client, home: Path, clock: Clock, reader: codec.Reader) -> None:
         self._client, self._home, self._clock, self._reader = client, home, clock, reader
+        self.refusals = ledger.Refusals()
 
     # ---------------------------------------------------------------- documents
 
@@ -173,13 +174,15 @@ class ElasticRecords:
         self.put_value("dead.dropped", str(self.dead_dropped + gone).encode())
 
     def account(self, chunk: Chunk) -> None:
+        """Book a chunk, after its batches were appended by this process; what was refused of them is dead."""
         names = ("unit", "received", "stored", "dead", "dropped", "events")
         doc = {
             "source": chunk.source,
             "at": micros(self._clock()),
-            **dict(zip(names, ledger.row(chunk), strict=True)),
+            **dict(zip(names, ledger.row(chunk, self.refusals.of(chunk)), strict=True)),
         }
         self._put("chunks", _key(chunk.source, chunk.part), doc)
+        self.refusals.forget(chunk)
 
     def ledger(self) -> list[Ledger]:
         """By name of the source."""
