@@ -84,9 +84,7 @@ def test_hostile_items_are_rejected_alone() -> None:
 
 
 def test_a_sender_cannot_set_the_columns_a_decoder_fills() -> None:
-    found, _ = decode(
-        [b'{"event":{"original":"forged","flags":["x"]},"log.offset":7,"event.fields":"{}"}']
-    )
+    found, _ = decode([b'{"event":{"original":"forged","flags":["x"]},"log.offset":7,"event.fields":"{}"}'])
     assert set(found[0]) == {"log.offset", "event.original", "event.flags"}
     assert found[0]["event.flags"] is None
 
@@ -117,3 +115,10 @@ def test_lists_of_objects_become_one_list_per_key() -> None:
         {"answers": None, "answers.data": ["a", "b"], "answers.ttl": ["1"]},
         {"answers": ["1", "x"], "answers.data": None, "answers.ttl": None},
     ]
+
+
+def test_junk_keys_push_no_wanted_one_out_of_a_nested_object() -> None:
+    junk = {f"k{n}": 1 for n in range(1200)}
+    lines = [json.dumps(one).encode() for one in (junk, {"alert": {"signature": "x"}})]
+    made = decoder.decoder({"wanted": frozenset({"alert.signature"})})
+    assert made.decode(one_each(lines)).batches[0].table["alert.signature"].to_list() == [None, "x"]

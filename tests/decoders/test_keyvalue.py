@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ bodies = st.lists(st.dictionaries(key, value, min_size=1, max_size=6), min_size=
 @given(bodies)
 def test_pairs_with_commas_come_back(rows: list[dict[str, str]]) -> None:
     text = [", ".join(f"{name}={one}" for name, one in row.items()) for row in rows]
-    found = pairs(pl.Series(text)).to_dicts()
+    found = pairs(pl.Series(text))[0].to_dicts()
     assert [{name: one for name, one in row.items() if one is not None} for row in found] == rows
 
 
@@ -29,23 +31,23 @@ def test_pairs_with_commas_come_back(rows: list[dict[str, str]]) -> None:
 @given(bodies)
 def test_quoted_pairs_come_back(rows: list[dict[str, str]]) -> None:
     text = [" ".join(f'{name}="{one}"' for name, one in row.items()) for row in rows]
-    found = pairs(pl.Series(text), "space").to_dicts()
+    found = pairs(pl.Series(text), "space")[0].to_dicts()
     assert [{name: one for name, one in row.items() if one is not None} for row in found] == rows
 
 
 @unhurried
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=5))
 def test_any_text_gives_one_row_each(text: list[str]) -> None:
-    assert pairs(pl.Series(text)).height in (0, len(text))
+    assert pairs(pl.Series(text))[0].height in (0, len(text))
 
 
 def test_values_with_separators_and_repeated_keys() -> None:
-    table = pairs(pl.Series(['a="x, y", b=1, 2, c=(z), a=second, d=']))
+    table = pairs(pl.Series(['a="x, y", b=1, 2, c=(z), a=second, d=']))[0]
     assert table.to_dicts() == [{"a": "x, y", "b": "1, 2", "c": "(z)", "d": None}]
 
 
 def test_many_keys_are_bounded() -> None:
-    table = pairs(pl.Series([", ".join(f"k{n}=1" for n in range(5000))]))
+    table = pairs(pl.Series([", ".join(f"k{n}=1" for n in range(5000))]))[0]
     assert table.width == keyvalue.MAX_KEYS
 
 
@@ -78,3 +80,14 @@ def test_plain_digits_are_not_taken_for_hex() -> None:
         .table
     )
     assert table["a1"].to_list() == ["2020"]
+
+
+def test_junk_keys_push_no_wanted_one_out_and_are_kept_aside() -> None:
+    junk = [" ".join(f"k{n}=1" for n in range(400)).encode() for _ in range(600)]
+    good = [b"srcip=10.0.0.%d" % (n % 250) for n in range(400)]
+    made = keyvalue.decoder({"style": "space", "wanted": frozenset({"srcip"})})
+    table = made.decode(one_each([*junk, *good])).batches[0].table
+    assert table["srcip"].to_list()[600:] == [f"10.0.0.{n % 250}" for n in range(400)]
+    assert len([name for name in table.columns if name.startswith("k")]) == keyvalue.MAX_KEYS
+    assert len(json.loads(table["event.fields"][0])) == 400 - keyvalue.MAX_KEYS
+    assert table["event.fields"][600] is None

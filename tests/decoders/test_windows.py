@@ -140,3 +140,12 @@ shapes = st.dictionaries(
 def test_any_shape_is_an_event_or_rejected(events: list[dict[str, Any]]) -> None:
     done = windows.decoder({}).decode(one_each([json.dumps(one).encode() for one in events]))
     assert sum(len(batch) for batch in done.batches) + done.rejected == len(events)
+
+
+def test_junk_fields_push_no_wanted_one_out() -> None:
+    junk = [{"EventID": 1, "Channel": "x", **{f"k{n}": "1" for n in range(1200)}}]
+    good = [{"EventID": 1, "Channel": "x", "Image": "cmd.exe"}]
+    made = windows.decoder({"wanted": frozenset({"Image"})})
+    table = made.decode(one_each([json.dumps(one).encode() for one in junk + good])).batches[0].table
+    assert table["Image"].to_list() == [None, "cmd.exe"]
+    assert len(json.loads(table["event.fields"][0])) > 100

@@ -17,20 +17,23 @@ HEADER = (
     r"msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):\s?(?P<body>.*)$"
 )
 MAX_ARGUMENTS = 64
+_NEEDED = frozenset(("exe", "comm", "pid", "ppid", "uid", "auid", "ses", "cwd", "proctitle", "key", "AUID", "UID"))
+"""Fields that make a command out of its records."""
 _HEX = "\x1e"  # marks a value that was written as hex digits: unquoted, where a plain one would be quoted
 _ENCODED = r"\b(exe|comm|cwd|name|proctitle|cmd|data|acct|vm|dir|path)=((?:[0-9A-F]{2}){2,})(\s|$)"
 _ARGUMENT = r"\b(a\d+)=((?:[0-9A-F]{2}){2,})(\s|$)"
 
 
 def decoder(options: Options) -> Decoder:
-    """No options. Rows keep auditd's names; commands are ``process_creation`` with Sigma's names."""
-    return _Auditd()
+    """Option: ``wanted`` as for keyvalue. Rows keep auditd's names; commands are ``process_creation`` with Sigma's."""
+    return _Auditd(frozenset(options.get("wanted", ())) | _NEEDED | {f"a{n}" for n in range(MAX_ARGUMENTS)})
 
 
 class _Auditd:
     """Holds the records of the last event of a piece: the next piece may go on with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
         self._held: pl.DataFrame | None = None
 
     def decode(self, frames: Frames) -> Decoded:
@@ -50,10 +53,11 @@ class _Auditd:
             .str.replace(r"'\s*$", "")
             .str.replace_all("\x1d", " ", literal=True)
         )
-        values = _decoded(pairs(_marked(body, table["type"]), "space"))
+        found, spare = pairs(_marked(body, table["type"]), "space", self._wanted)
+        values = _decoded(found)
         header = table.drop("row", "body")
         values = values.drop([name for name in values.columns if name in header.columns])
-        records = placed(pl.concat([header, values], how="horizontal"), frames, good, read)
+        records = placed(pl.concat([header, values], how="horizontal"), frames, good, read, spare)
         commands = self._commands(records)
         batches = [EventBatch("", "", records)]
         return Decoded((*batches, *commands), letters, len(bad))
@@ -75,9 +79,7 @@ def _joined(records: pl.DataFrame) -> tuple[EventBatch, ...]:
     """EXECVE with its SYSCALL, CWD and PROCTITLE, as one process_creation row at the place of its first record."""
     if "a0" not in records.columns or not (records["type"] == "EXECVE").any():
         return ()
-    records = _with(
-        records, ("node", "exe", "comm", "pid", "ppid", "uid", "auid", "ses", "cwd", "proctitle", "key", "AUID", "UID")
-    )
+    records = _with(records, ("node", *sorted(_NEEDED)))
     key = ["node", "stamp", "serial"]
     kinds = pl.col("type")
     arguments = [f"a{n}" for n in range(MAX_ARGUMENTS) if f"a{n}" in records.columns]

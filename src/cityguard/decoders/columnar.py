@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,8 @@ def table(rows: Rows, *, wanted: Collection[str] = ()) -> tuple[pl.DataFrame, pl
         where nothing, or None if all fits.
     """
     limit = min(MAX_COLUMNS, max(MIN_COLUMNS, MAX_CELLS // max(len(rows), 1)))
+    # What is sought inside an object needs the object, too.
+    wanted = {name[:end] for name in wanted for end in [*(m.start() for m in re.finditer(r"\.", name)), len(name)]}
     columns: dict[str, list[Any]] = {}
     spare: dict[int, dict[str, Any]] = {}
     pending: list[tuple[str, Rows, int]] = [("", rows, 0)]

@@ -37,11 +37,14 @@ _LINUX = "linux-sysmon/operational"
 
 
 def decoder(options: Options) -> Decoder:
-    """No options."""
-    return _Windows()
+    """Option: ``wanted`` as for json."""
+    return _Windows(frozenset(options.get("wanted", ())))
 
 
 class _Windows:
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
@@ -53,7 +56,7 @@ class _Windows:
                 if part is not None:
                     classes.setdefault(_class(*part), []).append(index)
             batches = tuple(
-                _batch(key, [parts[i] or ({}, {}) for i in where], frames, good[np.array(where)], read)
+                _batch(key, [parts[i] or ({}, {}) for i in where], frames, good[np.array(where)], read, self._wanted)
                 for key, where in sorted(classes.items())
             )
         strange = good[np.array([index for index, part in enumerate(parts) if part is None], dtype=np.int64)]
@@ -85,11 +88,16 @@ def split(row: Object) -> tuple[Object, Object] | None:
 
 
 def _batch(
-    key: tuple[str, int, str], parts: list[tuple[Object, Object]], frames: Frames, rows: Any, read: Text
+    key: tuple[str, int, str],
+    parts: list[tuple[Object, Object]],
+    frames: Frames,
+    rows: Any,
+    read: Text,
+    wanted: frozenset[str],
 ) -> EventBatch:
     channel, number, kind = key
     head, _ = table([header for header, _ in parts], wanted=_HEADER)
-    body, spare = table([payload for _, payload in parts])
+    body, spare = table([payload for _, payload in parts], wanted=wanted)
     body = body.drop("EventID", strict=False)
     body = body.with_columns(_plain(column) for column in body.get_columns())
     data = pl.concat([head.drop([name for name in head.columns if name in body.columns]), body], how="horizontal")
