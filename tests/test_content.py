@@ -27,7 +27,13 @@ def test_every_key_and_item_knows_its_line() -> None:
         (b"a: &x [1]\nb: *x", "x.yml:2: YAML aliases"),
         (b"[" * 100, "deeper than 20"),
         (b"a: !!python/object/apply:os.system ['id']", "x.yml:1"),
+        (b"a: 1\nb: !!bool x", "x.yml:2: YAML tags"),
+        (b"a: !!int ''", "x.yml:1: YAML tags"),
+        (b"a: !!timestamp x", "x.yml:1: YAML tags"),
+        (b"a: !!set {b}", "x.yml:1: YAML tags"),
+        (b"a: ! b", "x.yml:1: YAML tags"),
         (b"a: [", "not YAML"),
+        (b"a: 0b_", "bad value"),
         (b"a: 2024-99-99", "bad value"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"- 1\n" * 100_001, "more than 100000"),
@@ -48,7 +54,12 @@ def test_a_file_that_is_too_large_or_gone_is_named(tmp_path: Path) -> None:
         content.load(tmp_path / "none.yml")
 
 
-@given(st.binary(max_size=400))
+words = st.sampled_from(
+    [b"!!", b"!", b"int", b"bool", b"set", b"timestamp", b" ", b"x", b"1", b"0b_", b": ", b"- ", b"\n"]
+)
+
+
+@given(st.binary(max_size=400) | st.lists(words, max_size=12).map(b"".join))
 def test_any_bytes_give_documents_or_an_input_error(raw: bytes) -> None:
     try:
         content.parse_all(raw, HERE)

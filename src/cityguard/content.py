@@ -60,7 +60,7 @@ def load_all(path: Path, *, max_bytes: int = MAX_BYTES) -> list[Document]:
     """Read every YAML document of a file, as plain data with line numbers.
 
     Raises:
-        InputError: not UTF-8, not YAML, too large, too deep, too many nodes, an alias or a custom tag;
+        InputError: not UTF-8, not YAML, too large, too deep, too many nodes, an alias or a tag;
             with ``path:line`` and a remedy.
     """
     try:
@@ -95,6 +95,8 @@ def _bound(text: str, path: Path) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise InputError("YAML aliases are not allowed", place=f"{path}:{line}", remedy="write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise InputError("YAML tags are not allowed", place=f"{path}:{line}", remedy="write the value plainly")
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
         if isinstance(event, yaml.CollectionStartEvent):
@@ -112,7 +114,7 @@ def _document(node: yaml.Node | None, path: Path) -> Document:
     loader = yaml.CSafeLoader("")
     try:
         data = loader.construct_document(node)
-    except ValueError as error:  # e.g. a date that is none
+    except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:  # e.g. a date that is none
         raise InputError(f"bad value: {error}", place=f"{path}:{node.start_mark.line + 1}") from None
     finally:
         loader.dispose()
