@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cityguard.decoders import table
+from cityguard.errors import DecodeError
 from cityguard.sources.lines import one_each
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -69,3 +72,45 @@ def test_csv_has_its_names_in_the_first_line() -> None:
     done = decode(["a,b", '1,"x, ""y"""', "2", "3,"], table.decoder({"format": "csv"}))
     assert (done.ignored, done.rejected) == (1, 1)
     assert done.batches[0].table.select("a", "b").rows() == [("1", 'x, "y"'), ("3", None)]
+
+
+def test_headers_that_repeat_are_one_and_those_that_never_end_are_bounded() -> None:
+    same = [line for n in range(3000) for line in ("#fields\tn", "#types\tcount", str(n))]
+    begun = time.process_time()
+    done = decode(same)
+    assert time.process_time() - begun < 5
+    (batch,) = done.batches
+    assert batch.table["n"].to_list() == list(range(3000))
+    assert (done.ignored, done.rejected) == (6000, 0)
+    other = decode([line for n in range(3000) for line in (f"#fields\tn{n}", str(n))])
+    assert len(other.batches) == table.MAX_HEADERS
+    assert other.rejected == 3000 - table.MAX_HEADERS
+    assert other.dead[0].reason == "more than 64 different headers in one piece"
+    assert other.dead[0].place == 2 * table.MAX_HEADERS + 1
+
+
+def test_a_header_that_alternates_gives_each_row_its_own() -> None:
+    done = decode(["#fields\ta", "1", '{"a": "4"}', "#fields\tb", "2", "#fields\ta", "3"])
+    found = sorted((row["log.offset"], row.get("a"), row.get("b")) for b in done.batches for row in b.table.to_dicts())
+    assert found == [(1, "1", None), (2, "4", None), (4, None, "2"), (6, "3", None)]
+
+
+def test_an_open_quote_or_a_strange_line_of_csv_costs_that_line() -> None:
+    lines = ["a,b", '1,"open', "2,x", "3,b\rc", f"4,{'x' * 200_000}", '5,say "hi', "6,y", '"7","q,""r"""']
+    done = decode(lines, table.decoder({"format": "csv"}))
+    assert done.batches[0].table["a"].to_list() == ["2", "5", "6", "7"]
+    assert done.batches[0].table["b"].to_list() == ["x", 'say "hi', "y", 'q,"r"']
+    assert [letter.place for letter in done.dead] == [1, 3, 4]
+    assert done.rejected == 3
+
+
+def test_csv_without_names_is_refused() -> None:
+    with pytest.raises(DecodeError, match="no column names"):
+        decode(['"open', "1"], table.decoder({"format": "csv"}))
+
+
+@unhurried
+@given(st.lists(st.text(st.sampled_from(list('a,"\r\0 x')), max_size=8), max_size=8))
+def test_any_text_is_a_row_of_csv_or_rejected_alone(lines: list[str]) -> None:
+    done = decode(["a,b", *lines], table.decoder({"format": "csv"}))
+    assert sum(len(batch) for batch in done.batches) + done.rejected + done.ignored == len(lines) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,12 @@ from cityguard.decoders import json
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.json import placed
 from cityguard.decoders.text import Text, dead, text
+from cityguard.errors import DecodeError
 from cityguard.model import Decoded, EventBatch, Frames
 
 MAX_FIELDS = 1000
+MAX_HEADERS = 64
+"""Different headers within one piece; rows under further ones are rejected."""
 _BRACE, _HASH = 123, 35
 _KINDS: dict[str, pl.DataType] = {
     "count": pl.Int64(),
@@ -34,18 +37,44 @@ def decoder(options: Options) -> Decoder:
     return _Csv() if options.get("format") == "csv" else _Zeek(inner)
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the ``#`` lines so far say about the rows that follow."""
+
+    separator: str = "\t"
+    set: str = ","
+    empty: str = "(empty)"
+    unset: str = "-"
+    fields: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    path: str = ""
+
+    def after(self, line: str) -> Header:
+        """The header once this ``#`` line is read."""
+        key, _, rest = line[1:].partition(" " if line.startswith("#separator") else self.separator)
+        if key == "separator":
+            return replace(self, separator=_unescape(rest.strip())[:1] or "\t")
+        if key == "set_separator":
+            return replace(self, set=rest[:1] or ",")
+        if key == "empty_field":
+            return replace(self, empty=rest)
+        if key == "unset_field":
+            return replace(self, unset=rest)
+        if key == "path":
+            return replace(self, path=rest)
+        if key == "fields":
+            return replace(self, fields=tuple(rest.split(self.separator)[:MAX_FIELDS]), types=())
+        if key == "types":
+            return replace(self, types=tuple(rest.split(self.separator)[:MAX_FIELDS]))
+        return self
+
+
 class _Zeek:
     """Keeps the header from piece to piece; a file may hold several."""
 
     def __init__(self, lines: Decoder) -> None:
         self._json = lines
-        self._separator = "\t"
-        self._set = ","
-        self._empty = "(empty)"
-        self._unset = "-"
-        self._fields: list[str] = []
-        self._types: list[str] = []
-        self._path = ""
+        self._header = Header()
 
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
@@ -61,74 +90,63 @@ class _Zeek:
         parts: list[Decoded] = [Decoded(ignored=len(comments))]
         if len(objects):
             parts.append(self._json.decode(_select(frames, objects)))
-        begin = 0
-        # Between two headers the fields are the same; a file has one header, rarely a handful.
-        for stop in [*comments.tolist(), len(frames)]:
-            if stop > begin:
-                rows = np.setdiff1d(np.arange(begin, stop, dtype=np.int64), objects)
-                parts.append(self._rows(frames, rows, read))
-            if stop < len(frames):
-                self._comment(str(read.values[stop]))
+        runs: dict[Header, list[npt.NDArray[np.int64]]] = {}
+        spare: list[npt.NDArray[np.int64]] = []
+        begin, plain, lines = 0, first != _BRACE, read.values.gather(pl.Series(comments)).to_list()
+        for stop, line in zip([*comments.tolist(), len(frames)], [*lines, None], strict=True):
+            rows = begin + np.flatnonzero(plain[begin:stop])
+            if len(rows):
+                known = self._header in runs or len(runs) < MAX_HEADERS
+                (runs.setdefault(self._header, []) if known else spare).append(rows)
+            if line is not None:
+                self._header = self._header.after(line)
             begin = stop + 1
+        # A file has one header, rarely a handful, however often it repeats them.
+        parts += [_rows(header, frames, np.concatenate(where), read) for header, where in runs.items()]
+        if spare:
+            over = np.concatenate(spare)
+            reason = f"more than {MAX_HEADERS} different headers in one piece"
+            parts.append(Decoded((), dead(frames, over, reason), len(over)))
         return merge(parts)
 
     def flush(self) -> Decoded:
         return Decoded()
 
-    def _comment(self, line: str) -> None:
-        key, _, rest = line[1:].partition(" " if line.startswith("#separator") else self._separator)
-        if key == "separator":
-            self._separator = _unescape(rest.strip())[:1] or "\t"
-        elif key == "set_separator":
-            self._set = rest[:1] or ","
-        elif key == "empty_field":
-            self._empty = rest
-        elif key == "unset_field":
-            self._unset = rest
-        elif key == "path":
-            self._path = rest
-        elif key == "fields":
-            self._fields, self._types = rest.split(self._separator)[:MAX_FIELDS], []
-        elif key == "types":
-            self._types = rest.split(self._separator)[:MAX_FIELDS]
 
-    def _rows(self, frames: Frames, rows: npt.NDArray[np.int64], read: Text) -> Decoded:
-        if not len(rows):
-            return Decoded()
-        if not self._fields:
-            return Decoded((), dead(frames, rows, "no #fields header before it"), len(rows))
-        lines = read.values.gather(pl.Series(rows))
-        fits = (lines.str.count_matches(self._separator, literal=True) == len(self._fields) - 1).to_numpy()
-        good, bad = rows[fits], rows[~fits]
-        letters = dead(frames, bad, f"not the {len(self._fields)} fields of the header")
-        if not len(good):
-            return Decoded((), letters, len(bad))
-        names = _unique(self._fields)
-        cells = lines.filter(pl.Series(fits)).str.split_exact(self._separator, len(names) - 1).struct.unnest()
-        cells.columns = names
-        types = dict(zip(names, self._types, strict=False))
-        table = cells.with_columns(self._typed(cells[name], types.get(name, "string")) for name in names)
-        if self._path:
-            table = table.with_columns(pl.lit(self._path).alias("_path"))
-        return Decoded((EventBatch("", "", placed(table, frames, good, read)),), letters, len(bad))
+def _rows(header: Header, frames: Frames, rows: npt.NDArray[np.int64], read: Text) -> Decoded:
+    if not header.fields:
+        return Decoded((), dead(frames, rows, "no #fields header before it"), len(rows))
+    lines = read.values.gather(pl.Series(rows))
+    fits = (lines.str.count_matches(header.separator, literal=True) == len(header.fields) - 1).to_numpy()
+    good, bad = rows[fits], rows[~fits]
+    letters = dead(frames, bad, f"not the {len(header.fields)} fields of the header")
+    if not len(good):
+        return Decoded((), letters, len(bad))
+    names = _unique(list(header.fields))
+    cells = lines.filter(pl.Series(fits)).str.split_exact(header.separator, len(names) - 1).struct.unnest()
+    cells.columns = names
+    types = dict(zip(names, header.types, strict=False))
+    table = cells.with_columns(_typed(header, cells[name], types.get(name, "string")) for name in names)
+    if header.path:
+        table = table.with_columns(pl.lit(header.path).alias("_path"))
+    return Decoded((EventBatch("", "", placed(table, frames, good, read)),), letters, len(bad))
 
-    def _typed(self, cell: pl.Series, kind: str) -> pl.Series:
-        value = cell.replace({self._unset: None})
-        if kind == "bool":
-            return (value == "T").alias(cell.name)
-        if kind in _KINDS:
-            return value.cast(_KINDS[kind], strict=False)
-        if value.str.contains("\\x", literal=True).any():
-            value = pl.Series(cell.name, [None if one is None else _unescape(one) for one in value], pl.String)
-        if kind.startswith(("set[", "vector[")):
-            empty = value == self._empty
-            lists = value.str.split(self._set)
-            return (
-                pl.select(pl.when(empty).then(pl.lit([], pl.List(pl.String))).otherwise(lists))
-                .to_series()
-                .alias(cell.name)
-            )
-        return value.replace({self._empty: ""})
+
+def _typed(header: Header, cell: pl.Series, kind: str) -> pl.Series:
+    value = cell.replace({header.unset: None})
+    if kind == "bool":
+        return (value == "T").alias(cell.name)
+    if kind in _KINDS:
+        return value.cast(_KINDS[kind], strict=False)
+    if value.str.contains("\\x", literal=True).any():
+        value = pl.Series(cell.name, [None if one is None else _unescape(one) for one in value], pl.String)
+    if kind.startswith(("set[", "vector[")):
+        empty = value == header.empty
+        lists = value.str.split(header.set)
+        return (
+            pl.select(pl.when(empty).then(pl.lit([], pl.List(pl.String))).otherwise(lists)).to_series().alias(cell.name)
+        )
+    return value.replace({header.empty: ""})
 
 
 class _Csv:
@@ -141,9 +159,11 @@ class _Csv:
         if not len(frames):
             return Decoded()
         read = text(frames)
-        cells = list(csv.reader(line.replace("\n", " ") for line in read.values.to_list()))
+        cells = _cells([line.replace("\n", " ") for line in read.values.to_list()])
         skip = 0
         if not self._fields:
+            if not cells[0]:
+                raise DecodeError("the first line holds no column names", remedy="put a line of names before the rows")
             self._fields, skip = _unique([name.strip() for name in cells[0]][:MAX_FIELDS]), 1
         width = len(self._fields)
         fits = np.fromiter((len(row) == width for row in cells), np.bool_, len(cells))
@@ -165,6 +185,25 @@ class _Csv:
 
     def flush(self) -> Decoded:
         return Decoded()
+
+
+def _cells(lines: list[str]) -> list[list[str]]:
+    """The cells of each line on its own; none where it cannot be read: a bare CR, an open quote, a cell too long."""
+    try:
+        cells = list(csv.reader(lines))
+        if len(cells) == len(lines):
+            return cells
+    except csv.Error:
+        pass
+    return [_line(line) for line in lines]
+
+
+def _line(line: str) -> list[str]:
+    try:
+        # An odd quote may be an open one, which only the strict reading tells.
+        return next(csv.reader([line], strict=line.count('"') % 2 == 1), [])
+    except csv.Error:
+        return []
 
 
 def merge(parts: Sequence[Decoded]) -> Decoded:
