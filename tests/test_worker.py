@@ -124,8 +124,7 @@ def test_a_store_that_is_full_for_a_while_loses_nothing(app: App, monkeypatch: p
         return real(batch)
 
     monkeypatch.setattr(app.store.events, "append", full)
-    monkeypatch.setattr(Event, "wait", lambda self, timeout=None: False)
-    assert Worker(app).turn() == 30
+    assert Worker(app, Hurried()).turn() == 30
     assert app.store.records.find_dead() == []
     assert len(seen(app)[0]) == 30
 
@@ -152,6 +151,13 @@ def test_the_drop_counters_go_on_after_a_restart_and_a_full_disk_is_counted(
         stop.set()
         thread.join(5)
         assert counters(tmp_path, listener)["spool"] >= total
+
+
+class Hurried(Event):
+    """A stop that nobody sets and nobody waits for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
 
 
 def free_port() -> int:

@@ -54,9 +54,16 @@ def serve(listener: Listener, home: Path, limits: Limits, stop: Event) -> None:
         writer.close()
 
 
+def _serve(listener: Listener, home: Path, limits: Limits, stop: Event) -> None:
+    try:
+        serve(listener, home, limits, stop)
+    except (OSError, StoreError) as error:
+        log.error("%s (%s:%d): %s", listener.name, listener.host, listener.port, error)
+
+
 def serve_all(listeners: tuple[Listener, ...], home: Path, limits: Limits, stop: Event) -> list[Thread]:
     """One thread per listener; returns them started."""
-    threads = [Thread(target=serve, args=(one, home, limits, stop), name=one.name, daemon=True) for one in listeners]
+    threads = [Thread(target=_serve, args=(one, home, limits, stop), name=one.name, daemon=True) for one in listeners]
     for thread in threads:
         thread.start()
     return threads

@@ -9,8 +9,8 @@ import fcntl
 import os
 import sqlite3
 import uuid
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -177,11 +177,28 @@ def _bytes(path: Path) -> int:
     return sum(part.stat().st_size for part in (path, wal) if part.exists())
 
 
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone.
+
+    Raises:
+        StoreLockedError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def _lock(folder: Path) -> int:
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise StoreLockedError("another process receives into this spool", place=str(folder)) from None
+        raise StoreLockedError(
+            "another process works here already", place=str(folder), remedy="stop it first"
+        ) from None
     return handle

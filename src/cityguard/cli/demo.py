@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +38,9 @@ def demo(
     from cityguard.app import App
 
     city = content.root() / "examples" / "city"
+    if not once:
+        with socket.create_server(("127.0.0.1", port)):
+            pass  # told now rather than after the work
     _clear(out)
     settings = replace(config.load(city / "cityguard.yml", {}), home=str((out / "var").absolute()), listen=())
     if STATE.language:

@@ -60,7 +60,16 @@ def content_faults(one: App) -> list[CityguardError]:
             faults.extend(error.faults)
         except CityguardError as error:
             faults.append(error)
-    return [*faults, *_unknown_collectors(one)]
+    return [*faults, *_unknown_collectors(one), *_missing(one)]
+
+
+def _missing(one: App) -> Iterator[CityguardError]:
+    """Files and folders the settings name that are not there."""
+    settings = one.settings
+    for key in ("register", "schedules", "backups", "configs", "content"):
+        named = getattr(settings, key)
+        if named and not settings.resolve(named).exists():
+            yield InputError(f"{key}: '{named}' is not there", place=str(settings.base), remedy="correct cityguard.yml")
 
 
 def _unknown_collectors(one: App) -> list[CityguardError]:

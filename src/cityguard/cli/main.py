@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from cityguard.cli import (
     alerts,
@@ -26,7 +28,7 @@ from cityguard.cli import (
     up,
     user,
 )
-from cityguard.cli.output import CANCELLED, ERROR, err, pick, safe
+from cityguard.cli.output import CANCELLED, ERROR, NO_STORE, USAGE, err, pick, safe
 from cityguard.cli.state import STATE
 from cityguard.errors import CityguardError
 
@@ -87,20 +89,35 @@ for name, group in (
 
 def main() -> None:
     """Run a command; a fault a person can mend is one message and an exit code, never a traceback."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        return int(app(standalone_mode=False) or 0)
+    except typer.Exit as end:
+        return end.exit_code
     except CityguardError as error:
-        err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print(pick("已取消；已保存的结果保留", "cancelled; what was stored is kept"), markup=False)
-        sys.exit(CANCELLED)
+        return _told(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _told(pick("已取消；已保存的结果保留", "cancelled; what was stored is kept"), CANCELLED, error=False)
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(ERROR)
+        return ERROR
+    except sqlite3.Error as error:
+        remedy = pick("检查磁盘空间与数据目录权限", "check free space and the data folder's rights")
+        return _told(f"SQLite: {error}; {remedy}", NO_STORE)
     except OSError as error:
-        err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
-        sys.exit(ERROR)
+        return _told(str(error), ERROR)
+    except TyperException as error:  # wrong usage: it knows how to show itself
+        error.show()  # type: ignore[attr-defined]
+        return USAGE
+
+
+def _told(message: str, code: int, *, error: bool = True) -> int:
+    lead = f"{pick('错误', 'error')}: " if error else ""
+    err.print(f"{lead}{safe(message)}", style="red" if error else None, markup=False)
+    return code
 
 
 if __name__ == "__main__":

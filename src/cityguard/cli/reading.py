@@ -14,6 +14,7 @@ from cityguard.cli.state import STATE, actor, application
 if TYPE_CHECKING:
     from cityguard.errors import InputError
     from cityguard.model import Alert, Chunk, EventBatch
+    from cityguard.sigma.rule import Ruleset
 
 Files = Annotated[list[Path], typer.Argument(help="文件或目录 / files or folders")]
 Collector = Annotated[str | None, typer.Option("--collector", help="指定采集器 / name the collector")]
@@ -47,6 +48,7 @@ def decode(files: Files, collector: Collector = None, dataset: Dataset = None, a
                 for batch in chunk.decoded.batches:
                     jsonl(rows(batch)) if as_jsonl else _show(batch)
                 _report(chunk)
+                _note([f"{path}: {note}" for note in chunk.decoded.notes])
         except InputError as error:
             failed.append(error)
     _failures(failed, len(paths))
@@ -65,7 +67,9 @@ def rows(batch: EventBatch) -> Iterator[dict[str, Any]]:
 
 def look(
     files: Files,
-    rules: Annotated[list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders")] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)
+    ] = None,
     collector: Collector = None,
     dataset: Dataset = None,
     as_jsonl: Jsonl = False,
@@ -83,7 +87,10 @@ def look(
         else:
             _summary(done.events, alerts, done.received, done.dead)
         _note(done.notes)
+        code = rule_faults(app.ruleset, named=bool(rules))
     _failures(done.failed, done.files)
+    if code:
+        raise typer.Exit(code)
     end(alerts, fail_on)
 
 
@@ -123,6 +130,15 @@ def _failures(failed: Sequence[InputError], files: int) -> None:
         err.print(f"{pick('错误', 'error')}: {safe(str(error))}", style="red", markup=False)
     if failed:
         raise typer.Exit(ERROR if len(failed) >= files else PARTIAL)
+
+
+def rule_faults(ruleset: Ruleset, *, named: bool) -> int:
+    """Name what is wrong with rules: the exit code is 1 when none of the named ones is left, 4 when some are bad."""
+    for fault in ruleset.faults:
+        err.print(f"{pick('规则有误', 'bad rule')}: {safe(str(fault))}", style="red", markup=False)
+    if not named or not ruleset.faults:
+        return 0
+    return PARTIAL if ruleset.rules or ruleset.correlations else ERROR
 
 
 def end(alerts: Sequence[Alert], fail_on: str | None) -> None:
@@ -258,6 +274,7 @@ def _show(batch: EventBatch) -> None:
 
 
 def _report(chunk: Chunk) -> None:
+    """Tell of items that could not be used; the whole ingest's notes come at its end."""
     for letter in chunk.decoded.dead[:3]:
         say(
             f"{chunk.source}: 第 {letter.place} 处未能使用：{letter.reason}",

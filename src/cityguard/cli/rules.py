@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cityguard.cli.output import document, err, jsonl, language, pick, safe, say, table
+from cityguard.cli.reading import rule_faults
 from cityguard.cli.state import STATE, application
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from cityguard.sigma.ast import Rule
 
 app = typer.Typer(no_args_is_help=True, help="检测规则 / Detection rules")
-Rules = Annotated[list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders")]
+Rules = Annotated[
+    list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)
+]
 
 
 @app.command("list")
@@ -61,7 +64,7 @@ def test(rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] =
 @app.command()
 def match(
     files: Annotated[list[Path], typer.Argument(help="事件文件 / event files")],
-    rules: Annotated[list[Path], typer.Option("--rules", help="规则文件或目录 / rule files or folders")],
+    rules: Annotated[list[Path], typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)],
     collector: Annotated[str | None, typer.Option("--collector")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset")] = None,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="逐行 JSON / one JSON object a line")] = False,
@@ -85,7 +88,8 @@ def match(
                 for rule, mask in hits(ruleset, enriched):
                     found = enriched.table.filter(mask)["event.sequence"].unique().sort().to_list()
                     _print_hits(rule, found, as_jsonl)
-    _faults(ruleset.faults)
+    if code := rule_faults(ruleset, named=True):
+        raise typer.Exit(code)
 
 
 def _print_hits(rule: Rule, found: list[int], as_jsonl: bool) -> None:

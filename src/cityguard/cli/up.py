@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cityguard.cli.output import USAGE, fail, say
+from cityguard.cli.doctor import content_faults
+from cityguard.cli.output import ERROR, OK, USAGE, fail, say
 from cityguard.cli.state import STATE, application
+from cityguard.drill import sandbox
+from cityguard.errors import ContentErrors
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 ROLES = ("receivers", "worker", "console")
 PATIENCE_S = 10.0
 RESTART_S = 2.0
+QUICK, QUICK_S = 3, 30.0  # so many ends within so many seconds, and the supervisor gives up
 
 
 def up(
@@ -31,6 +36,7 @@ def up(
     if role is None:
         _supervise()
     elif role in _PARTS:
+        sandbox.die_with_parent()  # a part without its supervisor would stand beside the next one's
         _PARTS[role](_until_signal())
     else:
         fail(f"--role: {' | '.join(ROLES)}", USAGE)
@@ -50,9 +56,10 @@ def _receivers(stop: threading.Event) -> None:
 
 
 def _worker(stop: threading.Event) -> None:
+    from cityguard.spool import only_one
     from cityguard.worker import Worker
 
-    with application() as one:
+    with application() as one, only_one(one.settings.home_path / "worker"):
         Worker(one, stop).run(stop)
 
 
@@ -81,6 +88,9 @@ _PARTS: dict[str, Callable[[threading.Event], None]] = {
 def _supervise() -> None:
     """Keep one child per part running; a child that dies is started again, a signal ends them all."""
     settings = STATE.settings()
+    with application() as one:
+        if faults := content_faults(one):
+            raise ContentErrors(faults)
     settings.home_path.mkdir(parents=True, exist_ok=True)
     wanted = [role for role in ROLES if role == "console" or settings.listen]
     stop = _until_signal()
@@ -89,14 +99,20 @@ def _supervise() -> None:
         f"已启动 {'、'.join(wanted)}；控制台端口 {settings.web.port}；Ctrl-C 停止",
         f"started {', '.join(wanted)}; console on port {settings.web.port}; Ctrl-C stops",
     )
+    deaths: dict[str, list[float]] = {role: [] for role in wanted}
+    code = OK
     while not stop.wait(RESTART_S):
-        for role, child in children.items():
-            if child.poll() is not None and not stop.is_set():
-                say(
-                    f"{role} 已退出（{child.returncode}），重新启动",
-                    f"{role} ended ({child.returncode}), starting it again",
-                )
-                children[role] = _start(role)
+        for role, child in list(children.items()):
+            if child.poll() is None or stop.is_set():
+                continue
+            deaths[role] = [*(at for at in deaths[role] if at > time.monotonic() - QUICK_S), time.monotonic()]
+            if len(deaths[role]) >= QUICK:
+                say(f"{role} 连续退出，停止", f"{role} keeps ending, giving up")
+                code = child.returncode if child.returncode > 0 else ERROR
+                stop.set()
+                break
+            say(f"{role} 已退出（{child.returncode}），重新启动", f"{role} ended ({child.returncode}), restarting")
+            children[role] = _start(role)
     for child in children.values():
         child.terminate()
     for child in children.values():
@@ -104,6 +120,8 @@ def _supervise() -> None:
             child.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             child.kill()
+    if code:
+        raise typer.Exit(code)
 
 
 def _start(role: str) -> subprocess.Popen[bytes]:

@@ -152,7 +152,10 @@ def _score(one: Collector, seen: recognise.Look) -> float:
 def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[Frames]:
     line_bytes = limits.line_kb << 10
     if one.kind == "evtx":
-        yield from evtx.frames(input_.whole(MAX_EVTX))
+        whole = input_.whole(MAX_EVTX)
+        if short := evtx.cut_off(whole):
+            input_.notes.append(short)
+        yield from evtx.frames(whole)
     elif one.kind == "capture":
         packets = pcap.frames(input_.whole())
         yield from packets

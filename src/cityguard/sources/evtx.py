@@ -18,6 +18,18 @@ PIECE = 20_000
 PIECE_BYTES = 16 << 20
 
 
+HEADER, CHUNK = 4096, 65_536
+
+
+def cut_off(buffer: np.ndarray) -> str:
+    """What a shortened file lacks, as a note; empty when the file is as long as its header says."""
+    if len(buffer) < HEADER:
+        return "cut off within its header"
+    chunks = int.from_bytes(buffer[42:44].tobytes(), "little")
+    there = (len(buffer) - HEADER) // CHUNK
+    return f"cut off: {there} of {chunks} chunks are there" if there < chunks else ""
+
+
 def frames(buffer: np.ndarray) -> Iterator[Frames]:
     """Records in pieces, numbered from 0; a record that cannot be read is an item of no bytes.
 
