@@ -203,18 +203,20 @@ def show_alerts(alerts: Sequence[Alert]) -> None:
         [
             pick("级别", "level"),
             pick("次数", "count"),
-            pick("首次", "first seen"),
+            pick("首次（UTC）", "first seen (UTC)"),
             pick("对象", "entities"),
             pick("规则", "rule"),
+            "id",
         ],
         (
             (
                 a.level,
                 a.count,
-                a.first_seen.strftime("%m-%d %H:%M:%S"),
+                a.first_seen.strftime("%Y-%m-%d %H:%M:%S"),
                 " → ".join(v for k, v in a.entities.items() if k in ("source.ip", "destination.ip"))
                 or " ".join(a.entities.values()),
                 a.title.get(language()),
+                a.id,
             )
             for a in worst
         ),
