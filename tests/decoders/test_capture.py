@@ -16,7 +16,7 @@ from tests.decoders.test_tls import hello, record
 from tests.decoders.wire import SERVER, ether, ip4, udp
 
 from cityguard import columns
-from cityguard.decoders import capture, stream
+from cityguard.decoders import capture, events, stream
 from cityguard.errors import DecodeError, InputError
 from cityguard.sources import pcap
 
@@ -124,6 +124,43 @@ def test_bytes_held_for_all_connections_are_bounded(monkeypatch: pytest.MonkeyPa
     followed = capture.decoder({})
     followed.decode(wire.frames([one for talker in talkers for one in talker.packets]))
     assert followed._streams._held <= 20_000  # type: ignore[attr-defined]
+
+
+def test_requests_that_wait_for_answers_count_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_HELD", 100_000)
+    big = b"GET / HTTP/1.1\r\nX: " + b"a" * 10_000 + b"\r\n\r\n"
+    talkers = [wire.Talker(80, 42000 + at).shake() for at in range(4)]
+    for talker in talkers:
+        for _ in range(14):
+            talker.say(0, big)
+    one = capture.decoder({})
+    found = one.decode(wire.frames([packet for talker in talkers for packet in talker.packets]))
+    streams = one._streams._streams.values()  # type: ignore[attr-defined]
+    waiting = sum(exchange.request.head for one in streams for exchange in one.parser._waiting)
+    assert 0 < waiting <= 100_000
+    assert wire.table(wire.merge([found, one.flush()]), "http").height >= 4 * 12  # one that is cut to make room is lost
+
+
+def test_what_waits_is_counted_down_as_answers_come() -> None:
+    talker = wire.Talker(80).shake()
+    for _ in range(3):
+        talker.say(0, GET).say(1, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    one = capture.decoder({})
+    one.decode(wire.frames(talker.packets))
+    assert one._streams._held == 0  # type: ignore[attr-defined]
+
+
+def test_a_flood_of_messages_becomes_tables_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_ROWS", 1_000)
+    talker = wire.Talker(80).shake()
+    for _ in range(50):
+        talker.say(0, b"GET / x\n\n" * 100)
+    one = capture.decoder({})
+    found = wire.merge([one.decode(wire.frames(talker.packets)), one.flush()])
+    sizes = [len(batch) for batch in found.batches if batch.dataset == "http"]
+    assert (max(sizes), sum(sizes)) == (1_000, 5_000)
+    numbers = [batch.table["log.offset"] for batch in found.batches if batch.dataset == "http"]
+    assert all(number.is_sorted() for number in numbers)
 
 
 @settings(max_examples=150, deadline=None)

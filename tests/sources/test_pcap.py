@@ -92,6 +92,31 @@ def test_a_long_capture_comes_in_pieces_numbered_through(monkeypatch: pytest.Mon
     assert notes == []
 
 
+@pytest.mark.parametrize("form", ["pcap", "pcapng"])
+def test_a_piece_ends_after_so_many_bytes_too(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pcap, "PIECE_BYTES", 3_000)
+    packets = [bytes([at % 256]) * size for at, size in enumerate([1_000] * 10 + [9_000] + [10] * 300)]
+    data = wire.savefile(packets)
+    if form == "pcapng":
+        data = section() + interface() + b"".join(enhanced(packet) for packet in packets)
+    pieces, notes = read(data)
+    spans = [int(piece.offset[-1] - piece.offset[0]) for piece in pieces]
+    assert max(spans) <= 3_000 and len(pieces) >= 7
+    assert [piece.item(at) for piece in pieces for at in range(len(piece))] == packets
+    assert np.concatenate([piece.number for piece in pieces]).tolist() == list(range(1, len(packets) + 1))
+    assert notes == []
+
+
+@pytest.mark.parametrize("size", range(24, 80))
+def test_wherever_a_piece_ends_no_packet_is_lost_and_a_cut_is_told(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pcap, "PIECE_BYTES", size)
+    packets = [bytes([at]) * (at * 7 % 40) for at in range(30)]
+    whole = wire.savefile(packets)
+    assert (items(whole), read(whole)[1]) == (packets, [])
+    assert items(whole[:-1]) == packets[:-1]
+    assert "after 29 packets" in read(whole[:-1])[1][0]
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_pcapng_interfaces_have_their_own_link_type_resolution_and_offset(order: str) -> None:
     fine = interface(113, options=option(9, b"\x09", order), order=order)

@@ -160,7 +160,7 @@ class _Capture:
                 logsource=_SOURCES[rows.dataset],
             )
             for rows in (self._dns.rows, self._http, self._tls)
-            if (table := rows.take()).height
+            for table in rows.take()
         ]
 
 

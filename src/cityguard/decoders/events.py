@@ -14,6 +14,9 @@ from cityguard.decoders import address
 from cityguard.decoders.flow import Keys, digest
 from cityguard.decoders.packet import Bools, U8s, U64s, Words
 
+MAX_ROWS = 100_000
+"""Rows gathered one by one before they become a table."""
+
 Halves = tuple[U64s, U64s]
 
 
@@ -60,20 +63,27 @@ class Rows:
     time: list[int] = field(default_factory=list)
     talk: list[Talk] = field(default_factory=list)
     fields: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, number: int, time: int, talk: Talk, fields: dict[str, Any]) -> None:
         self.number.append(number)
         self.time.append(time)
         self.talk.append(talk)
         self.fields.append(fields)
+        if len(self.number) >= MAX_ROWS:
+            self._table()
 
-    def take(self) -> pl.DataFrame:
-        """The table so far, in order of number; the rows start anew."""
-        if not self.number:
-            return pl.DataFrame()
+    def take(self) -> list[pl.DataFrame]:
+        """The rows so far in tables of at most ``MAX_ROWS``, each in order of number; the rows start anew."""
+        if self.number:
+            self._table()
+        taken, self.tables = self.tables, []
+        return taken
+
+    def _table(self) -> None:
         table = pl.concat([keyed(self._ends()), self._columns()], how="horizontal")
         self.number, self.time, self.talk, self.fields = [], [], [], []
-        return table.sort("log.offset", maintain_order=True)
+        self.tables.append(table.sort("log.offset", maintain_order=True))
 
     def _ends(self) -> Ends:
         ends = np.array([(*talk.source[:2], *talk.destination[:2]) for talk in self.talk], np.uint64)

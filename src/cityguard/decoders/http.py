@@ -39,6 +39,7 @@ MAX_WAITING = 128
 _MAX_VALUE = 4_096
 _MAX_HEADERS = 256
 _ENDLESS = 1 << 62
+_EXCHANGE = 1_024  # bytes a waiting request costs besides its head
 
 
 @dataclass(slots=True)
@@ -73,6 +74,7 @@ class Conversation:
         self._rows, self._talks = rows, (ends, ends.turned())
         self._sides = (_Side(), _Side())
         self._waiting: deque[_Exchange] = deque()
+        self._kept = 0  # bytes of the requests that wait
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         one = self._sides[side]
@@ -83,21 +85,25 @@ class Conversation:
         one.buffer += data
         while one.buffer and not one.lost and self._step(side, one, at):
             pass
-        self.held = len(self._sides[0].buffer) + len(self._sides[1].buffer)
+        self._count()
 
     def gap(self, side: int) -> None:
         one = self._sides[side]
         self._finish(side, one)
         while self._waiting and self._waiting[0].side != side:  # which answer is theirs can no longer be told
-            self._give(self._waiting.popleft(), None)
+            self._give(None)
         one.buffer.clear()
         one.lost, one.left, one.chunked = True, 0, False
+        self._count()
 
     def close(self) -> None:
         for side, one in enumerate(self._sides):
             self._finish(side, one)
         while self._waiting:
-            self._give(self._waiting.popleft(), None)
+            self._give(None)
+
+    def _count(self) -> None:
+        self.held = len(self._sides[0].buffer) + len(self._sides[1].buffer) + self._kept
 
     def _step(self, side: int, one: _Side, at: Moment) -> bool:
         """Use up what can be; False when more bytes are needed."""
@@ -157,8 +163,9 @@ class Conversation:
 
     def _request(self, side: int, one: _Side, message: _Message, at: Moment) -> None:
         self._waiting.append(_Exchange(message, at, side))
+        self._kept += message.head + _EXCHANGE
         if len(self._waiting) > MAX_WAITING:
-            self._give(self._waiting.popleft(), None)
+            self._give(None)
         self._body(side, one, message, has_body=False)
 
     def _response(self, side: int, one: _Side, message: _Message, at: Moment) -> None:
@@ -195,11 +202,14 @@ class Conversation:
         if message is None or not message.start.startswith("HTTP/"):
             return
         while self._waiting and self._waiting[0].side == side:  # a stray answer from the asker's own side
-            self._give(self._waiting.popleft(), None)
+            self._give(None)
         if self._waiting:
-            self._give(self._waiting.popleft(), message)
+            self._give(message)
 
-    def _give(self, exchange: _Exchange, response: _Message | None) -> None:
+    def _give(self, response: _Message | None) -> None:
+        """A row of the request that has waited longest, with its response if there was one."""
+        exchange = self._waiting.popleft()
+        self._kept -= exchange.request.head + _EXCHANGE
         fields = _request_fields(exchange.request)
         if response is not None:
             fields |= _response_fields(response)

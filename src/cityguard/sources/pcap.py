@@ -19,6 +19,8 @@ from cityguard.model import Frames
 
 PIECE = 262_144
 """Packets in one piece at most."""
+PIECE_BYTES = 32 << 20
+"""Bytes of the file that one piece spans; its last packet may reach beyond."""
 MAX_PACKET = 262_144
 """Bytes of one packet at most (what libpcap allows); a larger length is a damaged file."""
 MAX_INTERFACES = 65_536
@@ -47,7 +49,7 @@ def sniff(head: bytes) -> bool:
 
 
 def frames(buffer: Buffer) -> Capture:
-    """Packets of a capture in pieces of at most ``PIECE``.
+    """Packets of a capture in pieces of at most ``PIECE`` packets and about ``PIECE_BYTES``.
 
     Args:
         buffer: uint8[n], the whole file (a memory map will do).
@@ -94,18 +96,17 @@ class Capture(Iterator[Frames]):
         end, place = len(self._buffer), 24
         while place < end:
             starts, place = self._walk(place, order, size)
-            if starts:
-                yield self._records(np.array(starts, np.int64), order, tick, size, link)
-            if len(starts) < PIECE:
+            if not starts:
                 break
+            yield self._records(np.array(starts, np.int64), order, tick, size, link)
         if place < end:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
 
     def _walk(self, place: int, order: str, size: int) -> tuple[list[int], int]:
         """Starts of the next records, and where the last of them ends. The one loop per packet: keep it bare."""
-        view, end, starts = self._buffer.data, len(self._buffer), list[int]()
+        view, end, starts = self._buffer.data[: place + PIECE_BYTES], len(self._buffer), list[int]()
         captured_at, add = struct.Struct(order + "8xI").unpack_from, starts.append
-        with contextlib.suppress(struct.error):  # the read across the end
+        with contextlib.suppress(struct.error):  # the read across the end of the piece
             for _ in range(PIECE):
                 (captured,) = captured_at(view, place)
                 if captured > MAX_PACKET:
@@ -147,7 +148,7 @@ class Capture(Iterator[Frames]):
             if kind in _FIXED and length >= _FIXED[kind] + 4:
                 starts.append(place)
                 kinds.append(kind)
-                if len(starts) == PIECE:
+                if len(starts) == PIECE or place + length - starts[0] >= PIECE_BYTES:
                     yield self._blocks(starts, kinds, order, interfaces)
                     starts, kinds = [], []
             elif kind == _INTERFACE and length >= 20:
