@@ -89,6 +89,19 @@ def test_a_secret_others_may_read_is_refused(tmp_path: Path) -> None:
     assert len(App(replace(Settings(), home=str(tmp_path), notify=told)).notifiers.channels) == 1
 
 
+def test_undated_events_read_again_hours_later_are_the_same_ones(tmp_path: Path) -> None:
+    log = tmp_path / "undated.jsonl"
+    log.write_text('{"event.dataset": "host", "message": "one"}\n{"event.dataset": "host", "message": "two"}\n')
+    now = NOW
+    app = App(replace(Settings(), home=str(tmp_path / "home")), clock=lambda: now)
+    app.ingest([log], collector="ndjson")
+    first = app.store.events.query(Query(limit=10)).select("event.id", "@timestamp").sort("event.id")
+    now = NOW + timedelta(hours=5)
+    app.ingest([log], collector="ndjson")
+    assert app.store.events.query(Query(limit=10)).select("event.id", "@timestamp").sort("event.id").equals(first)
+    app.close()
+
+
 def test_one_unreadable_file_stops_no_other(app: App, tmp_path: Path) -> None:
     odd = tmp_path / "odd.bin"
     odd.write_bytes(b"\x00\x01\x02" * 100)

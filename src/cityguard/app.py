@@ -218,6 +218,7 @@ class App:
                 limits=self.settings.limits,
                 now=self.clock(),
                 decoders=decoders,
+                first=self._first,
             )
             try:
                 for chunk in chunks:
@@ -227,6 +228,14 @@ class App:
                 tally.refuse(error, named=path in named)
         tally.fresh.extend(pipeline.finish(self))
         return tally.result(len(files))
+
+    def _first(self, sha256: str, now: datetime) -> datetime:
+        """When a file was first read: undated lines keep that time, and so their ids, on every re-run."""
+        key = f"first:{sha256}"
+        if known := self.store.records.get_value(key):
+            return datetime.fromisoformat(known.decode())
+        self.store.records.put_value(key, now.isoformat().encode())
+        return now
 
     def scan(
         self,
