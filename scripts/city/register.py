@@ -210,7 +210,7 @@ def _special() -> list[dict[str, Any]]:
             for n in range(1, 7)
         ),
     )
-    fronts = tuple(
+    fronts: tuple[tuple[str, str, str, list[str], str, list[str], list[str]], ...] = tuple(
         (
             f"exch-{n:02d}",
             f"{name.removeprefix('市')}前置交换机",

@@ -22,7 +22,7 @@ from cityguard import pipeline, spool
 from cityguard.app import App
 from cityguard.collect.collect import Live
 from cityguard.config import Listener
-from cityguard.errors import StoreError
+from cityguard.errors import InputError, StoreError
 from cityguard.model import Chunk, DeadLetter, Decoded, Frames, Ledger
 from cityguard.receive import counters, spool_folder
 from cityguard.register.register import Register
@@ -148,7 +148,10 @@ class Worker:
             segment=listener.segment or None,
         )
         if state := self.app.store.records.get_value(f"decoder:{listener.name}"):
-            live.restore(state)  # templates of flow exports, which exporters repeat only every few minutes
+            try:
+                live.restore(state)  # templates of flow exports, which exporters repeat only every few minutes
+            except InputError as error:
+                log.warning("%s: the decoder begins anew: %s", listener.name, error)
         return live
 
     def _folder(self, listener: Listener) -> Path:
