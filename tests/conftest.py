@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "elasticsearch"
@@ -60,3 +61,10 @@ def elasticsearch_url(elasticsearch_folder: Path | None) -> str:
     if elasticsearch_folder is None:
         return os.environ["CITYGUARD_TEST_ELASTICSEARCH"]
     return start_elasticsearch(elasticsearch_folder)
+
+
+# The suite is run many times a day: fewer examples then, many with CITYGUARD_EXAMPLES=1000 before a release.
+hypothesis.settings.register_profile(
+    "suite", max_examples=int(os.environ.get("CITYGUARD_EXAMPLES", "40")), deadline=None
+)
+hypothesis.settings.load_profile("suite")
