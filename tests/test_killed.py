@@ -17,7 +17,7 @@ from cityguard.config import Elasticsearch, Settings, StoreSettings
 from cityguard.model import Query
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("CITYGUARD_KILLS", "2"))
+KILLS = int(os.environ.get("CITYGUARD_KILLS", "1"))
 INPUTS = [
     ROOT / "pcaps" / "water-plant-intrusion.pcap",
     ROOT / "pcaps" / "office-beacon.pcap",
