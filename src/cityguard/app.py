@@ -316,17 +316,15 @@ class App:
     ) -> list[Path]:
         """Write the 备份恢复演练报告 of a run; returns the files, the manifest last."""
         from cityguard.report import report
+        from cityguard.report.drill_compare import earlier
 
         system = self.register.system(run.system)
         department = self.register.department(system.department) if system else None
-        earlier = [one for one in self.store.records.find_drills(run.system) if one.plan == run.plan]
         facts = report.drill_facts(
             run,
             system,
             department,
-            previous=max(
-                (one for one in earlier if one.started < run.started), key=lambda one: one.started, default=None
-            ),
+            previous=earlier(run, self.store.records.find_drills(run.system)),
             city=self.settings.city,
             timezone=self.settings.timezone,
         )

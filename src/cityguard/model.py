@@ -32,6 +32,19 @@ class Frames:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, rows: npt.NDArray[np.int64], peer: str | None = None) -> Frames:
+        """Some of the items over the same buffer; ``peer`` names their sender, else it stays as it is."""
+        return Frames(
+            self.buffer,
+            self.offset[rows],
+            self.length[rows],
+            self.number[rows],
+            self.time[rows],
+            self.wire[rows],
+            self.link[rows],
+            self.peer if peer is None else peer,
+        )
+
     def item(self, index: int) -> bytes:
         """One item's bytes; for slow paths and error reports."""
         start = int(self.offset[index])

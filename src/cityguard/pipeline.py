@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from cityguard.detectors.base import Detector
@@ -55,12 +55,6 @@ def take(chunk: Chunk, app: Way) -> list[Alert]:
     app.store.records.add_dead(chunk.decoded.dead)
     app.store.records.account(chunk)
     return fresh
-
-
-def run(chunks: Iterable[Chunk], app: Way) -> list[Alert]:
-    """Take every chunk, then let the detectors decide what only the end of the input decides."""
-    fresh = [alert for chunk in chunks for alert in take(chunk, app)]
-    return fresh + finish(app)
 
 
 def finish(app: Way) -> list[Alert]:

@@ -105,7 +105,7 @@ class Worker:
         live, names = self._live[listener.name], np.array(peers)
         for peer in sorted(set(peers)):
             rows = np.flatnonzero(names == peer)
-            yield live.chunk(_subset(frames, rows, peer), now=self.app.clock())
+            yield live.chunk(frames.take(rows, peer), now=self.app.clock())
 
     def _replay(self) -> None:
         """Take again, with the same ends, what was under way when the process ended."""
@@ -229,16 +229,3 @@ def ledger(app: App) -> list[Ledger]:
             spooled=entry.spooled + waiting,
         )
     return [booked[name] for name in sorted(booked)]
-
-
-def _subset(frames: Frames, rows: np.ndarray[tuple[int], np.dtype[np.int64]], peer: str) -> Frames:
-    return Frames(
-        frames.buffer,
-        frames.offset[rows],
-        frames.length[rows],
-        frames.number[rows],
-        frames.time[rows],
-        frames.wire[rows],
-        frames.link[rows],
-        peer,
-    )

@@ -21,7 +21,7 @@ from cityguard.errors import CityguardError, DecodeError, InputError
 from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource
 from cityguard.sources import documents, evtx, lines, opened, pcap, recognise
 
-__all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "stream", "walk"]
+__all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "walk"]
 
 MAX_EVTX = 2 << 30
 """Bytes of one event log file."""
@@ -204,11 +204,6 @@ class Live:
             decoded = Decoded((), letters, len(frames))
         finish = Chunks(collector, source, None, key, now, None, segment)
         return finish.chunk(frames, decoded)
-
-
-def stream(live: Live, frames: Frames, *, now: datetime) -> Chunk:
-    """The same as ``live.chunk``."""
-    return live.chunk(frames, now=now)
 
 
 # ---------------------------------------------------------------- the collectors' own tests

@@ -89,7 +89,7 @@ class _Zeek:
         comments = np.flatnonzero(first == _HASH)
         parts: list[Decoded] = [Decoded(ignored=len(comments))]
         if len(objects):
-            parts.append(self._json.decode(_select(frames, objects)))
+            parts.append(self._json.decode(frames.take(objects)))
         runs: dict[Header, list[npt.NDArray[np.int64]]] = {}
         spare: list[npt.NDArray[np.int64]] = []
         begin, plain, lines = 0, first != _BRACE, read.values.gather(pl.Series(comments)).to_list()
@@ -214,18 +214,6 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
         sum(part.rejected for part in parts),
         ignored=sum(part.ignored for part in parts),
         notes=tuple(note for part in parts for note in part.notes),
-    )
-
-
-def _select(frames: Frames, rows: npt.NDArray[np.int64]) -> Frames:
-    return replace(
-        frames,
-        offset=frames.offset[rows],
-        length=frames.length[rows],
-        number=frames.number[rows],
-        time=frames.time[rows],
-        wire=frames.wire[rows],
-        link=frames.link[rows],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -217,8 +217,3 @@ def within(query: Query, where: Node, limit: int) -> Query:
 def history(app: App, alert_id: str, limit: int = 5_000) -> list[Any]:
     """What people did to an alert, newest first, as the audit log has it."""
     return [entry for entry in app.store.records.find_audit(limit) if entry.object == alert_id]
-
-
-def by_verdict(items: Iterable[Any]) -> Mapping[str, int]:
-    """How many of each verdict."""
-    return Counter(item.verdict for item in items)
