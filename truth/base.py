@@ -1,0 +1,143 @@
+"""What a comparison with another tool's answers is made of: cases, their answers, our rows, one line of the table."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cityguard.collect import collect
+from cityguard.collect.collectors import Collectors
+
+CAPTURES = (".pcap", ".pcapng", ".cap", ".dump", ".trace", ".pcap.gz", ".pcapng.gz")
+MAX_NOTES = 8
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+"""The present of every comparison: the year of stamps without one."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One row of the table: how many units of a peer's answer we give too.
+
+    ``compared`` = units in the peer's answer; ``equal`` of them we say the same; ``missing`` we lack or say otherwise;
+    ``extra`` we say and the peer does not. ``floor`` is the share of equal units asked for, 0..1.
+    """
+
+    protocol: str
+    peer: str
+    unit: str
+    compared: int = 0
+    equal: int = 0
+    missing: int = 0
+    extra: int = 0
+    floor: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        return self.equal / self.compared if self.compared else 1.0
+
+    @property
+    def holds(self) -> bool:
+        return self.share >= self.floor
+
+    def add(self, case: str, theirs: Iterable[Hashable], ours: Iterable[Hashable]) -> None:
+        """Compare two multisets of units of one case; the first differences are noted."""
+        wanted, given = Counter(theirs), Counter(ours)
+        missing, extra = wanted - given, given - wanted
+        self.compared += wanted.total()
+        self.missing += missing.total()
+        self.equal += wanted.total() - missing.total()
+        self.extra += extra.total()
+        self.note(case, missing, extra)
+
+    def note(self, case: str, missing: Counter[Hashable], extra: Counter[Hashable]) -> None:
+        """Keep the first differences for a person to look at."""
+        if (missing or extra) and len(self.notes) < MAX_NOTES:
+            lacks = "; ".join(f"{unit} x{count}" for unit, count in missing.most_common(2))
+            more = "; ".join(f"{unit} x{count}" for unit, count in extra.most_common(2))
+            self.notes.append(f"{case}: lacks {missing.total()} [{lacks}] has {extra.total()} more [{more}]")
+
+
+def captures(folder: Path) -> Iterator[Path]:
+    """Capture files below a folder, in order of path."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name.lower().endswith(CAPTURES):
+            yield path
+
+
+@cache
+def collectors() -> Collectors:
+    """Every collector the project ships."""
+    return Collectors.load()
+
+
+def rows(path: Path, dataset: str | None = None, collector: str | None = "capture") -> pl.DataFrame:
+    """What the product makes of a file, read the way ``cityguard decode`` reads it; one table, in order of offset.
+
+    Args:
+        path: the file.
+        dataset: only its rows; None = all, with the column ``dataset``.
+        collector: its name; None = recognised from the content.
+    """
+    tables = [
+        batch.table.with_columns(pl.lit(batch.dataset).alias("dataset"))
+        for chunk in collect.read(path, collectors(), collector=collector, now=NOW)
+        for batch in chunk.decoded.batches
+        if dataset in (None, batch.dataset) and batch.table.height
+    ]
+    table = pl.concat(tables, how="diagonal_relaxed") if tables else pl.DataFrame()
+    return table.sort("log.offset", maintain_order=True) if "log.offset" in table.columns else table
+
+
+def text(path: Path) -> str:
+    """A text file, unpacked where its name ends in ``.gz``."""
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
+
+
+def tshark(capture: Path) -> list[dict[str, str]]:
+    """Rows of the ``.tshark.tsv`` beside a capture; empty where there is none. Repeated fields are comma separated."""
+    for name in (f"{capture.name}.tshark.tsv", f"{capture.name}.tshark.tsv.gz"):
+        path = capture.with_name(name)
+        if path.is_file():
+            return list(csv.DictReader(text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    return []
+
+
+def zeek(path: Path) -> list[dict[str, str]]:
+    """Records of a Zeek log, TSV or JSON; ``-`` and ``(empty)`` become ''."""
+    lines = text(path).splitlines()
+    if lines and lines[0].startswith("{"):
+        return [{key: _plain(value) for key, value in json.loads(line).items()} for line in lines if line.strip()]
+    names: list[str] = []
+    found = []
+    for line in lines:
+        if line.startswith("#fields"):
+            names = line.split("\t")[1:]
+        elif not line.startswith("#") and names:
+            values = ["" if value in ("-", "(empty)") else value for value in line.split("\t")]
+            found.append(dict(zip(names, values, strict=False)))
+    return found
+
+
+def zeek_logs(capture: Path, name: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Logs called ``name`` (without ``.log``) beside a capture, where several tests may stand: case and records."""
+    for folder in ("zeek-icsnpp", "zeek"):
+        for path in sorted(capture.parent.glob(f"{folder}/*/{name}.log*")):
+            yield f"{capture.parent.name}/{path.parent.name}", zeek(path)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    return value if isinstance(value, str) else json.dumps(value)
