@@ -28,8 +28,11 @@ def fields() -> str:
         ("`ssh`", columns.SSH),
         ("`ot`", columns.OT),
         ("Identity", columns.IDENTITY),
-        ("Processes, files, registry", columns.PROCESS),
-        ("Devices (`firewall`, `ids`, `audit`)", columns.DEVICE),
+        ("Processes, registry", columns.PROCESS),
+        ("Files", columns.FILE),
+        ("Devices", columns.DEVICE),
+        ("Databases", columns.DATABASE),
+        ("Clouds", columns.CLOUD),
     )
     lines = [
         "# Fields",

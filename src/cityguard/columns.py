@@ -57,8 +57,11 @@ COMMON = _group(
     ("event.action", "keyword", "what was done", "动作"),
     ("event.outcome", "keyword", "success, failure or unknown", "结果"),
     ("event.severity", "int", "the source's own severity; scale as in the collector", "来源级别"),
+    ("event.reason", "keyword", "why, in the source's own words", "原因"),
+    ("event.count", "long", "how many such events the row stands for, as the source says", "合并次数"),
     ("event.provider", "keyword", "program or channel that wrote the event", "来源程序"),
     ("message", "text", "the free text of the event", "内容"),
+    ("log.syslog.severity.code", "int", "syslog severity, 0 worst to 7", "Syslog 级别"),
     ("observer.name", "keyword", "collector that received it", "采集器"),
     ("observer.ip", "ip", "transport peer, never the claimed host", "发送端地址"),
     ("log.file.path", "keyword", "file it was read from", "来源文件"),
@@ -218,17 +221,38 @@ PROCESS = _group(
     ("process.executable", "keyword", "full path of the program", "程序路径"),
     ("process.pid", "long", "process id", "进程号"),
     ("process.command_line", "text", "command line", "命令行"),
+    ("process.args", "keywords", "arguments, the program first", "参数"),
     ("process.working_directory", "keyword", "working directory", "工作目录"),
     ("process.parent.name", "keyword", "parent's file name", "父进程名"),
     ("process.parent.executable", "keyword", "parent's path", "父程序路径"),
     ("process.parent.pid", "long", "parent's id", "父进程号"),
     ("process.parent.command_line", "text", "parent's command line", "父命令行"),
     ("process.hash.sha256", "keyword", "program's SHA-256", "程序摘要"),
-    ("file.path", "keyword", "file concerned", "文件"),
-    ("file.name", "keyword", "its name", "文件名"),
     ("registry.path", "keyword", "registry key and value", "注册表路径"),
     ("registry.value", "keyword", "registry value name", "注册表值名"),
     ("registry.data.strings", "keyword", "registry data", "注册表数据"),
+)
+
+FILE = _group(
+    "file.",
+    ("path", "keyword", "file concerned", "文件"),
+    ("name", "keyword", "its name", "文件名"),
+    ("hash.md5", "keyword", "its MD5", "文件 MD5"),
+    ("hash.sha256", "keyword", "its SHA-256", "文件 SHA-256"),
+)
+
+DATABASE = _group(
+    "db.",
+    ("name", "keyword", "database or schema", "数据库"),
+    ("statement", "text", "statement as the source gives it, secrets masked where the source masks them", "语句"),
+    ("rows_affected", "long", "rows returned or changed", "行数"),
+)
+
+CLOUD = _group(
+    "cloud.",
+    ("provider", "keyword", "aliyun, huaweicloud, tencentcloud, aws …", "云服务商"),
+    ("account.id", "keyword", "account or project", "云账号"),
+    ("region", "keyword", "region", "地域"),
 )
 
 DEVICE = _group(
@@ -236,11 +260,17 @@ DEVICE = _group(
     ("rule.id", "keyword", "device's rule or signature id", "规则编号"),
     ("rule.name", "keyword", "device's rule or policy name", "规则名"),
     ("rule.category", "keyword", "device's rule category", "规则类别"),
+    ("rule.ruleset", "keyword", "policy or profile the rule belongs to", "策略"),
+    ("vulnerability.id", "keyword", "CVE or other number", "漏洞编号"),
     ("observer.vendor", "keyword", "maker", "厂商"),
     ("observer.product", "keyword", "product", "产品"),
     ("observer.hostname", "keyword", "device name as it claims", "设备名"),
     ("observer.ingress.zone", "keyword", "zone the traffic came from", "入域"),
     ("observer.egress.zone", "keyword", "zone the traffic went to", "出域"),
+    ("observer.ingress.interface.name", "keyword", "interface the traffic came in by", "入接口"),
+    ("observer.egress.interface.name", "keyword", "interface the traffic left by", "出接口"),
+    ("client.ip", "ip", "client behind a proxy, as the device claims (X-Forwarded-For)", "真实客户端地址"),
+    ("client.nat.ip", "ip", "address the client was given (VPN)", "分配地址"),
     ("source.nat.ip", "ip", "source after translation", "源转换地址"),
     ("source.nat.port", "port", "source port after translation", "源转换端口"),
     ("destination.nat.ip", "ip", "destination after translation", "目的转换地址"),
@@ -248,25 +278,25 @@ DEVICE = _group(
 )
 
 _KEYS = COMMON + ENDPOINTS + NETWORK + CALENDAR
-_HOST = _KEYS + IDENTITY + PROCESS
+_HOST = _KEYS + IDENTITY + PROCESS + FILE + DEVICE
 
 DATASETS: dict[str, tuple[Column, ...]] = {
-    "flow": _KEYS + FLOW,
+    "flow": _KEYS + FLOW + DEVICE + IDENTITY + CLOUD,
     "dns": _KEYS + IDENTITY + DNS,
     "http": _KEYS + IDENTITY + HTTP,
     "tls": _KEYS + IDENTITY + TLS,
     "ssh": _KEYS + IDENTITY + SSH,
     "ot": _KEYS + OT,
-    "web": _KEYS + IDENTITY + HTTP,
-    "auth": _HOST,
+    "web": _KEYS + IDENTITY + HTTP + DEVICE,
+    "auth": _HOST + DATABASE + CLOUD,
     "process": _HOST,
     "file": _HOST,
     "registry": _HOST,
     "network": _HOST + DNS,
     "host": _HOST,
-    "firewall": _KEYS + IDENTITY + FLOW + DEVICE,
-    "ids": _KEYS + IDENTITY + FLOW + DEVICE + DNS + HTTP + TLS,
-    "audit": _HOST + DEVICE + HTTP,
+    "firewall": _KEYS + IDENTITY + FLOW + DEVICE + CLOUD,
+    "ids": _KEYS + IDENTITY + FLOW + DEVICE + DNS + HTTP + TLS + FILE,
+    "audit": _HOST + HTTP + DATABASE + CLOUD,
 }
 """Dataset name -> its columns. Columns outside this list are the source's own names ("native")."""
 
