@@ -65,6 +65,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: list[mapping.Class] = []
     keep_native: bool = True
     own_columns: bool = False
+    nulls: list[str] = []
+    mask: list[str] = []
+    families: bool = False
     tests: list[Sample] = []
 
 
@@ -81,6 +84,7 @@ class Collector:
     path: Path
     detect: Detect | None = None
     tests: tuple[Sample, ...] = ()
+    families: bool = False  # lines that a more particular collector knows are read by that one
 
     @property
     def dataset(self) -> str:
@@ -203,6 +207,8 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         classes=tuple(file.classes),
         keep=file.keep_native,
         own=file.own_columns,
+        nulls=tuple(file.nulls),
+        mask=tuple(file.mask),
     )
     for index, one in enumerate(file.classes):
         _rules(document, one.columns, "classes", index, "columns")
@@ -222,6 +228,7 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         document.path,
         file.detect,
         tuple(file.tests),
+        file.families,
     )
 
 
@@ -239,7 +246,7 @@ def _rules(document: content.Document, given: Mapping[str, Any], *where: str | i
 
 def _patterns(file: _File) -> list[str]:
     extracts = [*file.extract, *(one for group in file.classes for one in group.extract)]
-    found = [pattern for one in extracts for pattern in one.patterns]
+    found = [*file.mask, *(pattern for one in extracts for pattern in one.patterns)]
     found += [str(one) for one in file.options.get("patterns", ())]
     found += [str(file.options["header"])] if "header" in file.options else []
     found += [str(w["match"]) for c in file.classes for w in c.when.values() if isinstance(w, dict) and "match" in w]

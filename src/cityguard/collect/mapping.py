@@ -6,13 +6,14 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
 
 from cityguard import columns
+from cityguard.collect import words
 from cityguard.decoders import times
 from cityguard.model import EventBatch, LogSource
 
@@ -34,9 +35,12 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fro
     values: dict[str, Any] | None = None  # words to values
     other: Any = "keep"  # for words not in ``values``: keep, or a value (null = none)
     pattern: str | None = None  # Rust regex; its first group
+    decode: Literal["hex", "base64", "ipv4_hex"] | None = None  # how the device wrote the text
+    words: Literal["verdict", "outcome", "severity", "transport"] | None = None  # the house's word for the device's
     lower: bool = False
     upper: bool = False
     scale: float | None = None
+    modulo: int | None = None  # what is left of a whole number
     sum: list[str] = []
     split: str | None = None  # text to a list
     join: list[str] = []  # columns, joined ...
@@ -88,6 +92,8 @@ class Fields:
     classes: tuple[Class, ...] = ()
     keep: bool = True  # keep native columns that went into an ECS column
     own: bool = False  # columns that bear our own names are taken as they are
+    nulls: tuple[str, ...] = ()  # further words that stand for nothing
+    mask: tuple[str, ...] = ()  # what follows a match's first group inside the match is a secret
 
     def wanted(self) -> frozenset[str]:
         """Native names that anything here reads."""
@@ -135,7 +141,7 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
         now: the present, for stamps without a year.
         dataset: for rows that name none, instead of the collector's.
     """
-    table = _extract(batch.table, spec.extract)
+    table = _extract(_masked(batch.table, spec.mask), spec.extract)
     out: list[EventBatch] = []
     rest = table
     for one in spec.classes:
@@ -154,6 +160,14 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
         source = batch.logsource or spec.logsource
         out.append(EventBatch(name, batch.collector, _columns(part, named, spec, now), logsource=source))
     return out
+
+
+def _masked(table: pl.DataFrame, patterns: Sequence[str]) -> pl.DataFrame:
+    """Secrets out of every text: of a match only its first group stays."""
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    for pattern in patterns:
+        table = table.with_columns(pl.col(texts).str.replace_all(pattern, "${1}***"))
+    return table
 
 
 def _by_dataset(table: pl.DataFrame, default: str, own: bool) -> list[tuple[str, pl.DataFrame]]:
@@ -250,7 +264,7 @@ def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: 
     made: dict[str, pl.Series] = {}
     used: set[str] = set()
     for name, rule in rules.items():
-        column = _one(name, rule, table, spec.zone, now)
+        column = _one(name, rule, table, spec, now)
         if column is not None:
             made[name] = column.alias(name)
             used.update(_sources(rule))
@@ -265,7 +279,7 @@ def _columns(table: pl.DataFrame, rules: Mapping[str, Rule], spec: Fields, now: 
     return table
 
 
-def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: datetime) -> pl.Series | None:
+def _one(name: str, rule: Rule, table: pl.DataFrame, spec: Fields, now: datetime) -> pl.Series | None:
     known = columns.BY_NAME.get(name)
     if rule.value is not None and not _sources(rule):
         return pl.Series(name, [rule.value]).new_from_index(0, table.height)
@@ -284,8 +298,8 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, zone: ZoneInfo, now: dateti
             else None
         )
     if known is not None and known.kind == "time":
-        return _time(rule, table, present, zone, now)
-    plain = [_prepared(table[source], rule) for source in present]
+        return _time(rule, table, present, spec.zone, now)
+    plain = [_prepared(table[source], rule, spec.nulls) for source in present]
     first = plain[0]
     for other in plain[1:]:
         if first.dtype != other.dtype:
@@ -303,11 +317,14 @@ def _time(rule: Rule, table: pl.DataFrame, present: list[str], zone: ZoneInfo, n
     return first
 
 
-def _prepared(column: pl.Series, rule: Rule) -> pl.Series:
-    if rule.pattern or rule.values is not None or rule.lower or rule.upper or rule.split is not None:
+def _prepared(column: pl.Series, rule: Rule, nulls: tuple[str, ...] = ()) -> pl.Series:
+    texts = (rule.pattern, rule.lower, rule.upper, rule.decode, rule.words)
+    if any(texts) or rule.values is not None or rule.split is not None:
         column = _string(column)
     if column.dtype == pl.String:
-        column = column.replace(dict.fromkeys(NULLS))
+        column = column.replace(dict.fromkeys((*NULLS, *nulls)))
+    if rule.decode:
+        column = words.decoded(column, rule.decode)
     if rule.lower:
         column = column.str.to_lowercase()
     if rule.upper:
@@ -323,10 +340,14 @@ def _prepared(column: pl.Series, rule: Rule) -> pl.Series:
             there = column.is_not_null()
             column = column.replace_strict(values, default=default, return_dtype=pl.String)
             column = column.zip_with(there, pl.Series([None], dtype=pl.String).new_from_index(0, len(column)))
+    if rule.words:
+        column = words.translate(column, rule.words)
     if rule.split is not None:
         return column.str.split(rule.split).list.eval(pl.element().str.strip_chars())
     if rule.scale is not None:
         return (_flat(column).cast(pl.Float64, strict=False) * rule.scale).round().cast(pl.Int64, strict=False)
+    if rule.modulo:
+        return _flat(column).cast(pl.Int64, strict=False) % rule.modulo
     return column
 
 
