@@ -146,6 +146,7 @@ class Worker:
             source=listener.name,
             key=spool.identity(folder),
             segment=listener.segment or None,
+            collectors=self.app.collectors,
         )
         if state := self.app.store.records.get_value(f"decoder:{listener.name}"):
             try:

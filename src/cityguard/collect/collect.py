@@ -15,6 +15,7 @@ from cityguard import columns
 from cityguard.collect import boundary
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
+from cityguard.collect.families import Families, Mixed
 from cityguard.config import Limits
 from cityguard.decoders.base import Decoder
 from cityguard.errors import CityguardError, DecodeError, InputError
@@ -98,6 +99,9 @@ def _read(
         kept = decoders if decoders is not None and one.kind == "datagram" else {}
         decoder = kept.setdefault(one.name, one.decoder())
         present = first(input_.sha256, now) if first is not None else now
+        if one.families:
+            yield from _mixed(one, collectors, input_, present, dataset, limits, source)
+            return
         finish = Chunks(one, source or one.name, str(path), input_.sha256, present, dataset)
         try:
             for frames in _frames(one, input_, limits):
@@ -110,6 +114,27 @@ def _read(
         notes = (*last.notes, *input_.notes)
         if last.batches or last.dead or notes:
             yield finish.chunk(None, replace(last, notes=notes))
+
+
+def _mixed(
+    one: Collector,
+    collectors: Collectors,
+    input_: opened.Opened,
+    now: datetime,
+    dataset: str | None,
+    limits: Limits,
+    source: str | None,
+) -> Iterator[Chunk]:
+    """A file whose lines may be of many kinds."""
+
+    def finish(of: Collector) -> Chunks:
+        return Chunks(of, source or one.name, str(input_.path), input_.sha256, now, dataset)
+
+    mixed = Mixed(Families(collectors, one), file=True)
+    for frames in _frames(one, input_, limits):
+        yield mixed.chunk(frames, finish)
+    if (last := mixed.last(finish, tuple(input_.notes))) is not None:
+        yield last
 
 
 def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
@@ -174,8 +199,19 @@ def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[F
 class Live:
     """A collector at work on a live source; keeps the decoder's state between chunks."""
 
-    def __init__(self, collector: Collector, *, source: str, key: str, segment: str | None = None) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        *,
+        source: str,
+        key: str,
+        segment: str | None = None,
+        collectors: Collectors | None = None,
+    ) -> None:
+        """``collectors`` are those that lines of a collector of many kinds (``families``) may belong to."""
         self._decoder = collector.decoder()
+        mixes = collectors is not None and collector.families
+        self._mixed = Mixed(Families(collectors or (), collector), file=False) if mixes else None
         self._arguments = (collector, source, key, segment)
 
     def snapshot(self) -> bytes | None:
@@ -194,6 +230,8 @@ class Live:
         The chunk's part follows from the spool (``key``), the numbers and the peer: a re-run gives the same one.
         """
         collector, source, key, segment = self._arguments
+        if self._mixed is not None:
+            return self._mixed.chunk(frames, lambda one: Chunks(one, source, None, key, now, None, segment))
         try:
             decoded = boundary.decode(self._decoder, frames, divide=collector.kind != "capture")
         except DecodeError as error:
