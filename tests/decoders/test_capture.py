@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tests.decoders import wire
-from tests.decoders.test_dns import answer, answers, asks, query
-from tests.decoders.test_http import GET, OK
-from tests.decoders.test_modbus import READ, READ_ANSWER
+from tests.decoders.app.test_dns import answer, answers, asks, query
+from tests.decoders.app.test_http import GET, OK
+from tests.decoders.ot.test_modbus import READ, READ_ANSWER
 from tests.decoders.test_netflow import five
-from tests.decoders.test_tls import hello, record
+from tests.decoders.app.test_tls import hello, record
 from tests.decoders.wire import SERVER, ether, ip4, udp
 
 from cityguard import columns

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cityguard.decoders import syslog
+from cityguard.decoders import envelope, syslog
 from cityguard.sources.lines import one_each
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -18,7 +18,9 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 @unhurried
 @given(st.integers(0, 191), name, name, st.integers(1, 99999), words)
 def test_rfc_3164_fields_come_back(pri: int, host: str, program: str, pid: int, message: str) -> None:
-    row = syslog.header(pl.Series([f"<{pri}>Mar  5 14:12:09 {host} {program}[{pid}]: x {message}"])).row(0, named=True)
+    row = envelope.header(pl.Series([f"<{pri}>Mar  5 14:12:09 {host} {program}[{pid}]: x {message}"])).row(
+        0, named=True
+    )
     assert (row["pri"], row["host"], row["program"], row["pid"]) == (pri, host, program, str(pid))
     assert (row["severity"], row["facility"], row["message"]) == (pri % 8, pri // 8, f"x {message}")
 
@@ -30,7 +32,7 @@ def test_rfc_5424_structured_data_ends_where_it_ends(
 ) -> None:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
     line = f'<{pri}>1 2026-03-05T14:12:09Z {host} {program} - ID1 [a@1 k="{escaped}"][b@1] {message}'
-    row = syslog.header(pl.Series([line])).row(0, named=True)
+    row = envelope.header(pl.Series([line])).row(0, named=True)
     assert (row["host"], row["program"], row["pid"], row["msgid"], row["message"]) == (
         host,
         program,
@@ -55,7 +57,7 @@ def test_a_newline_inside_one_datagram_stays_one_event() -> None:
 
 
 def test_a_priority_beyond_the_standard_has_a_severity_and_no_facility() -> None:
-    row = syslog.header(pl.Series(["<902>Mar  5 14:12:09 h app: m"])).row(0, named=True)
+    row = envelope.header(pl.Series(["<902>Mar  5 14:12:09 h app: m"])).row(0, named=True)
     assert (row["severity"], row["facility"]) == (902 % 8, None)
 
 

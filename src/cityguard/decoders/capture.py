@@ -1,4 +1,4 @@
-"""Captured packets to tables: flows, and what their payloads say (DNS, HTTP, TLS, Modbus, exported NetFlow).
+"""Captured packets to tables: flows, and what their payloads say, by the protocols of ``app/`` and ``ot/``.
 
 Options: ``only`` = ``flow`` (headers alone) or ``netflow`` (only the flow records found in the capture).
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import address, dns, events, flow, http, netflow, packet, stream, tls
+from cityguard.decoders import address, flow, netflow, packet, stream
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.ot import modbus
-from cityguard.decoders.packet import TCP, UDP, Bools, Packets, U8s, U64s, Window, Words
+from cityguard.decoders.events import Talk
+from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
+from cityguard.decoders.protocol import Out, Protocol, protocols
+from cityguard.decoders.recognise import Recogniser
 from cityguard.errors import InputError
 from cityguard.model import DeadLetter, Decoded, EventBatch, Frames, LogSource
 
@@ -19,22 +21,7 @@ MAX_SAMPLES = 20
 """Rejected packets shown per piece."""
 MAX_LABELS = 500_000
 _SAMPLE_BYTES = 65_536
-
-_SOURCES = {
-    "flow": LogSource(("network",), (), ("connection",)),
-    "dns": LogSource(("dns", "network"), (), ("dns",)),
-    "http": LogSource(("webserver", "proxy", "network"), (), ("http",)),
-    "tls": LogSource(("network",), (), ("tls", "ssl")),
-    "ot": LogSource(("ot_command",), ("modbus",), ()),
-}
-_TLS, _HTTP, _DNS = 1, 2, 3
-_LABELS = [None, "tls", "http", "dns", "modbus", "netflow", "ssh", "rdp", "smb", "smtp", "ftp", "snmp", "ntp", "iec104"]
-_LABELS += ["s7comm", "enip", "bacnet", "dnp3", "opcua"]
-# Named by port where the payload did not tell, and only if both sides spoke.
-_BY_PORT = {443: 1, 80: 2, 53: 3, 502: 4, 22: 6, 3389: 7, 445: 8, 25: 9, 21: 10, 161: 11, 123: 12, 2404: 13, 102: 14}
-_BY_PORT |= {44818: 15, 47808: 16, 20000: 17, 4840: 18}
-_HTTP_PORTS, _TLS_PORTS = (80, 8000, 8080), (443, 8443)
-_STARTS = np.array([int.from_bytes(method, "big") for method in (*http.METHODS, b"HTTP")], np.int64)
+_NETFLOW = "netflow"
 
 
 def decoder(options: Options) -> Decoder:
@@ -54,78 +41,126 @@ class _Capture:
 
     def __init__(self, *, payloads: bool) -> None:
         self._payloads = payloads
+        self._reader = packet.Reader()
         self._open = flow.Open()
+        self._protocols = protocols()
+        self._names: list[str | None] = [None, *(one.name for one in self._protocols)]
+        self._recogniser = Recogniser(self._protocols)
+        self._outs = [Out(one.name) for one in self._protocols]
+        self._speakers = [
+            one.speaker(out) if one.speaker else None for one, out in zip(self._protocols, self._outs, strict=True)
+        ]
+        self._frames = {
+            kind: speaker
+            for one, speaker in zip(self._protocols, self._speakers, strict=True)
+            if speaker
+            for kind in one.frames
+        }
+        self._columnar = [index + 1 for index, one in enumerate(self._protocols) if one.columnar]
         self._labels: dict[int, int] = {}
-        self._dns = dns.Transactions()
-        self._http, self._tls = events.Rows("http"), events.Rows("tls")
-        self._modbus, self._exports = modbus.Modbus(), _Exports()
-        self._streams = stream.Streams(
-            {
-                _TLS: lambda ends: tls.Handshake(self._tls, ends),
-                _HTTP: lambda ends: http.Conversation(self._http, ends),
-                _DNS: lambda ends: dns.Tcp(self._dns, ends),
-            }
-        )
+        self._exports = _Exports()
+        kinds = {name: kind for kind, name in enumerate(self._names) if name}
+        self._exported = kinds.get(_NETFLOW, 0)
+        openers = {
+            index + 1: speaker.stream
+            for index, speaker in enumerate(self._speakers)
+            if speaker and index + 1 not in self._columnar
+        }
+        self._streams = stream.Streams(openers, kinds)
 
     def decode(self, frames: Frames) -> Decoded:
-        packets, reason = packet.decode(frames)
+        read = self._reader.decode(frames)
+        packets, reason = read.packets, read.reason
         keys = flow.Keys(packets)
-        self._open.add(flow.group(frames, packets, keys))
+        self._open.add(flow.group(read.frames, packets, keys))
         batches, notes = list[EventBatch](), tuple[str, ...]()
+        if self._payloads:
+            self._link(read)
         if self._payloads and len(packets):
             hashes = flow.digest(keys.columns())
-            self._streamed(frames, packets, keys, hashes)
-            self._datagrams(frames, packets, keys, hashes)
-            self._dns.expire(int(packets.time.max()))
-            batches += self._ot(frames, packets, keys, hashes)
-            exported = self._exported(frames, packets, hashes)
+            batches += self._segments(read, keys, hashes)
+            exported = self._datagrams(read, keys, hashes)
             batches += exported.batches
             notes = exported.notes
-        batches += self._flows(self._open.closed()) + self._application()
+            now = int(packets.time.max())
+            for speaker in filter(None, self._speakers):
+                speaker.expire(now)
+        batches += self._flows(self._open.closed()) + self._said()
         return Decoded(tuple(batches), _samples(frames, reason), int((reason > 0).sum()), notes=notes)
 
     def flush(self) -> Decoded:
         self._streams.close()
-        self._dns.close()
+        for speaker in filter(None, self._speakers):
+            speaker.close()
         rest = self._exports.flush()
-        return Decoded(tuple(self._flows(self._open.rest()) + self._application()) + rest.batches, notes=rest.notes)
+        return Decoded(tuple(self._flows(self._open.rest()) + self._said()) + rest.batches, notes=rest.notes)
 
-    def _streamed(self, frames: Frames, packets: Packets, keys: flow.Keys, hashes: U64s) -> None:
-        rows = np.flatnonzero(packets.proto == TCP)
-        tcp = packets.take(rows)
-        kinds = _kinds(frames, tcp)
-        self._label(hashes[rows], np.where(tcp.captured < 6, 0, kinds))
-        self._streams.add(frames, tcp, keys.take(rows), hashes[rows], kinds)
-
-    def _datagrams(self, frames: Frames, packets: Packets, keys: flow.Keys, hashes: U64s) -> None:
-        ports = np.isin(packets.source_port, dns.PORTS) | np.isin(packets.destination_port, dns.PORTS)
-        rows = np.flatnonzero((packets.proto == UDP) & ports & (packets.captured >= 12))
-        view, good = frames.buffer.data, list[int]()
-        starts, ends = packets.payload[rows].tolist(), (packets.payload + packets.captured)[rows].tolist()
-        for row, start, end in zip(rows.tolist(), starts, ends, strict=True):
-            ends_ = stream.talk(packets, keys, row)
-            talk = ends_ if keys.forward[row] else ends_.turned()
-            at = stream.Moment(int(packets.number[row]), int(packets.time[row]))
-            if self._dns.add(bytes(view[start:end]), talk, at):
-                good.append(row)
-        self._label(hashes[good], np.full(len(good), _DNS))
-
-    def _ot(self, frames: Frames, packets: Packets, keys: flow.Keys, hashes: U64s) -> list[EventBatch]:
-        port = (packets.source_port == modbus.PORT) | (packets.destination_port == modbus.PORT)
-        rows = np.flatnonzero((packets.proto == TCP) & port)
+    def _link(self, read: Read) -> None:
+        """Ethernet frames without IP; those that are understood are no longer rejected."""
+        others = read.others
+        rows = np.flatnonzero(np.isin(others.ethertype, list(self._frames)) & (others.mac >= 0))
         if not len(rows):
-            return []
-        table = self._modbus.decode(frames.buffer, packets.take(rows), keys.take(rows), hashes[rows])
-        if not table.height:
-            return []
-        seen = np.isin(packets.number, table["log.offset"].to_numpy())
-        self._label(hashes[seen], np.full(int(seen.sum()), 4))
-        return [EventBatch("ot", "capture", table, logsource=_SOURCES["ot"])]
+            return
+        window, view = Window(read.frames.buffer), read.frames.buffer.data
+        mac = others.mac[rows]
+        ends = [window.u32(mac + at) << 16 | window.u16(mac + at + 4) for at in (6, 0)]
+        columns = (*ends, others.ethertype[rows], others.place[rows], others.end[rows], others.vlan[rows])
+        moments = (others.number[rows], others.time[rows])
+        known = []
+        for source, destination, kind, start, end, vlan, number, time in zip(
+            *(column.tolist() for column in (*columns, *moments)), strict=True
+        ):
+            talk = Talk((0, source, -1), (0, destination, -1), 0, False, vlan, link=True)
+            if self._frames[kind].datagram(bytes(view[start:end]), talk, stream.Moment(number, time)):
+                known.append(number)
+        read.reason[np.isin(read.frames.number[: len(read.reason)], known)] = 0
 
-    def _exported(self, frames: Frames, packets: Packets, hashes: U64s) -> Decoded:
-        rows = np.flatnonzero(netflow_rows(frames, packets))
-        self._label(hashes[rows], np.full(len(rows), 5))
-        return self._exports.decode(frames, packets.take(rows))
+    def _segments(self, read: Read, keys: flow.Keys, hashes: U64s) -> list[EventBatch]:
+        """TCP: connections are recognised by their first payloads and followed by their protocol's parser."""
+        rows = np.flatnonzero(read.packets.proto == TCP)
+        tcp, mine, ways = read.packets.take(rows), hashes[rows], keys.take(rows)
+        kinds = self._recogniser.kinds(read.frames.buffer, tcp, mine, ways.forward, tcp=True)
+        self._label(mine, kinds)
+        batches = []
+        for kind in self._columnar:
+            batches += self._table(kind, read, tcp, ways, mine)
+        followed = np.where(np.isin(kinds, self._columnar) | (kinds == 0), 0, kinds)
+        followed[np.isin(followed, [kind + 1 for kind, one in enumerate(self._speakers) if one is None])] = 0
+        self._streams.add(read.frames, tcp, ways, mine, followed)
+        return batches
+
+    def _table(self, kind: int, read: Read, tcp: Packets, keys: flow.Keys, hashes: U64s) -> list[EventBatch]:
+        known = [key for key, label in self._labels.items() if label == kind]
+        rows = np.flatnonzero(np.isin(hashes, np.array(known, np.uint64)))
+        speaker = self._speakers[kind - 1]
+        if not len(rows) or speaker is None:
+            return []
+        table = speaker.table(read.frames.buffer, tcp.take(rows), keys.take(rows), hashes[rows])
+        return [self._batch(kind - 1, "ot", table)] if table.height else []
+
+    def _datagrams(self, read: Read, keys: flow.Keys, hashes: U64s) -> Decoded:
+        """UDP: exported flows, and the datagrams of conversations whose protocol is known."""
+        packets = read.packets
+        exports = netflow_rows(read.frames, packets)
+        rows = np.flatnonzero((packets.proto == UDP) & (packets.captured > 0) & ~exports)
+        udp, mine, ways = packets.take(rows), hashes[rows], keys.take(rows)
+        self._label(mine, self._recogniser.kinds(read.frames.buffer, udp, mine, ways.forward, tcp=False))
+        kinds = self._kinds(mine)
+        heard = np.flatnonzero(np.isin(kinds, [at + 1 for at, one in enumerate(self._speakers) if one]))
+        view = read.frames.buffer.data
+        starts, ends = udp.payload[heard].tolist(), (udp.payload + udp.captured)[heard].tolist()
+        columns = (heard, kinds[heard], udp.number[heard], udp.time[heard], ways.forward[heard])
+        for row, kind, number, time, forward, start, end in zip(
+            *(column.tolist() for column in columns), starts, ends, strict=True
+        ):
+            talk = stream.talk(udp, ways, row)
+            speaker = self._speakers[kind - 1]
+            if speaker is not None:
+                moment = stream.Moment(number, time)
+                speaker.datagram(bytes(view[start:end]), talk if forward else talk.turned(), moment)
+        sent = np.flatnonzero(exports)
+        self._label(hashes[sent], np.full(len(sent), self._exported))
+        return self._exports.decode(read.frames, packets.take(sent))
 
     def _label(self, hashes: U64s, kinds: Words) -> None:
         mine = np.flatnonzero(kinds)
@@ -134,46 +169,59 @@ class _Capture:
             if len(self._labels) < MAX_LABELS:
                 self._labels.setdefault(key, kind)
 
+    def _kinds(self, hashes: U64s) -> Words:
+        """int64[n]: the protocol of each conversation, 0 = not known."""
+        every, where = np.unique(hashes, return_inverse=True)
+        kinds = np.fromiter((self._labels.get(key, 0) for key in every.tolist()), np.int64, len(every))
+        return kinds[where.ravel()]
+
     def _flows(self, table: pl.DataFrame) -> list[EventBatch]:
         if not table.height:
             return []
-        hashes = flow.digest({name: table[name].to_numpy() for name in flow.KEYS})
+        codes = self._kinds(flow.digest({name: table[name].to_numpy() for name in flow.KEYS}))
         rows = flow.rows(table)
-        ports = rows["destination.port"].replace_strict(_BY_PORT, default=0)
-        answered = (rows["source.packets"] > 0) & (rows["destination.packets"] > 0)
-        codes = (ports.fill_null(0) * answered).to_numpy()
-        if self._labels:
-            known = np.fromiter(self._labels, np.uint64, len(self._labels))
-            order = np.argsort(known)
-            at = np.minimum(np.searchsorted(known, hashes, sorter=order), len(known) - 1)
-            seen = np.fromiter(self._labels.values(), np.int64, len(known))[order][at]
-            codes = np.where(known[order][at] == hashes, seen, codes)
-        named = pl.Series("network.protocol", _LABELS, pl.String)[codes]
-        return [EventBatch("flow", "capture", rows.with_columns(named), logsource=_SOURCES["flow"])]
+        answered = ((rows["source.packets"] > 0) & (rows["destination.packets"] > 0)).to_numpy()
+        ports = np.where(answered & (codes == 0), rows["destination.port"].fill_null(-1).to_numpy(), -1)
+        for transport, which in (("tcp", "tcp"), ("udp", "udp")):
+            mine = (rows["network.transport"] == transport).fill_null(False).to_numpy()
+            for index, one in enumerate(self._protocols):  # the payload did not tell: go by the port
+                codes[mine & (codes == 0) & np.isin(ports, getattr(one, which))] = index + 1
+        named = pl.Series("network.protocol", self._names, pl.String)[codes]
+        return [EventBatch("flow", "capture", rows.with_columns(named), logsource=_FLOW)]
 
-    def _application(self) -> list[EventBatch]:
+    def _said(self) -> list[EventBatch]:
+        """What the speakers have to tell."""
         return [
-            EventBatch(
-                rows.dataset,
-                "capture",
-                table.with_columns(pl.lit(rows.dataset).alias("network.protocol")),
-                logsource=_SOURCES[rows.dataset],
-            )
-            for rows in (self._dns.rows, self._http, self._tls)
-            for table in rows.take()
+            self._batch(index, dataset, table) for index, out in enumerate(self._outs) for dataset, table in out.take()
         ]
+
+    def _batch(self, index: int, dataset: str, table: pl.DataFrame) -> EventBatch:
+        one = self._protocols[index]
+        return EventBatch(dataset, "capture", table, logsource=one.sources.get(dataset) or _source(one, dataset))
+
+
+_FLOW = LogSource(("network",), (), ("connection",))
+
+
+def _source(protocol: Protocol, dataset: str) -> LogSource:
+    """What Sigma calls rows of a protocol that does not say: as Zeek calls its logs, or a command of its field bus."""
+    if dataset == "ot":
+        return LogSource(("ot_command",), (protocol.name,), ())
+    return LogSource(("network",), ("zeek",), (protocol.name,))
 
 
 class _Netflow:
     """Only the flow records carried by the capture's datagrams; every other packet is rejected."""
 
     def __init__(self) -> None:
+        self._reader = packet.Reader()
         self._exports = _Exports()
 
     def decode(self, frames: Frames) -> Decoded:
-        packets, reason = packet.decode(frames)
-        rows = np.flatnonzero(netflow_rows(frames, packets))
-        found = self._exports.decode(frames, packets.take(rows))
+        read = self._reader.decode(frames)
+        packets, reason = read.packets, read.reason
+        rows = np.flatnonzero(netflow_rows(read.frames, packets))
+        found = self._exports.decode(read.frames, packets.take(rows))
         other = np.setdiff1d(packets.number, packets.number[rows], assume_unique=True)
         reason[np.isin(frames.number, other)] = len(packet.REASONS)
         rejected = int((reason > 0).sum()) + found.rejected
@@ -226,25 +274,6 @@ def netflow_rows(frames: Frames, packets: Packets) -> Bools:
         start = int(at[row])
         found[row] = netflow.is_export(bytes(view[start : start + int(packets.claimed[row])]))
     return found
-
-
-def _kinds(frames: Frames, tcp: Packets) -> Words:
-    """Which conversation a payload starts, 0 = none: by its first bytes, for DNS by port."""
-    read, at = Window(frames.buffer), tcp.payload
-    kinds = np.zeros(len(tcp), np.int64)
-    some = np.flatnonzero(tcp.captured >= 6)
-    first, second = read.u32(at[some]), read.u16(at[some] + 4)
-    hello = ((first >> 16 == 0x1603) | (first >> 16 == 0x1601)) & (first >> 8 & 0xFF < 5)
-    kinds[some[hello & np.isin(second & 0xFF, (1, 2))]] = _TLS
-    kinds[some[np.isin(first, _STARTS)]] = _HTTP
-    tiny = (tcp.claimed > 0) & (tcp.captured < 6)  # too short to tell by itself: go by port
-    for ports, kind in ((_HTTP_PORTS, _HTTP), (_TLS_PORTS, _TLS)):
-        kinds[tiny & (np.isin(tcp.source_port, ports) | np.isin(tcp.destination_port, ports))] = kind
-    port = np.flatnonzero((tcp.claimed > 0) & ((tcp.source_port == 53) | (tcp.destination_port == 53)))
-    size, flags, asked = (read.u16(at[port] + place) for place in (0, 4, 6))
-    likely = (tcp.captured[port] < 14) | ((size >= 12) & (flags >> 11 & 15 <= 6) & (asked <= 16))
-    kinds[port[likely]] = _DNS
-    return kinds
 
 
 def _samples(frames: Frames, reason: U8s) -> tuple[DeadLetter, ...]:

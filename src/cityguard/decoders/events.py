@@ -49,9 +49,14 @@ class Talk:
     proto: int
     v6: bool
     vlan: int
+    opener: int = -1
+    """Who opened it with a SYN: 0 = source, 1 = destination, -1 = not seen."""
+    link: bool = False
+    """Between Ethernet stations: the low half of an end is its MAC, there is no address or port."""
 
     def turned(self) -> Talk:
-        return Talk(self.destination, self.source, self.proto, self.v6, self.vlan)
+        opener = self.opener if self.opener < 0 else 1 - self.opener
+        return Talk(self.destination, self.source, self.proto, self.v6, self.vlan, opener, self.link)
 
 
 @dataclass(slots=True)
@@ -81,9 +86,25 @@ class Rows:
         return taken
 
     def _table(self) -> None:
-        table = pl.concat([keyed(self._ends()), self._columns()], how="horizontal")
+        table = pl.concat([self._keyed(), self._columns()], how="horizontal")
         self.number, self.time, self.talk, self.fields = [], [], [], []
         self.tables.append(table.sort("log.offset", maintain_order=True))
+
+    def _keyed(self) -> pl.DataFrame:
+        ends = self._ends()
+        table = keyed(ends)
+        link = pl.Series([talk.link for talk in self.talk], dtype=pl.Boolean)
+        if not link.any():
+            return table
+        none = pl.when(~link)
+        keys = ("source.ip", "destination.ip", "network.transport", "network.community_id")
+        return table.with_columns(
+            *(none.then(pl.col(name)).alias(name) for name in keys),
+            *(
+                pl.when(link).then(address.mac(halves[1].astype(np.int64))).alias(f"{side}.mac")
+                for side, halves in (("source", ends.source), ("destination", ends.destination))
+            ),
+        )
 
     def _ends(self) -> Ends:
         ends = np.array([(*talk.source[:2], *talk.destination[:2]) for talk in self.talk], np.uint64)

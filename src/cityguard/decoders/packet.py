@@ -115,6 +115,7 @@ class Window:
     def __init__(self, buffer: U8s) -> None:
         # A buffer shorter than any header is padded, so that every view exists.
         self._buffer = buffer if len(buffer) >= 64 else np.pad(buffer, (0, 64 - len(buffer)))
+        self.size = len(self._buffer)
 
     def rows(self, at: Words, kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
         """One record of ``kind`` per place."""
@@ -132,6 +133,47 @@ class Window:
 
     def u32(self, at: Words) -> Words:
         return self.u16(at) << 16 | self.u16(at + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Frames of one piece that carry no IP, one entry each."""
+
+    number: Words
+    time: Words  # ns
+    wire: Words  # bytes on the wire
+    ethertype: Words
+    place: Words  # first byte after the EtherType and its tags
+    end: Words  # first byte not captured
+    vlan: Words  # outermost tag, -1 = none
+    mac: Words  # where the Ethernet header starts in the buffer, -1 = none
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A piece, decoded: ``packets`` and ``others`` point into the buffer of ``frames``."""
+
+    frames: Frames
+    packets: Packets
+    others: Others
+    reason: U8s  # per frame that was given, a code of ``REASONS`` (0 = decoded)
+
+
+class Reader:
+    """Decodes the pieces of one capture, in order."""
+
+    def decode(self, frames: Frames) -> Read:
+        """Decode a piece of packets."""
+        work = _Work(frames)
+        work.link()
+        work.tags()
+        work.network()
+        others = work.others()
+        packets, reason = work.transport()
+        return Read(frames, packets, others, reason)
 
 
 def decode(frames: Frames) -> tuple[Packets, U8s]:
@@ -207,6 +249,21 @@ class _Work:
             self._four(four)
         if len(six):
             self._six(six)
+
+    def others(self) -> Others:
+        """What was rejected for carrying no IP but has an EtherType."""
+        rows = np.flatnonzero((self.reason == _NO_IP) & (self.kind >= 0x0600))
+        frames = self.frames
+        return Others(
+            frames.number[rows],
+            frames.time[rows],
+            frames.wire[rows],
+            self.kind[rows],
+            self.place[rows],
+            self.end[rows],
+            self.vlan[rows],
+            self.mac[rows],
+        )
 
     def _four(self, rows: Words) -> None:
         rows = self.reject(rows, self.place[rows] + 20 > self.end[rows], _SHORT)

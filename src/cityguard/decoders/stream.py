@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,7 @@ class Parser(Protocol):
 
     done: bool  # nothing more is wanted
     held: int  # bytes it keeps
+    # Optional: ``then: str``, set with ``done``: what follows is spoken in the protocol of that name (STARTTLS).
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         """New bytes of a side (0 = the lower end of the key, 1 = the higher)."""
@@ -122,13 +123,14 @@ def distance(seq: int, base: int) -> int:
 class Stream:
     """One connection under way."""
 
-    __slots__ = ("ended", "held", "parser", "sides")
+    __slots__ = ("ended", "held", "parser", "sides", "spoke")
 
     def __init__(self, parser: Parser) -> None:
         self.ended = 0  # a bit per side that sent its FIN
         self.sides = (Side(), Side())
         self.parser = parser
         self.held = 0
+        self.spoke = False  # a payload was seen
 
     def open(self, side: int, seq: int) -> None:
         """A SYN: numbering of this side starts here."""
@@ -136,6 +138,7 @@ class Stream:
 
     def data(self, side: int, seq: int, data: bytes, missing: int, at: Moment) -> int:
         """A segment; returns by how many bytes the connection's holdings have grown."""
+        self.spoke = True
         one = self.sides[side]
         fresh, lost = one.push(seq, data)
         if lost:
@@ -157,8 +160,9 @@ Opener = Callable[[Talk], Parser]
 class Streams:
     """All connections under way, by the digest of their key."""
 
-    def __init__(self, openers: Mapping[int, Opener]) -> None:
-        self._openers = openers
+    def __init__(self, openers: Mapping[int, Opener], names: Mapping[str, int] | None = None) -> None:
+        """``openers`` by kind; ``names`` gives the kind of a protocol's name."""
+        self._openers, self._names = openers, names or {}
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._held = 0
 
@@ -197,14 +201,21 @@ class Streams:
         for row, key, forward, seq, start, captured, claimed, flags, number, time in zip(
             *(column.tolist() for column in columns), strict=True
         ):
-            if key in finished and not kinds[row]:
+            side = 0 if forward else 1
+            opens = flags & 0x12 == 0x02
+            if key in finished and not kinds[row] and not opens:
                 continue
             stream = self._streams.get(key)
+            if stream is not None and opens and stream.spoke:
+                self._close(key)  # the same ports again: another connection
+                stream = None
             if stream is None:
                 if key not in kind_of:  # closed to make room
                     continue
-                stream = self._open(key, int(kinds[row]) or kind_of[key], talk(packets, keys, row))
-            side = 0 if forward else 1
+                opener = side if opens else 1 - side if flags & 0x12 == 0x12 else -1
+                ends = replace(talk(packets, keys, row), opener=opener)
+                stream = self._open(key, int(kinds[row]) or kind_of[key], ends)
+                finished.discard(key)
             if flags & 0x02:
                 stream.open(side, seq)
                 seq = (seq + 1) % FULL
@@ -213,6 +224,8 @@ class Streams:
                 self._held += stream.data(side, seq, data, claimed - captured, Moment(number, time))
                 self._streams.move_to_end(key)
             stream.ended |= (flags & 0x01) << side
+            if stream.parser.done and getattr(stream.parser, "then", "") in self._names:
+                self._turn(stream, talk(packets, keys, row))
             if stream.parser.done or flags & 0x04 or stream.ended == 3:
                 self._close(key)
                 finished.add(key)
@@ -229,6 +242,15 @@ class Streams:
             self._close(next(iter(self._streams)))
         stream = self._streams[key] = Stream(self._openers[kind](ends))
         return stream
+
+    def _turn(self, stream: Stream, ends: Talk) -> None:
+        """The rest of a connection is spoken in another protocol."""
+        kind = self._names[stream.parser.then]  # type: ignore[attr-defined]
+        stream.parser.close()
+        self._held -= stream.held
+        stream.parser = self._openers[kind](ends)
+        stream.held = stream.sides[0].held + stream.sides[1].held
+        self._held += stream.held
 
     def _close(self, key: int) -> None:
         stream = self._streams.pop(key)

@@ -17,7 +17,9 @@ import polars as pl
 from cityguard.decoders.events import Ends, count, keyed
 from cityguard.decoders.flow import Keys
 from cityguard.decoders.packet import Bools, Packets, U64s, Window, Words
+from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import FULL, Side, distance
+from cityguard.model import LogSource
 
 PORT = 502
 MAX_ADU = 1_024
@@ -105,16 +107,17 @@ def _is_whole(data: bytes) -> bool:
     return bool(_split(rest)) and not rest and data[2:4] == b"\0\0"
 
 
-class Modbus:
+class Modbus(Speaker):
     """Framing and what must be remembered from piece to piece."""
 
-    def __init__(self, *, fast: bool = True) -> None:
+    def __init__(self, out: Out, *, fast: bool = True) -> None:
+        super().__init__(out)
         self._fast = fast
         self._next: OrderedDict[tuple[int, int], int] = OrderedDict()  # sequence number expected, by key and side
         self._slow: OrderedDict[int, tuple[_Way, _Way]] = OrderedDict()
         self._waiting = _Requests.none()
 
-    def decode(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s) -> pl.DataFrame:
+    def table(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s) -> pl.DataFrame:
         """Rows of the TCP packets of port 502 of one piece, in order."""
         data = np.flatnonzero(packets.claimed > 0)
         fast = self._in_step(buffer, packets, keys, hashes, data)
@@ -401,3 +404,20 @@ def _ends(packets: Packets) -> Ends:
         packets.vlan,
         packets.icmp,
     )
+
+
+def starts(data: bytes, usual: bool) -> bool:
+    """A whole MBAP header on the usual port."""
+    return usual
+
+
+PROTOCOLS = (
+    Protocol(
+        "modbus",
+        starts,
+        Modbus,
+        {"ot": LogSource(("ot_command",), ("modbus",), ())},
+        tcp=(PORT,),
+        columnar=True,
+    ),
+)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.decoders import wire
 from tests.decoders.wire import CLIENT
 
-from cityguard.decoders import http
+from cityguard.decoders.app import http
 
 GET = b"GET /a/b?c=d HTTP/1.1\r\nHost: www.example:8080\r\nUser-Agent: probe/1\r\nReferer: http://r/\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"

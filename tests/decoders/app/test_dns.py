@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.decoders import wire
 from tests.decoders.wire import CLIENT, SERVER, START, ether, ip4, udp
 
-from cityguard.decoders import dns
+from cityguard.decoders.app import dns
 from cityguard.errors import DecodeError
 
 NAME = b"\x03www\x07example\x00"

@@ -15,6 +15,7 @@ from tests.decoders import wire
 
 from cityguard.decoders import flow, packet
 from cityguard.decoders.ot import modbus
+from cityguard.decoders.protocol import Out
 
 
 def adu(pdu: bytes, transaction: int = 1, unit: int = 17) -> bytes:
@@ -156,13 +157,13 @@ def test_the_fast_path_and_the_exact_path_give_the_same_rows(said: list[tuple[in
         talker.say(side, adu(pdu, transaction))
     found = []
     for fast in (True, False):
-        one = modbus.Modbus(fast=fast)
+        one = modbus.Modbus(Out("modbus"), fast=fast)
         tables = []
         for part in np.array_split(np.arange(len(talker.packets)), pieces):
             piece = wire.frames([talker.packets[at] for at in part])
             packets, _ = packet.decode(piece)
             keys = flow.Keys(packets)
-            tables.append(one.decode(piece.buffer, packets, keys, flow.digest(keys.columns())))
+            tables.append(one.table(piece.buffer, packets, keys, flow.digest(keys.columns())))
         assert (len(one._slow) == 0) == fast  # each path was really taken
         found.append(pl.concat([table for table in tables if table.height]))
     assert_frame_equal(*found)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cityguard.decoders import address
-from cityguard.decoders.events import Rows, Talk
+from cityguard.decoders.events import Talk
+from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.errors import DecodeError
+from cityguard.model import LogSource
 
 PORTS = (53, 5353, 5355)
 """DNS, mDNS, LLMNR."""
@@ -219,14 +221,18 @@ class _Asked:
     fields: dict[str, Any]
 
 
-class Transactions:
+class Transactions(Speaker):
     """Queries waiting for their answers, and the finished rows."""
 
-    def __init__(self) -> None:
-        self.rows = Rows("dns")
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self.rows = out.rows("dns")
         self._pending: OrderedDict[tuple[Any, ...], _Asked] = OrderedDict()
 
-    def add(self, data: bytes, talk: Talk, at: Moment) -> bool:
+    def stream(self, talk: Talk) -> Tcp:
+        return Tcp(self, talk)
+
+    def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         """A message from ``talk.source``; False when it is no DNS."""
         try:
             message = parse(data)
@@ -285,7 +291,7 @@ class Tcp:
                 break
             message = bytes(buffer[2 : 2 + size])
             del buffer[: 2 + size]
-            if not self._transactions.add(message, self._talks[side], at):
+            if not self._transactions.datagram(message, self._talks[side], at):
                 self.done = True
                 break
         self.held = len(self._buffers[0]) + len(self._buffers[1])
@@ -295,3 +301,29 @@ class Tcp:
 
     def close(self) -> None:
         """Nothing to give: messages stand alone."""
+
+
+def starts(data: bytes, usual: bool) -> bool:
+    """Whether a payload begins a conversation: only on the usual ports, where a header fits."""
+    if not usual:
+        return False
+    return _is_header(data) or (len(data) < 14 or _is_header(data[2:]))
+
+
+def _is_header(data: bytes) -> bool:
+    if len(data) < 12:
+        return False
+    _, flags, questions, answers, _, _ = _head(data)
+    return bool(flags >> 11 & 15 <= 6 and questions <= 16 and (flags & 0x8000 > 0 or answers <= 256))
+
+
+PROTOCOLS = (
+    Protocol(
+        "dns",
+        starts,
+        Transactions,
+        {"dns": LogSource(("dns", "network"), (), ("dns",))},
+        tcp=(53,),
+        udp=PORTS,
+    ),
+)

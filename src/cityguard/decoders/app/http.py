@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cityguard.decoders.events import Rows, Talk
+from cityguard.decoders.protocol import Mark, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.model import LogSource
 
 METHODS = (
     b"GET ",
@@ -281,3 +283,27 @@ def _without_port(host: str) -> str:
 
 def _cut(value: str | None) -> str | None:
     return value[:_MAX_VALUE] if value else None
+
+
+class Web(Speaker):
+    """Every HTTP connection of a capture."""
+
+    def stream(self, talk: Talk) -> Conversation:
+        return Conversation(self.out.rows("http"), talk)
+
+
+def starts(data: bytes, usual: bool) -> bool:
+    """A method, or a status line; a first byte or two on the usual port."""
+    return data[:4] in METHODS or data[:4] == b"HTTP" or (usual and len(data) < 6)
+
+
+PROTOCOLS = (
+    Protocol(
+        "http",
+        starts,
+        Web,
+        {"http": LogSource(("webserver", "proxy", "network"), (), ("http",))},
+        tcp=(80, 8000, 8080),
+        marks=tuple(Mark(method) for method in (*METHODS, b"HTTP")),
+    ),
+)

@@ -14,9 +14,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from cityguard.decoders import suites
+from cityguard.decoders.app import suites
 from cityguard.decoders.events import Rows, Talk
+from cityguard.decoders.protocol import Mark, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.model import LogSource
 
 MAX_HANDSHAKE = 65_536
 """Bytes of one side's handshake that are read."""
@@ -289,3 +291,29 @@ def _key(found: x509.Certificate) -> tuple[str, int | None]:
 def _names(found: x509.Certificate) -> list[str]:
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [str(name.value)[:255] for name in list(names)[:_MAX_NAMES]]
+
+
+class Handshakes(Speaker):
+    """Every TLS connection of a capture."""
+
+    def stream(self, talk: Talk) -> Handshake:
+        return Handshake(self.out.rows("tls"), talk)
+
+
+def starts(data: bytes, usual: bool) -> bool:
+    """A record with a hello; a first byte or two on the usual port."""
+    if len(data) < 6:
+        return usual
+    return data[0] == _HANDSHAKE and data[1] in (1, 3) and data[2] < 5 and data[5] in (1, 2)
+
+
+PROTOCOLS = (
+    Protocol(
+        "tls",
+        starts,
+        Handshakes,
+        {"tls": LogSource(("network",), (), ("tls", "ssl"))},
+        tcp=(443, 8443),
+        marks=(Mark(b"\x16\x03"), Mark(b"\x16\x01")),
+    ),
+)

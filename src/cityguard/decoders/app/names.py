@@ -1,0 +1,22 @@
+"""Protocols that are only named: their flows get a label by port, nothing of their payload is read."""
+
+from __future__ import annotations
+
+from cityguard.decoders.protocol import Protocol
+
+PROTOCOLS = (
+    Protocol("netflow"),
+    Protocol("ssh", tcp=(22,)),
+    Protocol("rdp", tcp=(3389,)),
+    Protocol("smb", tcp=(445,)),
+    Protocol("smtp", tcp=(25,)),
+    Protocol("ftp", tcp=(21,)),
+    Protocol("snmp", udp=(161,)),
+    Protocol("ntp", udp=(123,)),
+    Protocol("iec104", tcp=(2404,)),
+    Protocol("s7comm", tcp=(102,)),
+    Protocol("enip", tcp=(44818,)),
+    Protocol("bacnet", udp=(47808,)),
+    Protocol("dnp3", tcp=(20000,)),
+    Protocol("opcua", tcp=(4840,)),
+)
