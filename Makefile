@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+SECONDS ?= 60
 
-.PHONY: demo test check bench install dev services assets clean
+.PHONY: demo test check bench install dev fast fuzz truth services assets clean
 
 demo: .venv/installed  ## install, run the whole mission on the sample city, open the console
 	$(BIN)/cityguard demo $(ARGS)
@@ -33,6 +34,15 @@ dev: .venv/developed
 .venv/developed: .venv/installed requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
+
+fast: .venv/installed  ## the compiled packet and export path: about 3 times the flows per second
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fast.txt
+
+fuzz: .venv/developed  ## a coverage-guided fuzzer on every decoder, SECONDS each
+	scripts/fuzz $(SECONDS)
+
+truth: .venv/developed  ## our decoders' answers beside those of other people's tools (needs their data)
+	scripts/truth
 
 services:  ## what the tests drive from outside; says so and goes on where it may not install
 	scripts/test-services
