@@ -6,10 +6,9 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import placed
 from cityguard.decoders.keyvalue import pairs
 from cityguard.decoders.pattern import groups
-from cityguard.decoders.text import dead, text
+from cityguard.decoders.text import dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames, LogSource
 
 HEADER = (

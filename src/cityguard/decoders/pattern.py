@@ -6,8 +6,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import placed
-from cityguard.decoders.text import dead, text
+from cityguard.decoders.text import dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
 
 

@@ -1,8 +1,7 @@
-"""Delimited lines to a table: Zeek's TSV with its ``#`` header, CSV with a header line, or Zeek's JSON lines."""
+"""Zeek logs to a table: TSV under its ``#`` header, or JSON lines, told by each line."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,9 +11,8 @@ import polars as pl
 
 from cityguard.decoders import json
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.json import placed
-from cityguard.decoders.text import Text, dead, text
-from cityguard.errors import DecodeError
+from cityguard.decoders.csv import unique
+from cityguard.decoders.text import Text, dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
 
 MAX_FIELDS = 1000
@@ -32,9 +30,8 @@ _KINDS: dict[str, pl.DataType] = {
 
 
 def decoder(options: Options) -> Decoder:
-    """Options: ``format``, zeek (the default: TSV or JSON, told by the line) or csv; ``wanted`` as for json."""
-    inner = json.decoder(options)
-    return _Csv() if options.get("format") == "csv" else _Zeek(inner)
+    """Option: ``wanted`` as for json, of Zeek's JSON lines."""
+    return _Zeek(json.decoder(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ def _rows(header: Header, frames: Frames, rows: npt.NDArray[np.int64], read: Tex
     letters = dead(frames, bad, f"not the {len(header.fields)} fields of the header")
     if not len(good):
         return Decoded((), letters, len(bad))
-    names = _unique(list(header.fields))
+    names = unique(list(header.fields))
     cells = lines.filter(pl.Series(fits)).str.split_exact(header.separator, len(names) - 1).struct.unnest()
     cells.columns = names
     types = dict(zip(names, header.types, strict=False))
@@ -149,63 +146,6 @@ def _typed(header: Header, cell: pl.Series, kind: str) -> pl.Series:
     return value.replace({header.empty: ""})
 
 
-class _Csv:
-    """RFC 4180 on single lines; the first line names the columns."""
-
-    def __init__(self) -> None:
-        self._fields: list[str] = []
-
-    def decode(self, frames: Frames) -> Decoded:
-        if not len(frames):
-            return Decoded()
-        read = text(frames)
-        cells = _cells([line.replace("\n", " ") for line in read.values.to_list()])
-        skip = 0
-        if not self._fields:
-            if not cells[0]:
-                raise DecodeError("the first line holds no column names", remedy="put a line of names before the rows")
-            self._fields, skip = _unique([name.strip() for name in cells[0]][:MAX_FIELDS]), 1
-        width = len(self._fields)
-        fits = np.fromiter((len(row) == width for row in cells), np.bool_, len(cells))
-        fits[:skip] = False
-        good = np.flatnonzero(fits)
-        bad = np.setdiff1d(np.arange(skip, len(frames), dtype=np.int64), good)
-        letters = dead(frames, bad, f"not the {width} fields of the header")
-        if not len(good):
-            return Decoded((), letters, len(bad), ignored=skip)
-        columns = zip(*(cells[index] for index in good), strict=True)
-        table = pl.DataFrame(
-            {
-                name: pl.Series(name, values, pl.String).replace({"": None})
-                for name, values in zip(self._fields, columns, strict=True)
-            }
-        )
-        batch = EventBatch("", "", placed(table, frames, good, read))
-        return Decoded((batch,), letters, len(bad), ignored=skip)
-
-    def flush(self) -> Decoded:
-        return Decoded()
-
-
-def _cells(lines: list[str]) -> list[list[str]]:
-    """The cells of each line on its own; none where it cannot be read: a bare CR, an open quote, a cell too long."""
-    try:
-        cells = list(csv.reader(lines))
-        if len(cells) == len(lines):
-            return cells
-    except csv.Error:
-        pass
-    return [_line(line) for line in lines]
-
-
-def _line(line: str) -> list[str]:
-    try:
-        # An odd quote may be an open one, which only the strict reading tells.
-        return next(csv.reader([line], strict=line.count('"') % 2 == 1), [])
-    except csv.Error:
-        return []
-
-
 def merge(parts: Sequence[Decoded]) -> Decoded:
     """Several results as one."""
     return Decoded(
@@ -215,14 +155,6 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
         ignored=sum(part.ignored for part in parts),
         notes=tuple(note for part in parts for note in part.notes),
     )
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Column names must differ; a repeated or empty one gets its place."""
-    out: list[str] = []
-    for index, name in enumerate(names):
-        out.append(name if name and name not in out else f"{name or 'column'}_{index}")
-    return out
 
 
 def _unescape(value: str) -> str:

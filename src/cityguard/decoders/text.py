@@ -1,4 +1,4 @@
-"""Frames to a column of text: UTF-8, else GB18030, else Latin-1, told by a flag."""
+"""Frames to a column of text: UTF-8, else GB18030, else Latin-1, told by a flag; terminal codes put aside."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from cityguard.model import DeadLetter, Frames
 MAX_DEAD = 100
 """Samples of rejected items one piece hands on; the rest is counted."""
 DEAD_BYTES = 64 << 10
-_BOM = b"\xef\xbb\xbf"
+_ANSI = r"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])"
+"""Terminal control sequences (ECMA-48, 5.4 and 5.6): colours, titles."""
+_PLACE = ("log.offset", "event.original", "event.flags", "event.fields")
+_ESCAPE, _HIGH = 0x1B, 0x80
+_ASCII = bytes(range(_HIGH)) + b"?" * _HIGH
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """One row per item: its text and, where something was wrong with it, flags."""
 
-    values: pl.Series  # String
+    values: pl.Series  # String, without NULs and terminal codes: what is parsed
     flags: pl.Series  # List(String), null where there is none
+    raw: pl.Series  # String, as it came: what is kept
 
 
 def joined(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -47,13 +52,32 @@ def text(frames: Frames) -> Text:
     try:
         raw.decode()
     except UnicodeDecodeError:
-        pairs = [_one(raw[a:b], bool(c)) for a, b, c in zip(offsets[:-1], offsets[1:], cut, strict=True)]
-        values = pl.Series([value for value, _ in pairs], dtype=pl.String)
-        flags = pl.Series([flag for _, flag in pairs], dtype=pl.List(pl.String))
+        values, flags = _mixed(data, raw, offsets, cut)
     else:
-        values = _strings(raw, offsets)
-        flags = _flagged(cut)
-    return Text(values.str.strip_chars_end("\0\r\n").str.strip_prefix("\ufeff"), flags)
+        values, flags = _strings(raw, offsets), _flagged(cut)
+    values = values.str.strip_chars_end("\0\r\n").str.strip_prefix("\ufeff")
+    clean = values
+    if b"\0" in raw:
+        clean = clean.str.replace_all("\0", "", literal=True)
+    if _ESCAPE in raw:
+        clean = clean.str.replace_all(_ANSI, "")
+    return Text(clean, flags, values)
+
+
+def _mixed(
+    data: npt.NDArray[np.uint8], raw: bytes, offsets: npt.NDArray[np.int64], cut: npt.NDArray[np.bool_]
+) -> tuple[pl.Series, pl.Series]:
+    """A block that is not UTF-8 throughout: only lines with bytes beyond ASCII are looked at one by one."""
+    high = np.concatenate(([0], np.cumsum(data >= _HIGH, dtype=np.int64)))[offsets]
+    odd = np.flatnonzero(high[1:] > high[:-1])
+    pairs = [_one(raw[offsets[n] : offsets[n + 1]], bool(cut[n])) for n in odd]
+    # Whole lines of ASCII stay where they are; Latin-1 reads any byte, and the others are replaced below.
+    plain = _strings(raw.translate(_ASCII), offsets)
+    values = plain.scatter(odd, pl.Series([value for value, _ in pairs], dtype=pl.String)) if len(odd) else plain
+    flags = _flagged(cut).to_list()
+    for n, (_, flag) in zip(odd.tolist(), pairs, strict=True):
+        flags[n] = flag
+    return values, pl.Series(flags, dtype=pl.List(pl.String))
 
 
 def dead(frames: Frames, rows: npt.NDArray[np.int64], reason: str) -> tuple[DeadLetter, ...]:
@@ -85,3 +109,28 @@ def _one(raw: bytes, cut: bool) -> tuple[str, list[str] | None]:
             if error.end >= len(raw) - 1 and error.start >= len(raw) - 3 and error.start > 0:
                 return raw[: error.start].decode(encoding, "replace"), ["truncated", *filter(None, [flag])]
     return raw.decode("latin-1"), [*flags, "undecoded"]
+
+
+def placed(
+    table: pl.DataFrame, frames: Frames, rows: npt.NDArray[np.int64], read: Text, spare: pl.Series | None = None
+) -> pl.DataFrame:
+    """The table with the columns a decoder itself fills, whatever the sender called its own fields.
+
+    Args:
+        table: native columns, n rows.
+        frames: the items.
+        rows: int64[n], the item of each row.
+        read: the text of all items.
+        spare: what found no column, as ``columnar.table`` gives it: becomes ``event.fields``.
+
+    Returns:
+        The table with ``log.offset``, ``event.original``, ``event.flags`` and, with ``spare``, ``event.fields``.
+    """
+    index = pl.Series(rows)
+    own = [
+        pl.Series("log.offset", frames.number[rows]),
+        read.raw.gather(index).alias("event.original"),
+        read.flags.gather(index).alias("event.flags"),
+    ]
+    own += [spare.alias("event.fields")] if spare is not None else []
+    return pl.DataFrame([*(column for column in table.get_columns() if column.name not in _PLACE), *own])

@@ -15,8 +15,8 @@ import polars as pl
 from cityguard.decoders import taxonomy
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
-from cityguard.decoders.json import objects, placed
-from cityguard.decoders.text import Text, dead
+from cityguard.decoders.json import objects
+from cityguard.decoders.text import Text, dead, placed
 from cityguard.model import Decoded, EventBatch, Frames
 
 Object = dict[str, Any]
