@@ -94,3 +94,22 @@ def test_the_first_class_that_fits_has_the_row_and_none_is_lost() -> None:
     table = pl.DataFrame({"k": ["a", "a", "b", None, "c"], "m": ["x", None, "y", "x", "x"], "i": [0, 1, 2, 3, 4]})
     parts = mapping.apply(EventBatch("", "", table), spec, NOW)
     assert {part.dataset: part.table["i"].to_list() for part in parts} == {"auth": [0], "file": [1], "host": [2, 3, 4]}
+
+
+def test_a_stamp_may_stand_in_several_fields_of_which_the_last_may_lack() -> None:
+    table = pl.DataFrame(
+        {
+            "date": ["2026-03-05", "2026-03-05", None],
+            "time": ["14:12:09", "14:12:09", "14:12:09"],
+            "tz": ["+0000", None, None],
+        }
+    )
+    spec = mapping.Fields(
+        "host", ZoneInfo("Asia/Shanghai"), rules=mapping.compiled({"@timestamp": {"join": ["date", "time", "tz"]}})
+    )
+    (batch,) = mapping.apply(EventBatch("", "", table), spec, NOW)
+    assert [str(one) for one in batch.table["@timestamp"]] == [
+        "2026-03-05 14:12:09+00:00",
+        "2026-03-05 06:12:09+00:00",
+        "None",
+    ]

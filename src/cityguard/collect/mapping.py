@@ -290,6 +290,8 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, spec: Fields, now: datetime
         terms = [pl.lit(_flat(table[source]).cast(pl.Float64, strict=False)) for source in present]
         total = pl.when(pl.any_horizontal(term.is_not_null() for term in terms)).then(pl.sum_horizontal(terms))
         return table.select(total.cast(pl.Int64, strict=False)).to_series()
+    if known is not None and known.kind == "time":
+        return _time(rule, table, present, spec.zone, now)
     if rule.join:
         whole = len(present) == len(rule.join)
         return (
@@ -297,8 +299,6 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, spec: Fields, now: datetime
             if whole
             else None
         )
-    if known is not None and known.kind == "time":
-        return _time(rule, table, present, spec.zone, now)
     plain = [_prepared(table[source], rule, spec.nulls) for source in present]
     first = plain[0]
     for other in plain[1:]:
@@ -310,7 +310,11 @@ def _one(name: str, rule: Rule, table: pl.DataFrame, spec: Fields, now: datetime
 
 def _time(rule: Rule, table: pl.DataFrame, present: list[str], zone: ZoneInfo, now: datetime) -> pl.Series:
     where = ZoneInfo(rule.zone) if rule.zone else zone
-    found = [times.parse(_flat(table[source]), rule.time or "iso", where, now) for source in present]
+    sources = [_flat(table[source]) for source in present if source not in rule.join]
+    if parts := [_string(table[source]) for source in rule.join if source in present]:
+        # Date, clock and offset in fields of their own; what is missing at the end is not waited for.
+        sources.insert(0, pl.select(pl.concat_str(parts, separator=rule.by or " ", ignore_nulls=True)).to_series())
+    found = [times.parse(source, rule.time or "iso", where, now) for source in sources]
     first = found[0]
     for other in found[1:]:
         first = first.fill_null(other)
