@@ -62,6 +62,7 @@ COMMON = _group(
     ("event.provider", "keyword", "program or channel that wrote the event", "来源程序"),
     ("message", "text", "the free text of the event", "内容"),
     ("log.syslog.severity.code", "int", "syslog severity, 0 worst to 7", "Syslog 级别"),
+    ("log.level", "keyword", "level in the source's own word", "日志级别"),
     ("observer.name", "keyword", "collector that received it", "采集器"),
     ("observer.ip", "ip", "transport peer, never the claimed host", "发送端地址"),
     ("log.file.path", "keyword", "file it was read from", "来源文件"),
@@ -119,6 +120,8 @@ FLOW = _group(
     ("icmp.code", "int", "ICMP code", "ICMP 代码"),
 )
 
+DURATION = tuple(column for column in FLOW if column.name == "event.duration")
+
 IDENTITY = _group(
     "",
     ("user.name", "keyword", "account that acted", "账号"),
@@ -128,6 +131,12 @@ IDENTITY = _group(
     ("host.name", "keyword", "host as it names itself", "主机名"),
     ("host.ip", "ip", "host address as it claims", "主机地址"),
     ("service.name", "keyword", "service concerned", "服务"),
+    ("user.effective.name", "keyword", "account it acted as", "实际账号"),
+    ("group.name", "keyword", "group concerned", "用户组"),
+    ("group.id", "keyword", "its SID or GID", "用户组标识"),
+    ("source.domain", "keyword", "name of the source, where it is given instead of an address", "源主机名"),
+    ("destination.domain", "keyword", "name of the destination", "目的主机名"),
+    ("error.message", "text", "what went wrong, in the source's own words", "错误内容"),
 )
 
 DNS = _group(
@@ -142,6 +151,14 @@ DNS = _group(
     ("answers.ttl", "keywords", "answers' TTL in seconds, as text", "应答 TTL"),
     ("resolved_ip", "keywords", "addresses among the answers", "解析地址"),
     ("header_flags", "keywords", "AA, TC, RD, RA …", "标志位"),
+    ("op_code", "keyword", "QUERY, NOTIFY, UPDATE …", "操作码"),
+    ("rejected", "bool", "refused: an error code and no record of any kind", "是否被拒绝"),
+    ("answers.name", "keywords", "owner names of the answers", "应答属主"),
+    ("answers.type", "keywords", "types of the answers", "应答类型"),
+    ("answers_count", "int", "answers as the header counts them", "应答数"),
+    ("edns.version", "int", "EDNS version, where the message has OPT", "EDNS 版本"),
+    ("edns.udp_size", "int", "datagram size the asker takes", "EDNS 报文长度"),
+    ("edns.client_subnet", "keyword", "client subnet the resolver tells", "客户端子网"),
 )
 
 HTTP = _group(
@@ -159,7 +176,13 @@ HTTP = _group(
     ("url.path", "keyword", "path", "路径"),
     ("url.query", "keyword", "query without ?", "查询串"),
     ("url.domain", "keyword", "Host", "主机头"),
+    ("url.extension", "keyword", "what follows the last dot of the path", "扩展名"),
+    ("url.scheme", "keyword", "http, https …", "协议方案"),
     ("user_agent.original", "keyword", "User-Agent", "用户代理"),
+    ("http.request.mime_type", "keyword", "Content-Type of the request", "请求内容类型"),
+    ("http.response.status_text", "keyword", "reason phrase", "状态短语"),
+    ("http.proxied", "keywords", "headers that tell of proxies: Via, X-Forwarded-For …", "代理头"),
+    ("http.file.names", "keywords", "file names in Content-Disposition, both ways", "文件名"),
 )
 
 TLS = _group(
@@ -183,6 +206,27 @@ TLS = _group(
     ("server.x509.public_key_algorithm", "keyword", "public key algorithm", "公钥算法"),
     ("server.x509.public_key_size", "int", "public key size in bits", "公钥长度"),
     ("server.x509.alternative_names", "keywords", "subject alternative names", "备用名"),
+    ("server.x509.public_key_curve", "keyword", "curve of an elliptic-curve key", "公钥曲线"),
+    ("server.x509.version_number", "int", "certificate version, 1 to 3", "证书版本"),
+    ("server.hash.sha1", "keyword", "certificate SHA-1", "证书 SHA-1"),
+    ("server.certificate_chain", "keywords", "SHA-256 of every certificate, the server's first", "证书链"),
+    ("server.encryption.subject", "keyword", "TLCP: subject of the encryption certificate", "加密证书主体"),
+    ("server.encryption.hash.sha256", "keyword", "TLCP: encryption certificate SHA-256", "加密证书摘要"),
+    ("client.subject", "keyword", "client certificate subject, RFC 4514", "客户端证书主体"),
+    ("client.issuer", "keyword", "client certificate issuer", "客户端证书颁发者"),
+    ("client.not_before", "time", "client certificate valid from", "客户端证书起始"),
+    ("client.not_after", "time", "client certificate valid until", "客户端证书到期"),
+    ("client.hash.sha256", "keyword", "client certificate SHA-256", "客户端证书摘要"),
+    ("client.x509.serial_number", "keyword", "client certificate serial, hex", "客户端证书序列号"),
+    ("client.certificate_chain", "keywords", "SHA-256 of every certificate of the client", "客户端证书链"),
+    ("client.ja4", "keyword", "JA4 client fingerprint", "JA4"),
+    ("client.alpn", "keywords", "application protocols the client offers", "客户端 ALPN"),
+    ("client.version", "keyword", "highest version the client offers", "客户端最高版本"),
+    ("curve", "keyword", "group of the key exchange", "密钥交换曲线"),
+    ("resumed", "bool", "an earlier session goes on", "会话恢复"),
+    ("alert", "keyword", "last alert sent in the clear", "告警"),
+    ("guomi", "bool", "a 国密 suite was chosen (TLCP or RFC 8998)", "国密套件"),
+    ("guomi_offered", "bool", "the client offers a 国密 suite", "提供国密套件"),
 )
 
 SSH = _group(
@@ -197,6 +241,9 @@ SSH = _group(
     ("mac_alg", "keyword", "MAC", "MAC 算法"),
     ("host_key_alg", "keyword", "host key algorithm", "主机密钥算法"),
     ("host_key", "keyword", "host key fingerprint", "主机密钥指纹"),
+    ("compression_alg", "keyword", "compression", "压缩算法"),
+    ("hassh", "keyword", "HASSH of the client's offer", "HASSH"),
+    ("hassh_server", "keyword", "HASSH of the server's offer", "HASSH 服务端"),
 )
 
 OT = _group(
@@ -220,6 +267,7 @@ PROCESS = _group(
     ("process.name", "keyword", "file name of the program", "进程名"),
     ("process.executable", "keyword", "full path of the program", "程序路径"),
     ("process.pid", "long", "process id", "进程号"),
+    ("process.thread.id", "long", "thread id", "线程号"),
     ("process.command_line", "text", "command line", "命令行"),
     ("process.args", "keywords", "arguments, the program first", "参数"),
     ("process.working_directory", "keyword", "working directory", "工作目录"),
@@ -265,6 +313,7 @@ DEVICE = _group(
     ("observer.vendor", "keyword", "maker", "厂商"),
     ("observer.product", "keyword", "product", "产品"),
     ("observer.hostname", "keyword", "device name as it claims", "设备名"),
+    ("observer.serial_number", "keyword", "its serial number", "设备序列号"),
     ("observer.ingress.zone", "keyword", "zone the traffic came from", "入域"),
     ("observer.egress.zone", "keyword", "zone the traffic went to", "出域"),
     ("observer.ingress.interface.name", "keyword", "interface the traffic came in by", "入接口"),
@@ -282,8 +331,8 @@ _HOST = _KEYS + IDENTITY + PROCESS + FILE + DEVICE
 
 DATASETS: dict[str, tuple[Column, ...]] = {
     "flow": _KEYS + FLOW + DEVICE + IDENTITY + CLOUD,
-    "dns": _KEYS + IDENTITY + DNS,
-    "http": _KEYS + IDENTITY + HTTP,
+    "dns": _KEYS + IDENTITY + DNS + DURATION,
+    "http": _KEYS + IDENTITY + HTTP + DURATION,
     "tls": _KEYS + IDENTITY + TLS,
     "ssh": _KEYS + IDENTITY + SSH,
     "ot": _KEYS + OT,
