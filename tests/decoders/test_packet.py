@@ -151,7 +151,7 @@ def test_addresses_are_written_canonically() -> None:
         (ether(b"\x44" + DATAGRAM[1:]), 1, "bad IP header"),
         (ether(DATAGRAM[:2] + b"\x00\x05" + DATAGRAM[4:]), 1, "bad length"),
         (ether(b"\x40" + SIX[1:], 0x86DD), 1, "bad IP header"),
-        (wire.MACS + b"\x81\x00\x00\x01" * 20 + b"\x08\x00" + DATAGRAM, 1, "no IP"),
+        (wire.MACS + b"\x81\x00\x00\x01" * 40 + b"\x08\x00" + DATAGRAM, 1, "no IP"),
     ],
 )
 def test_what_is_no_ip_packet_is_told_why(raw: bytes, link: int, why: str) -> None:

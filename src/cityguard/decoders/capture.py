@@ -70,7 +70,13 @@ class _Capture:
 
     def decode(self, frames: Frames) -> Decoded:
         read = self._reader.decode(frames)
-        packets, reason = read.packets, read.reason
+        batches, notes = self._taken(read)
+        batches += self._flows(self._open.closed()) + self._said()
+        dead, rejected = _samples(frames, read.reason), int((read.reason > 0).sum())
+        return Decoded(tuple(batches), dead, rejected, notes=notes)
+
+    def _taken(self, read: Read) -> tuple[list[EventBatch], tuple[str, ...]]:
+        packets = read.packets
         keys = flow.Keys(packets)
         self._open.add(flow.group(read.frames, packets, keys))
         batches, notes = list[EventBatch](), tuple[str, ...]()
@@ -85,15 +91,16 @@ class _Capture:
             now = int(packets.time.max())
             for speaker in filter(None, self._speakers):
                 speaker.expire(now)
-        batches += self._flows(self._open.closed()) + self._said()
-        return Decoded(tuple(batches), _samples(frames, reason), int((reason > 0).sum()), notes=notes)
+        return batches, notes
 
     def flush(self) -> Decoded:
+        batches, notes = self._taken(self._reader.flush())
         self._streams.close()
         for speaker in filter(None, self._speakers):
             speaker.close()
         rest = self._exports.flush()
-        return Decoded(tuple(self._flows(self._open.rest()) + self._said()) + rest.batches, notes=rest.notes)
+        batches += self._flows(self._open.rest()) + self._said()
+        return Decoded((*batches, *rest.batches), notes=notes + rest.notes)
 
     def _link(self, read: Read) -> None:
         """Ethernet frames without IP; those that are understood are no longer rejected."""

@@ -1,59 +1,37 @@
-"""Packets to columns: link, network and transport headers of a whole piece at once.
+"""Packets to columns: from the link layer to the transport header of the innermost packet, a whole piece at once.
 
-Ethernet (802.3/SNAP, 802.1Q/ad, PPPoE, MPLS), Linux cooked v1/v2, loopback, PPP, Cisco HDLC and raw IP;
-IPv4 (RFC 791), IPv6 with its extension headers (RFC 8200); ports of TCP, UDP, SCTP, DCCP and UDP-Lite; ICMP.
-A tunnel is seen as its outer packet. No read leaves the packet, whatever its length fields claim.
+What is read below IP stands in ``link``, what is inside IP in ``tunnel``; ``layers`` walks through both. Fragments are
+held until their datagram is whole or given up (``fragments``). IPv4 (RFC 791), IPv6 with its extension headers
+(RFC 8200); ports of TCP, UDP, SCTP, DCCP and UDP-Lite; ICMP. No read leaves the packet, whatever its lengths claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from cityguard.decoders import link, tunnel
+from cityguard.decoders.fragments import FRAGMENTED, INCOMPLETE, OVERLAP, Fragments, Whole
+from cityguard.decoders.layers import ICMP, ICMP6, NO_IP, REASONS, SCTP, TCP, UDP, Layers
+from cityguard.decoders.window import Bools, U8s, U64s, Window, Words
 from cityguard.model import Frames
 
-Words = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-U64s = npt.NDArray[np.uint64]
-U8s = npt.NDArray[np.uint8]
+__all__ = [
+    "FRAGMENTED", "ICMP", "ICMP6", "INCOMPLETE", "OVERLAP", "REASONS", "SCTP", "TCP", "UDP",
+    "Bools", "Others", "Packets", "Read", "Reader", "U8s", "U64s", "Window", "Words", "decode",
+]  # fmt: skip
 
-REASONS = ("", "no IP", "link type not supported", "cut short", "bad IP header", "bad length")
-"""Why a packet was rejected, by code."""
-_NO_IP, _LINK, _SHORT, _HEADER, _LENGTH = range(1, 6)
-
-ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
-_PORTS = (TCP, UDP, SCTP, 33, 136)
-_V4, _V6, _MPLS, _PPPOE = 0x0800, 0x86DD, 0x8847, 0x8864
-_TAGS = (0x8100, 0x88A8, 0x9100)
-_PPP = {0x0021: _V4, 0x0057: _V6}
-_MAX_TAGS = 8
-_MAX_EXTENSIONS = 8
-_EXTENSIONS = (0, 43, 60, 135, 44, 51)
-_FRAGMENT, _AH = 44, 51
-_MAPPED = np.uint64(0xFFFF_0000_0000)  # ::ffff:0:0/96, low half
-
-
-def _record(**fields: str) -> np.dtype[np.void]:
-    return np.dtype(list(fields.items()))
-
-
-_IP4 = _record(
-    version="u1",
-    tos="u1",
-    total=">u2",
-    id="V2",
-    fragment=">u2",
-    ttl="u1",
-    proto="u1",
-    sum="V2",
-    source=">u4",
-    destination=">u4",
-)
-_IP6 = _record(version=">u4", length=">u2", next="u1", hops="u1", s1=">u8", s0=">u8", d1=">u8", d0=">u8")
-_TCP = _record(source=">u2", destination=">u2", seq=">u4", ack=">u4", size="u1", flags="u1", rest="V6")
+_PORTS = np.zeros(256, np.bool_)
+_PORTS[[TCP, UDP, SCTP, 33, 136]] = True
+_TCP = np.dtype({"names": ["source", "destination", "seq", "size", "flags"], "offsets": [0, 2, 4, 12, 13],
+                 "formats": [">u2", ">u2", ">u4", "u1", "u1"], "itemsize": 20})  # fmt: skip
+_STEPS = link.STEPS | tunnel.STEPS
+_MAX_NESTED = 4
+"""Datagrams reassembled inside of reassembled ones."""
+_RAW = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +46,7 @@ class Packets:
     proto: U8s
     source: tuple[U64s, U64s]  # high and low half
     destination: tuple[U64s, U64s]
-    source_port: Words  # -1 = none (other protocol, later fragment, cut off)
+    source_port: Words  # -1 = none (other protocol, datagram without its first fragment, cut off)
     destination_port: Words
     icmp: Words  # type * 256 + code, -1 = none
     flags: U8s  # TCP flags
@@ -78,6 +56,10 @@ class Packets:
     claimed: Words  # its bytes on the wire
     vlan: Words  # outermost tag, -1 = none
     mac: Words  # where the Ethernet header starts in the buffer, -1 = none
+    marks: U8s  # FRAGMENTED, OVERLAP, INCOMPLETE
+    tunnel: Words  # codes of tunnel.NAMES gone through, four bits each, the outermost highest; 0 = none
+    outer: Words  # row of ``outers``, -1 = none
+    outers: tuple[U64s, U64s, U64s, U64s]  # outermost source and destination of packets in tunnels, high and low halves
 
     def __len__(self) -> int:
         return len(self.number)
@@ -103,36 +85,11 @@ class Packets:
             self.claimed[which],
             self.vlan[which],
             self.mac[which],
+            self.marks[which],
+            self.tunnel[which],
+            self.outer[which],
+            self.outers,
         )
-
-
-class Window:
-    """Reads at arbitrary places of a buffer, as arrays.
-
-    A place outside is moved inside and reads something else; the caller masks it.
-    """
-
-    def __init__(self, buffer: U8s) -> None:
-        # A buffer shorter than any header is padded, so that every view exists.
-        self._buffer = buffer if len(buffer) >= 64 else np.pad(buffer, (0, 64 - len(buffer)))
-        self.size = len(self._buffer)
-
-    def rows(self, at: Words, kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
-        """One record of ``kind`` per place."""
-        width = kind.itemsize
-        view: npt.NDArray[np.void] = np.ndarray(
-            (len(self._buffer) - width + 1,), f"V{width}", buffer=self._buffer, strides=(1,)
-        )
-        return view[np.clip(at, 0, len(view) - 1)].view(kind)
-
-    def u8(self, at: Words) -> Words:
-        return self._buffer[np.clip(at, 0, len(self._buffer) - 1)].astype(np.int64)
-
-    def u16(self, at: Words) -> Words:
-        return self.u8(at) << 8 | self.u8(at + 1)
-
-    def u32(self, at: Words) -> Words:
-        return self.u16(at) << 16 | self.u16(at + 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,285 +116,261 @@ class Read:
     frames: Frames
     packets: Packets
     others: Others
-    reason: U8s  # per frame that was given, a code of ``REASONS`` (0 = decoded)
+    reason: U8s  # per frame that was given, a code of ``REASONS`` (0 = decoded, or held as a fragment)
 
 
 class Reader:
-    """Decodes the pieces of one capture, in order."""
+    """Decodes the pieces of one capture, in order; holds fragments from piece to piece.
+
+    A datagram in fragments comes as so many packets when its last fragment does: each with its own number, time and
+    length, all with the ports of the whole, the last with the payload.
+    """
+
+    def __init__(self, vxlan_ports: Iterable[int] = tunnel.VXLAN_PORTS) -> None:
+        self._carriers = tunnel.Carriers(vxlan_ports)
+        self._fragments = Fragments()
 
     def decode(self, frames: Frames) -> Read:
         """Decode a piece of packets."""
-        work = _Work(frames)
-        work.link()
-        work.tags()
-        work.network()
-        others = work.others()
-        packets, reason = work.transport()
-        return Read(frames, packets, others, reason)
+        work = Layers(frames, _STEPS, self._carriers)
+        work.run(link.start(work))
+        rows = np.flatnonzero(work.found)
+        parts = np.flatnonzero(work.fragment >= 0) if self._parted(work) else rows[:0]
+        if not len(parts):
+            return Read(frames, _transport(work, rows), _others(work), work.reason)
+        wholes = self._fragments.add(work, parts)
+        return self._joined(work, wholes, np.setdiff1d(rows, parts, assume_unique=True))
+
+    def flush(self) -> Read:
+        """The capture is over: packets of the datagrams that never became whole."""
+        work = Layers(_no_frames(), _STEPS, self._carriers)
+        return self._joined(work, self._fragments.flush(), np.zeros(0, np.int64))
+
+    @staticmethod
+    def _parted(work: Layers) -> bool:
+        return bool(work.fragment.size) and bool(work.fragment.max() >= 0)
+
+    def _joined(self, work: Layers, wholes: list[Whole], rows: Words) -> Read:
+        """The packets of ``rows`` and those of reassembled datagrams, each where its last fragment came."""
+        base, end = _span(work)
+        chunks, length = [work.frames.buffer[base:end]], end - base
+        found = [_moved(_transport(work, rows), -base)]
+        places = [rows]
+        for nested in range(_MAX_NESTED + 1):
+            if not wholes:
+                break
+            pieces, inner = _rebuilt(wholes, self._carriers)
+            again = [
+                at
+                for at in np.flatnonzero(inner.found & (inner.fragment >= 0)).tolist()
+                if nested < _MAX_NESTED and not wholes[at].marks & INCOMPLETE
+            ]
+            held = np.zeros(len(wholes), np.bool_)
+            held[again] = True
+            packets, triggers = _each_part(_transport(inner, np.flatnonzero(inner.found)), inner, wholes, held)
+            found.append(_moved(packets, length))
+            places.append(triggers)
+            chunks.append(pieces)
+            length += len(pieces)
+            wholes = self._fragments.add_wholes(inner, np.array(again, np.int64), wholes) if again else []
+        frames = replace(work.frames, buffer=np.concatenate(chunks), offset=work.frames.offset - base)
+        packets = _concat(found).take(np.argsort(np.concatenate(places), kind="stable"))
+        others = _others(work)
+        others = replace(
+            others,
+            place=others.place - base,
+            end=others.end - base,
+            mac=np.where(others.mac < 0, -1, others.mac - base),
+        )
+        return Read(frames, packets, others, work.reason)
 
 
 def decode(frames: Frames) -> tuple[Packets, U8s]:
-    """Decode a piece of packets.
+    """Decode a piece by itself; fragments are not put together.
 
     Returns:
         The IP packets, in the order of the frames, and per frame a code of ``REASONS`` (0 = decoded).
     """
-    work = _Work(frames)
-    work.link()
-    work.tags()
-    work.network()
-    return work.transport()
+    work = Layers(frames, _STEPS, tunnel.Carriers())
+    work.run(link.start(work))
+    return _transport(work, np.flatnonzero(work.found)), work.reason
 
 
-class _Work:
-    """The columns under way; each step fills some of them for the frames still alive."""
+def _transport(work: Layers, rows: Words) -> Packets:
+    n, frames = len(rows), work.frames
+    at, stop, end = work.body[rows], work.stop[rows], work.end[rows]
+    end = np.minimum(end, stop)
+    proto, whole = work.proto[rows], work.first[rows]
+    ports = [np.full(n, -1, np.int64), np.full(n, -1, np.int64)]
+    icmp, seq, head = np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    flags = np.zeros(n, np.uint8)
 
-    def __init__(self, frames: Frames) -> None:
-        n = len(frames)
-        self.frames, self.read = frames, Window(frames.buffer)
-        self.reason = np.zeros(n, np.uint8)
-        self.end = frames.offset + frames.length  # first byte not captured
-        self.place = frames.offset.copy()  # the header looked at next
-        self.kind = np.full(n, -1, np.int64)  # its EtherType
-        self.vlan, self.mac = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-        self.size, self.stop = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self.proto, self.first = np.zeros(n, np.int64), np.ones(n, np.bool_)
-        self.high_s, self.low_s = np.zeros(n, np.uint64), np.full(n, _MAPPED)
-        self.high_d, self.low_d = np.zeros(n, np.uint64), np.full(n, _MAPPED)
+    tcp = np.flatnonzero((proto == TCP) & whole & (at + 20 <= end))
+    read = work.read.rows(at[tcp], _TCP)
+    ports[0][tcp], ports[1][tcp] = read["source"], read["destination"]
+    seq[tcp], flags[tcp] = read["seq"], read["flags"]
+    head[tcp] = np.maximum(read["size"] >> 4, 5).astype(np.int64) * 4
 
-    def reject(self, rows: Words, bad: Bools, reason: int) -> Words:
-        """Mark the bad ones; returns the others."""
-        if not bad.any():
-            return rows
-        self.reason[rows[bad]] = reason
-        return rows[~bad]
+    known = _PORTS[proto] & (head == 0)
+    some = np.flatnonzero(known & whole & (at + 4 <= end))
+    both = work.read.u32(at[some])
+    ports[0][some], ports[1][some] = both >> 16, both & 0xFFFF
+    udp = proto == UDP
+    head[udp] = 8
+    head[(proto == TCP) & (head == 0)] = 20
+    udp = np.flatnonzero(udp & whole & (at + 8 <= end))
+    told = work.read.u16(at[udp] + 4)
+    stop[udp] = np.where(told >= 8, np.minimum(stop[udp], at[udp] + told), stop[udp])
 
-    def link(self) -> None:
-        for link in np.unique(self.frames.link):
-            rows = np.flatnonzero(self.frames.link == link)
-            step = _LINKS.get(int(link))
-            if step is None:
-                self.reason[rows] = _LINK
-                continue
-            size, decode_link = step
-            rows = self.reject(rows, self.frames.length[rows] < size, _SHORT)
-            decode_link(self, rows, size)
+    pings = np.flatnonzero(((proto == ICMP) | (proto == ICMP6)) & whole & (at + 2 <= end))
+    icmp[pings] = work.read.u16(at[pings])
 
-    def tags(self) -> None:
-        for _ in range(_MAX_TAGS):
-            kind = self.kind
-            rows = np.flatnonzero((kind == _MPLS) | (kind == _PPPOE) | np.isin(kind, _TAGS))
-            if not len(rows):
-                return
-            rows = self.reject(rows, self.place[rows] + 8 > self.end[rows], _SHORT)
-            self.kind[self.reason > 0] = -1
-            at, was = self.place[rows], kind[rows]
-            tag, label, session = rows[np.isin(was, _TAGS)], rows[was == _MPLS], rows[was == _PPPOE]
-            outer = tag[self.vlan[tag] < 0]
-            self.vlan[outer] = self.read.u16(self.place[outer]) & 0xFFF
-            self.kind[tag] = self.read.u16(self.place[tag] + 2)
-            last = self.read.u8(self.place[label] + 2) & 1
-            self.kind[label] = np.where(last == 1, _by_version(self.read.u8(self.place[label] + 4)), _MPLS)
-            self.kind[session] = _by_ppp(self.read.u16(self.place[session] + 6))
-            self.place[rows] = at + np.where(was == _PPPOE, 8, 4)
-
-    def network(self) -> None:
-        alive = self.reason == 0
-        four, six = np.flatnonzero(alive & (self.kind == _V4)), np.flatnonzero(alive & (self.kind == _V6))
-        self.reason[alive & (self.kind != _V4) & (self.kind != _V6)] = _NO_IP
-        if len(four):
-            self._four(four)
-        if len(six):
-            self._six(six)
-
-    def others(self) -> Others:
-        """What was rejected for carrying no IP but has an EtherType."""
-        rows = np.flatnonzero((self.reason == _NO_IP) & (self.kind >= 0x0600))
-        frames = self.frames
-        return Others(
-            frames.number[rows],
-            frames.time[rows],
-            frames.wire[rows],
-            self.kind[rows],
-            self.place[rows],
-            self.end[rows],
-            self.vlan[rows],
-            self.mac[rows],
-        )
-
-    def _four(self, rows: Words) -> None:
-        rows = self.reject(rows, self.place[rows] + 20 > self.end[rows], _SHORT)
-        at = self.place[rows]
-        head = self.read.rows(at, _IP4)
-        version = head["version"].astype(np.int64)
-        size, total = (version & 15) * 4, head["total"].astype(np.int64)
-        room = self.frames.offset[rows] + self.frames.wire[rows] - at
-        total = np.where(total == 0, room, np.minimum(total, room))  # 0: segmented by the network card
-        ok = (version >> 4 == 4) & (size >= 20)
-        self.reason[rows[~ok]] = _HEADER
-        self.reason[rows[ok & (total < size)]] = _LENGTH
-        keep = np.flatnonzero(ok & (total >= size))
-        if len(keep) < len(rows):
-            rows, head, at, size, total = rows[keep], head[keep], at[keep], size[keep], total[keep]
-        self.low_s[rows] = head["source"].astype(np.uint64) | _MAPPED
-        self.low_d[rows] = head["destination"].astype(np.uint64) | _MAPPED
-        self.proto[rows] = head["proto"]
-        self.first[rows] = head["fragment"] & 0x1FFF == 0
-        self.size[rows], self.stop[rows] = total, at + total
-        self.place[rows] = at + size
-
-    def _six(self, rows: Words) -> None:
-        rows = self.reject(rows, self.place[rows] + 40 > self.end[rows], _SHORT)
-        at = self.place[rows]
-        head = self.read.rows(at, _IP6)
-        good = head["version"] >> 28 == 6
-        if not good.all():
-            self.reason[rows[~good]] = _HEADER
-            rows, head, at = rows[good], head[good], at[good]
-        length = head["length"].astype(np.int64)
-        room = self.frames.offset[rows] + self.frames.wire[rows] - at
-        total = np.where(length == 0, room, np.minimum(length + 40, room))  # 0: jumbogram or segmented by the card
-        self.high_s[rows], self.low_s[rows] = head["s1"], head["s0"]
-        self.high_d[rows], self.low_d[rows] = head["d1"], head["d0"]
-        self.proto[rows] = head["next"]
-        self.size[rows], self.stop[rows] = total, at + total
-        self.place[rows] = at + 40
-        self._extensions(rows)
-
-    def _extensions(self, rows: Words) -> None:
-        for _ in range(_MAX_EXTENSIONS):
-            more = np.isin(self.proto[rows], _EXTENSIONS) & self.first[rows]
-            rows = rows[more & (self.place[rows] + 8 <= np.minimum(self.end[rows], self.stop[rows]))]
-            if not len(rows):
-                return
-            at, kind = self.place[rows], self.proto[rows]
-            units = self.read.u8(at + 1)
-            size = np.where(kind == _FRAGMENT, 8, np.where(kind == _AH, (units + 2) * 4, (units + 1) * 8))
-            self.first[rows] = (kind != _FRAGMENT) | (self.read.u16(at + 2) >> 3 == 0)
-            self.proto[rows] = self.read.u8(at)
-            self.place[rows] = at + size
-
-    def transport(self) -> tuple[Packets, U8s]:
-        rows = np.flatnonzero(self.reason == 0)
-        n = len(rows)
-        at, stop, end = self.place[rows], self.stop[rows], self.end[rows]
-        end = np.minimum(end, stop)
-        proto, whole = self.proto[rows], self.first[rows]
-        ports = [np.full(n, -1, np.int64), np.full(n, -1, np.int64)]
-        icmp, seq, head = np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-        flags = np.zeros(n, np.uint8)
-
-        tcp = np.flatnonzero((proto == TCP) & whole & (at + 20 <= end))
-        fields = self.read.rows(at[tcp], _TCP)
-        ports[0][tcp], ports[1][tcp] = fields["source"], fields["destination"]
-        seq[tcp], flags[tcp] = fields["seq"], fields["flags"]
-        head[tcp] = np.maximum(fields["size"] >> 4, 5).astype(np.int64) * 4
-
-        known = (proto == TCP) & (head == 0)
-        for other in _PORTS[1:]:
-            known |= proto == other
-        some = np.flatnonzero(known & whole & (at + 4 <= end))
-        ports[0][some], ports[1][some] = self.read.u16(at[some]), self.read.u16(at[some] + 2)
-        head[proto == UDP] = 8
-        head[(proto == TCP) & (head == 0)] = 20
-        udp = np.flatnonzero((proto == UDP) & whole & (at + 8 <= end))
-        told = self.read.u16(at[udp] + 4)
-        stop[udp] = np.where(told >= 8, np.minimum(stop[udp], at[udp] + told), stop[udp])
-
-        pings = np.flatnonzero(((proto == ICMP) | (proto == ICMP6)) & whole & (at + 2 <= end))
-        icmp[pings] = self.read.u16(at[pings])
-
-        body = at + head
-        none = ~whole | ((proto != TCP) & (proto != UDP))
-        claimed = np.where(none, 0, np.maximum(stop - body, 0))
-        captured = np.minimum(claimed, np.maximum(self.end[rows] - body, 0))
-        return Packets(
-            self.frames.number[rows],
-            self.frames.time[rows],
-            self.frames.wire[rows],
-            self.size[rows],
-            self.kind[rows] == _V6,
-            proto.astype(np.uint8),
-            (self.high_s[rows], self.low_s[rows]),
-            (self.high_d[rows], self.low_d[rows]),
-            ports[0],
-            ports[1],
-            icmp,
-            flags,
-            seq,
-            body,
-            captured,
-            claimed,
-            self.vlan[rows],
-            self.mac[rows],
-        ), self.reason
+    body = at + head
+    none = ~whole | ((proto != TCP) & (proto != UDP))
+    claimed = np.where(none, 0, np.maximum(stop - body, 0))
+    captured = np.minimum(claimed, np.maximum(work.end[rows] - body, 0))
+    outer, outers = _outers(work, rows)
+    return Packets(
+        frames.number[rows],
+        frames.time[rows],
+        frames.wire[rows],
+        work.size[rows],
+        work.v6[rows],
+        proto.astype(np.uint8),
+        (work.high_s[rows], work.low_s[rows]),
+        (work.high_d[rows], work.low_d[rows]),
+        ports[0],
+        ports[1],
+        icmp,
+        flags,
+        seq,
+        body,
+        captured,
+        claimed,
+        work.vlan[rows],
+        work.mac[rows],
+        np.where(work.fragment[rows] < 0, 0, FRAGMENTED).astype(np.uint8),
+        work.tunnel[rows],
+        outer,
+        outers,
+    )
 
 
-def _by_version(octet: Words) -> Words:
-    version = octet >> 4
-    return np.where(version == 4, _V4, np.where(version == 6, _V6, 0))
+def _outers(work: Layers, rows: Words) -> tuple[Words, tuple[U64s, U64s, U64s, U64s]]:
+    outer = np.full(len(rows), -1, np.int64)
+    none = np.zeros(0, np.uint64)
+    if not work.outer:
+        return outer, (none, none, none, none)
+    mine = np.flatnonzero(work.wrapped[rows])
+    outer[mine] = np.arange(len(mine))
+    high_s, low_s, high_d, low_d = (work.outer[name][rows[mine]] for name in ("high_s", "low_s", "high_d", "low_d"))
+    return outer, (high_s, low_s, high_d, low_d)
 
 
-def _by_ppp(protocol: Words) -> Words:
-    return np.where(protocol == 0x21, _V4, np.where(protocol == 0x57, _V6, 0))
+def _others(work: Layers) -> Others:
+    """What was rejected for carrying no IP but has an EtherType."""
+    rows = np.flatnonzero((work.reason == NO_IP) & (work.kind >= 0x0600))
+    frames = work.frames
+    return Others(
+        frames.number[rows],
+        frames.time[rows],
+        frames.wire[rows],
+        work.kind[rows],
+        work.place[rows],
+        work.end[rows],
+        work.vlan[rows],
+        work.mac[rows],
+    )
 
 
-def _ethernet(work: _Work, rows: Words, size: int) -> None:
-    start = work.frames.offset[rows]
-    kind = work.read.u16(start + 12)
-    work.mac[rows] = start
-    work.kind[rows], work.place[rows] = kind, start + size
-    short = rows[(kind <= 1500) & (work.frames.length[rows] >= 22)]
-    if len(short):  # 802.3 with LLC: only SNAP carries an EtherType
-        at = work.frames.offset[short] + size
-        snap = short[(work.read.u32(at) >> 8) == 0xAAAA03]
-        work.kind[snap] = work.read.u16(work.place[snap] + 6)
-        work.place[snap] += 8
+# ------------------------------------------------------- reassembled datagrams
 
 
-def _at(kind_at: int) -> Callable[[_Work, Words, int], None]:
-    """A link header of fixed size with an EtherType at a fixed place."""
-
-    def step(work: _Work, rows: Words, size: int) -> None:
-        start = work.frames.offset[rows]
-        work.kind[rows], work.place[rows] = work.read.u16(start + kind_at), start + size
-
-    return step
+def _no_frames() -> Frames:
+    none = np.zeros(0, np.int64)
+    return Frames(np.zeros(0, np.uint8), none, none, none, none, none, np.zeros(0, np.int32))
 
 
-def _raw(work: _Work, rows: Words, size: int) -> None:
-    work.kind[rows] = _by_version(work.read.u8(work.frames.offset[rows]))
+def _span(work: Layers) -> tuple[int, int]:
+    """The part of the buffer the piece lies in."""
+    if not len(work.frames):
+        return 0, 0
+    return int(work.frames.offset.min()), int(work.end.max())
 
 
-def _loopback(work: _Work, rows: Words, size: int) -> None:
-    start = work.frames.offset[rows]
-    family = work.read.u32(start)  # in the byte order of the machine that captured; small, so one end is zero
-    family = np.where(family > 0xFFFF, family >> 24, family)
-    six = np.isin(family, (10, 24, 28, 30))
-    work.kind[rows], work.place[rows] = np.where(family == 2, _V4, np.where(six, _V6, 0)), start + size
+def _rebuilt(wholes: list[Whole], carriers: tunnel.Carriers) -> tuple[U8s, Layers]:
+    """Decode datagrams as if each had come in one packet."""
+    raw = [np.frombuffer(one.link + one.packet, np.uint8) for one in wholes]
+    size = np.array([len(one) for one in raw], np.int64)
+    buffer = np.concatenate(raw)
+    begin = np.cumsum(size) - size
+    head = np.array([len(one.link) for one in wholes], np.int64)
+    wire = np.array([one.wire for one in wholes], np.int64)
+    number = np.array([one.parts[-1].number for one in wholes], np.int64)
+    time = np.array([one.parts[-1].time for one in wholes], np.int64)
+    offset = begin + head
+    frames = Frames(buffer, offset, size - head, number, time, wire, np.full(len(raw), _RAW, np.int32))
+    work = Layers(frames, _STEPS, carriers)
+    work.vlan[:] = [one.vlan for one in wholes]
+    work.mac[:] = np.where(head > 0, begin, -1)
+    work.via[:] = work.tunnel[:] = [one.tunnel for one in wholes]
+    for at, one in enumerate(wholes):
+        if one.outer is not None:
+            for name, half in zip(("high_s", "low_s", "high_d", "low_d"), one.outer, strict=True):
+                work.outer.setdefault(name, np.zeros(len(wholes), np.uint64))[at] = half
+            work.wrapped[at] = True
+    work.run(link.start(work))
+    return buffer, work
 
 
-def _point(work: _Work, rows: Words, size: int) -> None:
-    start = work.frames.offset[rows]
-    start = start + np.where(work.read.u16(start) == 0xFF03, 2, 0)
-    rows_ok = start + 2 <= work.end[rows]
-    work.kind[rows] = np.where(rows_ok, _by_ppp(work.read.u16(start)), 0)
-    work.place[rows] = start + 2
+def _each_part(packets: Packets, work: Layers, wholes: list[Whole], held: Bools) -> tuple[Packets, Words]:
+    """One packet per fragment: its own number, time and lengths; the payload goes with the last."""
+    rows = np.flatnonzero(work.found)
+    chosen = [(row, at) for row, at in enumerate(rows.tolist()) if not held[at]]
+    counts = [len(wholes[at].parts) for _, at in chosen]
+    which = np.repeat(np.array([row for row, _ in chosen], np.int64), counts)
+    out, parts = packets.take(which), [part for _, at in chosen for part in wholes[at].parts]
+    number, time, wire, size = (
+        np.array([getattr(part, name) for part in parts], np.int64) for name in ("number", "time", "wire", "size")
+    )
+    last = np.zeros(len(parts), np.bool_)
+    last[np.cumsum(counts, dtype=np.int64) - 1] = True
+    # Inside a tunnel the fragments are those of the outer packet: its inner size is counted once.
+    deeper = out.tunnel != np.repeat(np.array([wholes[at].tunnel for _, at in chosen], np.int64), counts)
+    marks = np.repeat(np.array([wholes[at].marks for _, at in chosen], np.uint8), counts)
+    triggers = np.repeat(np.array([wholes[at].trigger for _, at in chosen], np.int64), counts)
+    return replace(
+        out,
+        number=number,
+        time=time,
+        wire=wire,
+        size=np.where(deeper, np.where(last, out.size, 0), size),
+        flags=np.where(last, out.flags, 0).astype(np.uint8),
+        captured=np.where(last, out.captured, 0),
+        claimed=np.where(last, out.claimed, 0),
+        marks=(marks | FRAGMENTED).astype(np.uint8),
+    ), triggers
 
 
-_LINKS: dict[int, tuple[int, Callable[[_Work, Words, int], None]]] = {
-    0: (4, _loopback),  # NULL
-    1: (14, _ethernet),
-    9: (2, _point),  # PPP
-    12: (1, _raw),
-    14: (1, _raw),
-    50: (2, _point),  # PPP in HDLC-like framing
-    101: (1, _raw),
-    104: (4, _at(2)),  # Cisco HDLC
-    108: (4, _loopback),  # LOOP
-    113: (16, _at(14)),  # Linux cooked v1
-    228: (1, _raw),
-    229: (1, _raw),
-    276: (20, _at(0)),  # Linux cooked v2
-}
-"""LINKTYPE -> (bytes of its header, how it is read). https://www.tcpdump.org/linktypes.html"""
+def _moved(packets: Packets, by: int) -> Packets:
+    return replace(packets, payload=packets.payload + by, mac=np.where(packets.mac < 0, -1, packets.mac + by))
+
+
+def _concat(all_: list[Packets]) -> Packets:
+    if len(all_) == 1:
+        return all_[0]
+    outer, count = [], 0
+    for one in all_:
+        outer.append(np.where(one.outer < 0, -1, one.outer + count))
+        count += len(one.outers[0])
+
+    def pairs(name: str) -> tuple[npt.NDArray[np.uint64], ...]:
+        return tuple(np.concatenate(halves) for halves in zip(*(getattr(one, name) for one in all_), strict=True))
+
+    joined = {
+        one.name: pairs(one.name)
+        if one.name in ("source", "destination", "outers")
+        else np.concatenate([getattr(part, one.name) for part in all_])
+        for one in fields(Packets)
+    }
+    return Packets(**joined | {"outer": np.concatenate(outer)})  # type: ignore[arg-type]
