@@ -91,3 +91,11 @@ def test_junk_keys_push_no_wanted_one_out_and_are_kept_aside() -> None:
     assert len([name for name in table.columns if name.startswith("k")]) == keyvalue.MAX_KEYS
     assert len(json.loads(table["event.fields"][0])) == 400 - keyvalue.MAX_KEYS
     assert table["event.fields"][600] is None
+
+
+def test_keys_are_rewritten_before_they_are_sought_and_the_body_is_kept() -> None:
+    made = keyvalue.decoder({"separator": ";", "rewrite": [[r"[A-Za-z]\w*\((\d{4})\)=", ";f${1}="]]})
+    line = "SrcIPAddr(1003)=192.0.2.1;AttackName(1088)=a;b test; Event(1048)=(2)Aged;"
+    (batch,) = made.decode(one_each([line.encode()])).batches
+    row = batch.table.row(0, named=True)
+    assert [row["f1003"], row["f1088"], row["f1048"], row["body"]] == ["192.0.2.1", "a;b test", "(2)Aged", line]

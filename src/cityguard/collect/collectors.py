@@ -248,7 +248,8 @@ def _patterns(file: _File) -> list[str]:
     extracts = [*file.extract, *(one for group in file.classes for one in group.extract)]
     found = [*file.mask, *(pattern for one in extracts for pattern in one.patterns)]
     found += [str(one) for one in file.options.get("patterns", ())]
-    found += [str(file.options["header"])] if "header" in file.options else []
+    found += [str(file.options[name]) for name in ("header", "starts", "keys") if name in file.options]
+    found += [str(pattern) for pattern, _ in file.options.get("rewrite", ())]
     found += [str(w["match"]) for c in file.classes for w in c.when.values() if isinstance(w, dict) and "match" in w]
     return [*found, *([file.detect.lines] if file.detect and file.detect.lines else [])]
 

@@ -69,7 +69,8 @@ def decoder(options: Options) -> Decoder:
     ``header``, ``starts``: what precedes the pairs, as ``envelope.opened``. ``style``: comma (the default) or space,
     or in detail: ``separator``, the characters between pairs (a blank among them: any white space); ``assign``, those
     between key and value; ``keys``, a pattern of keys; ``escape`` within quotes: backslash, double or none;
-    ``closing``, characters that end a value without quotes. ``wanted``: keys that get a column whatever came with them.
+    ``closing``, characters that end a value without quotes. ``rewrite``: pairs of pattern and replacement, applied to
+    what is read (not to what is kept) before pairs are sought. ``wanted``: keys that always get a column.
     """
     return _KeyValue(options, style(options), frozenset(options.get("wanted", ())))
 
@@ -90,7 +91,10 @@ class _KeyValue:
         letters = dead(frames, bad, "does not begin as the collector expects")
         if not len(good):
             return Decoded((), letters, len(bad))
-        values, spare = pairs(found.body.str.strip_chars_end(_TAIL), self._style, self._wanted)
+        body = found.body
+        for pattern, new in self._options.get("rewrite", ()):
+            body = body.str.replace_all(str(pattern), str(new))
+        values, spare = pairs(body.str.strip_chars_end(_TAIL), self._style, self._wanted)
         if "body" not in found.header.columns and "body" not in values.columns:
             values = values.with_columns(found.body.alias("body"))
         table = placed(beside(found.header, values), frames, good, read, spare)
