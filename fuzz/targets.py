@@ -1,0 +1,186 @@
+"""What is fuzzed: one function per decoder that takes any bytes and must come back without an exception.
+
+The same functions run in the tests over the seeds, over mutations of them and over every input that once failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache, partial
+
+import numpy as np
+
+from cityguard.collect.chunks import Chunks
+from cityguard.collect.collectors import Collector, Collectors
+from cityguard.decoders import capture, netflow, recognise
+from cityguard.decoders.events import Talk
+from cityguard.decoders.protocol import Out, Protocol, Speaker, protocols
+from cityguard.decoders.stream import Moment, Parser
+from cityguard.errors import CityguardError, DecodeError
+from cityguard.model import Frames
+from cityguard.sources import documents, lines, pcap
+from fuzz import conversation
+
+Target = Callable[[bytes], None]
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_START = 1_700_000_000 * 10**9
+_TALK = Talk((0, 0xFFFF_0A00_0001, 40_000), (0, 0xFFFF_0A00_0002, 102), 6, False, -1, opener=0)
+LINKS = (1, 101, 113, 276, 0, 9, 50, 104, 105, 127, 12, 228, 229, 108, 14, 192, 119, 107, 122, 99)
+
+
+def wire(protocol: Protocol, data: bytes) -> None:
+    """A conversation in one protocol: a stream where it has one, datagrams and frames where it takes them."""
+    out = Out(protocol.name)
+    if protocol.speaker is None:
+        return
+    speaker = protocol.speaker(out)
+    talk = replace(_TALK, link=bool(protocol.frames), proto=17 if protocol.udp else 6)
+    parser = _parser(speaker, talk) if not protocol.columnar else None
+    time = _START
+    for number, chunk in enumerate(conversation.unpack(data), 1):
+        time += 10**6
+        at = Moment(number, time)
+        protocol.starts(chunk.data[: recognise.HEAD], True)
+        protocol.starts(chunk.data[: recognise.HEAD], False)
+        if protocol.columnar:
+            continue
+        if chunk.datagram or parser is None:
+            with contextlib.suppress(NotImplementedError):
+                speaker.datagram(chunk.data, talk.turned() if chunk.side else talk, at)
+            continue
+        if chunk.gap:
+            parser.gap(chunk.side)
+        if not parser.done and chunk.data:
+            parser.feed(chunk.side, chunk.data, at)
+        if parser.held > 4 << 20:
+            raise MemoryError(f"{protocol.name} holds {parser.held} bytes of one connection")
+    if parser is not None:
+        parser.close()
+    speaker.expire(time + 3_600 * 10**9)
+    speaker.close()
+    for _ in out.take():
+        pass
+
+
+def _parser(speaker: Speaker, talk: Talk) -> Parser | None:
+    with contextlib.suppress(NotImplementedError):
+        return speaker.stream(talk)
+    return None
+
+
+def packets(data: bytes) -> None:
+    """Frames of the link type that the first byte picks, through the whole decoder of captures."""
+    if not data:
+        return
+    link = LINKS[data[0] % len(LINKS)]
+    _capture(_frames([chunk.data for chunk in conversation.unpack(data[1:])], link))
+
+
+def modbus(data: bytes) -> None:
+    """A Modbus connection as TCP segments, through the whole decoder of captures: its framing works on packets."""
+    sequence = [1_000, 2_000]
+    segments = []
+    for chunk in conversation.unpack(data):
+        source, port = (("10.0.0.1", 40_000), ("10.0.0.2", 502))[:: -1 if chunk.side else 1], chunk.side
+        sequence[port] += 7 if chunk.gap else 0
+        segments.append(_segment(source, sequence[port], chunk.data))
+        sequence[port] += len(chunk.data)
+    _capture(_frames(segments, 101))
+
+
+def _segment(ends: tuple[tuple[str, int], ...], sequence: int, data: bytes) -> bytes:
+    (source, source_port), (destination, port) = ends
+    tcp = source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + sequence.to_bytes(4, "big") + bytes(4)
+    tcp += b"\x50\x18\x20\0" + bytes(4) + data[:1_400]
+    addresses = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
+    return b"\x45\0" + (20 + len(tcp)).to_bytes(2, "big") + b"\0\1\0\0\x40\6\0\0" + addresses + tcp
+
+
+def savefile(data: bytes) -> None:
+    """A capture file."""
+    decoder = capture.decoder({})
+    with contextlib.suppress(CityguardError):
+        for frames in pcap.frames(np.frombuffer(data, np.uint8)):
+            decoder.decode(frames)
+    decoder.flush()
+
+
+def exports(data: bytes) -> None:
+    """Exported flow records, a datagram each."""
+    decoder = netflow.decoder({})
+    frames = _frames([chunk.data for chunk in conversation.unpack(data)], 0)
+    for raw in (frames.item(at) for at in range(len(frames))):
+        netflow.is_export(raw)
+    with contextlib.suppress(DecodeError):
+        decoder.decode(frames)
+    decoder.flush()
+
+
+def text(name: str, data: bytes) -> None:
+    """Lines (or a document) through every collector that uses a decoder; the first byte picks which."""
+    if not data:
+        return
+    one = using(name)[data[0] % len(using(name))]
+    body = data[1:]
+    decoder = one.decoder()
+    finish = Chunks(one, one.name, "fuzz", "0" * 64, NOW, None)
+    pieces = lines.frames([body], line_bytes=65_536)
+    if documents.is_document(body):
+        pieces = documents.frames(np.frombuffer(body, np.uint8), line_bytes=65_536)
+    with contextlib.suppress(DecodeError):
+        for frames in pieces:
+            finish.chunk(frames, decoder.decode(frames))
+        finish.chunk(None, decoder.flush())
+
+
+def _capture(frames: Frames) -> None:
+    decoder = capture.decoder({})
+    if len(frames):
+        decoder.decode(frames)
+    decoder.flush()
+
+
+def _frames(items: list[bytes], link: int) -> Frames:
+    size = np.array([len(item) for item in items], np.int64)
+    count = len(items)
+    return Frames(
+        np.frombuffer(b"".join(items), np.uint8),
+        np.cumsum(size) - size,
+        size,
+        np.arange(1, count + 1, dtype=np.int64),
+        _START + np.arange(count, dtype=np.int64) * 10**6,
+        size.copy(),
+        np.full(count, link, np.int32),
+        "10.0.0.9",
+    )
+
+
+@cache
+def _lines() -> tuple[Collector, ...]:
+    return tuple(sorted((one for one in Collectors.load() if one.kind == "lines"), key=lambda one: one.name))
+
+
+def text_decoders() -> list[str]:
+    """Names of the decoders of lines that a collector uses."""
+    return sorted({one.module for one in _lines()})
+
+
+@cache
+def using(decoder: str) -> tuple[Collector, ...]:
+    """The collectors of lines that use a decoder, in order of name."""
+    return tuple(one for one in _lines() if one.module == decoder)
+
+
+@cache
+def targets() -> dict[str, Target]:
+    """Every target by name: ``wire-NAME`` a protocol, ``text-NAME`` a decoder of lines, and the fixed ones."""
+    found: dict[str, Target] = {"packets": packets, "savefile": savefile, "exports": exports, "wire-modbus": modbus}
+    for protocol in protocols():
+        if protocol.speaker is not None and not protocol.columnar:
+            found[f"wire-{protocol.name}"] = partial(wire, protocol)
+    for name in text_decoders():
+        found[f"text-{name}"] = partial(text, name)
+    return dict(sorted(found.items()))
