@@ -42,6 +42,8 @@ from cityguard.model import EventBatch
         ("transport", "(6)TCP", "tcp"),
         ("transport", "TCP.HTTP", "tcp"),
         ("transport", "ICMPv6", "ipv6-icmp"),
+        ("mac", "0010-8400-22B9", "00:10:84:00:22:b9"),
+        ("mac", "00:10:84:00:22", None),
     ],
 )
 def test_words_become_the_houses_word(kind: str, said: str, meant: str | None) -> None:

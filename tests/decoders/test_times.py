@@ -108,3 +108,8 @@ def test_a_moment_no_calendar_here_holds_is_none() -> None:
     stamps = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]
     assert parse(pl.Series(stamps), "iso", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, True, False]
     assert parse(pl.Series([-1e11, -6.2e10]), "epoch", ZoneInfo("UTC"), NOW).is_null().to_list() == [True, False]
+
+
+def test_milliseconds_after_a_colon_are_read_too() -> None:
+    (got,) = times.parse(pl.Series(["Mar  5 14:33:00:123 2026"]), "any", ZoneInfo("Asia/Shanghai"), NOW).to_list()
+    assert got == datetime(2026, 3, 5, 6, 33, 0, 123000, tzinfo=UTC)

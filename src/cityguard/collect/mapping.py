@@ -36,7 +36,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fro
     other: Any = "keep"  # for words not in ``values``: keep, or a value (null = none)
     pattern: str | None = None  # Rust regex; its first group
     decode: Literal["hex", "base64", "ipv4_hex"] | None = None  # how the device wrote the text
-    words: Literal["verdict", "outcome", "severity", "transport"] | None = None  # the house's word for the device's
+    words: Literal["verdict", "outcome", "severity", "transport", "mac"] | None = None  # our word for the device's
     lower: bool = False
     upper: bool = False
     scale: float | None = None

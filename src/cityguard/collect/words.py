@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-KINDS: Final = ("verdict", "outcome", "severity", "transport")
+KINDS: Final = ("verdict", "outcome", "severity", "transport", "mac")
 """What ``words:`` of a column may name."""
 
 _NOT: Final = r"未(?:被)?(?:阻断|拦截|阻止|处理|丢弃)|不(?:阻断|拦截)|not[ _-]?block|no[ _-]?block|^monitor$"
@@ -57,6 +57,7 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
     ``verdict``: allowed, denied, detected; other words stay, lower case. ``outcome``: success, failure, of verdicts
     and of results; detected only is unknown, other words are null. ``severity``: 1 information to 5 critical; whole
     numbers stay, other words are null. ``transport``: the IANA name of a name or number, whatever stands around it.
+    ``mac``: twelve hex digits however parted, lower case with colons; else null.
 
     Args:
         column: n texts.
@@ -69,6 +70,11 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
     if kind == "transport":
         word = text.str.strip_prefix("ipproto_").str.extract(r"([a-z][a-z0-9-]*|^\d{1,3}$)", 1)
         return word.replace(_TRANSPORTS)
+    if kind == "mac":
+        digits = text.str.replace_all("[-:. ]", "").str.extract("^([0-9a-f]{12})$", 1)
+        return pl.select(
+            pl.concat_str([digits.str.slice(n, 2) for n in range(0, 12, 2)], separator=":").alias(column.name)
+        ).to_series()
     there = text.to_frame("w")
     word = pl.col("w")
     if kind == "severity":

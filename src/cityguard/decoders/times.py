@@ -14,7 +14,7 @@ KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d:?\d\d)?"
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9})[\d.]*)?)?"
+_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})[\d.]*)?)?"
 _PATTERNS = {
     # RFC 3339 and its common loose forms: / for -, a blank for T, no padding, no zone
     "iso": rf"^\s*(?P<year>\d{{4}})[-/](?P<month>\d{{1,2}})[-/](?P<day>\d{{1,2}})[T ]\s*{_CLOCK}\s*{_ZONE}",
