@@ -113,3 +113,16 @@ def test_a_moment_no_calendar_here_holds_is_none() -> None:
 def test_milliseconds_after_a_colon_are_read_too() -> None:
     got = one("Mar  5 14:33:00:123 2026", now=datetime(2026, 4, 1, tzinfo=UTC))
     assert got == datetime(2026, 3, 5, 6, 33, 0, 123000, tzinfo=UTC)
+
+
+def test_digits_that_count_from_1970_are_a_stamp_too() -> None:
+    given = ["1772691129", "1772691129.5", "1772691129000", "1772691129000000000", "20260305061209", "42"]
+    read = times.parse(pl.Series(given), "any", ZoneInfo("Asia/Shanghai"), NOW)
+    assert [str(one) for one in read] == [
+        "2026-03-05 06:12:09+00:00",
+        "2026-03-05 06:12:09.500000+00:00",
+        "2026-03-05 06:12:09+00:00",
+        "2026-03-05 06:12:09+00:00",
+        "None",
+        "None",
+    ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
-"""``any`` is iso, else syslog, else clf; of a number the epoch, in the unit its size tells."""
+"""``any`` is iso, else syslog, else clf; of a number, also as text, the epoch, in the unit its size tells."""
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d:?\d\d)?"
@@ -32,6 +32,8 @@ _MONTHS = {
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
+_EPOCH = r"^\s*(1\d{9}(?:\.\d+|\d{3}|\d{6}|\d{9})?)\s*$"
+"""Digits that count from 1970, from 2001 to 2033: seconds, or as many more digits as ms, µs and ns have."""
 _SCALE = {"epoch": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}
 _DAY_US = 86_400_000_000
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # 0001-01-01, 9999-12-31: what Python holds
@@ -63,6 +65,9 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
         for other in ("syslog", "clf"):
             if found.null_count():
                 found = found.fill_null(parse(column, other, zone, now))
+        if found.null_count():
+            digits = column.cast(pl.String, strict=False).str.extract(_EPOCH, 1)
+            found = found.fill_null(_guessed(digits)) if digits.null_count() < len(digits) else found
         return found
     parts = column.cast(pl.String).str.extract_groups(_PATTERNS[kind]).struct.unnest()
     names = parts.columns
