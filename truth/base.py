@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -114,12 +114,17 @@ def tshark(capture: Path) -> list[dict[str, str]]:
     return []
 
 
-def zeek(path: Path) -> list[dict[str, str]]:
-    """Records of a Zeek log, TSV or JSON; ``-`` and ``(empty)`` become ''."""
+def zeek(path: Path, fields: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Records of a Zeek log, TSV or JSON; ``-`` and ``(empty)`` become ''.
+
+    Args:
+        path: the log.
+        fields: names of its columns where it has lost its head.
+    """
     lines = text(path).splitlines()
     if lines and lines[0].startswith("{"):
         return [{key: _plain(value) for key, value in json.loads(line).items()} for line in lines if line.strip()]
-    names: list[str] = []
+    names: list[str] = list(fields)
     found = []
     for line in lines:
         if line.startswith("#fields"):
@@ -130,11 +135,11 @@ def zeek(path: Path) -> list[dict[str, str]]:
     return found
 
 
-def zeek_logs(capture: Path, name: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def zeek_logs(capture: Path, name: str, fields: Sequence[str] = ()) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Logs called ``name`` (without ``.log``) beside a capture, where several tests may stand: case and records."""
     for folder in ("zeek-icsnpp", "zeek"):
         for path in sorted(capture.parent.glob(f"{folder}/*/{name}.log*")):
-            yield f"{capture.parent.name}/{path.parent.name}", zeek(path)
+            yield f"{capture.parent.name}/{path.parent.name}", zeek(path, fields)
 
 
 def _plain(value: Any) -> str:
