@@ -1,30 +1,42 @@
-"""Requests that wait for their responses, bounded: what was asked is known again when it is answered."""
+"""Requests that wait for their responses: bounded, the oldest forgotten first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any
+from typing import Generic, TypeVar
 
-MAX_WAITING = 65_536
-"""Requests of one protocol in one capture that wait; beyond that the oldest is forgotten."""
+Request = TypeVar("Request")
 
 
-class Pairs:
-    """Requests by a key of connection and transaction id."""
+class Pairs(Generic[Request]):
+    """Requests by the key their response will carry.
 
-    def __init__(self, most: int = MAX_WAITING) -> None:
-        self._waiting: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
-        self._most = most
+    Args:
+        limit: requests kept at most.
+    """
 
-    def ask(self, key: Hashable, fields: dict[str, Any]) -> None:
-        """A request with what its response should repeat; one asked again takes the place of the first."""
-        self._waiting.pop(key, None)
-        self._waiting[key] = fields
-        if len(self._waiting) > self._most:
-            self._waiting.popitem(last=False)
+    __slots__ = ("_limit", "_waiting")
 
-    def answer(self, key: Hashable, *, last: bool = True) -> dict[str, Any]:
-        """What the request of a response said; {} where none was seen. ``last`` = no further response will come."""
-        found = self._waiting.pop(key, None) if last else self._waiting.get(key)
-        return found or {}
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._waiting: OrderedDict[Hashable, Request] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def ask(self, key: Hashable, request: Request) -> None:
+        """A request; one that waits under the same key is replaced."""
+        waiting = self._waiting
+        waiting[key] = request
+        waiting.move_to_end(key)
+        if len(waiting) > self._limit:
+            waiting.popitem(last=False)
+
+    def answer(self, key: Hashable) -> Request | None:
+        """The request a response belongs to, once; None = not seen."""
+        return self._waiting.pop(key, None)
+
+    def peek(self, key: Hashable) -> Request | None:
+        """The request, which goes on waiting: for responses in several parts."""
+        return self._waiting.get(key)
