@@ -59,8 +59,9 @@ def test_words_become_the_houses_word(kind: str, said: str, meant: str | None) -
         ("base64", "5rWL6K+VYQ==", "测试a"),
         ("base64", "suLK1A", "测试"),  # GB18030 within
         ("base64", "!!", None),
-        ("ipv4_hex", "4-0a140350", "10.20.3.80"),
-        ("ipv4_hex", "4-0a14", None),
+        ("ip_hex", "4-0a140350", "10.20.3.80"),
+        ("ip_hex", "6-20010db8000000000000000000000001", "2001:0db8:0000:0000:0000:0000:0000:0001"),
+        ("ip_hex", "192.0.2.1", "192.0.2.1"),
     ],
 )
 def test_coded_texts_are_read(how: str, said: str, meant: str | None) -> None:
@@ -73,7 +74,7 @@ def test_any_text_gives_one_answer_per_cell(texts: list[str]) -> None:
     column = pl.Series(texts, dtype=pl.String)
     for kind in words.KINDS:
         assert len(words.translate(column, kind)) == len(texts)
-    for how in ("hex", "base64", "ipv4_hex"):
+    for how in ("hex", "base64", "ip_hex"):
         assert len(words.decoded(column, how)) == len(texts)
 
 

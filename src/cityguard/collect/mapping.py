@@ -35,7 +35,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fro
     values: dict[str, Any] | None = None  # words to values
     other: Any = "keep"  # for words not in ``values``: keep, or a value (null = none)
     pattern: str | None = None  # Rust regex; its first group
-    decode: Literal["hex", "base64", "ipv4_hex"] | None = None  # how the device wrote the text
+    decode: Literal["hex", "base64", "ip_hex"] | None = None  # how the device wrote the text
     words: Literal["verdict", "outcome", "severity", "transport", "mac"] | None = None  # our word for the device's
     lower: bool = False
     upper: bool = False

@@ -106,11 +106,17 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
 
 
 def decoded(column: pl.Series, how: str) -> pl.Series:
-    """Texts that a device wrote in ``hex``, ``base64`` (URL-safe too) or ``ipv4_hex`` (eight digits); else null."""
-    if how == "ipv4_hex":
-        digits = column.str.extract(r"([0-9A-Fa-f]{8})\s*$", 1)
-        octets = [digits.str.slice(n, 2).str.to_integer(base=16, strict=False).cast(pl.String) for n in (0, 2, 4, 6)]
-        return pl.select(pl.concat_str(octets, separator=".").alias(column.name)).to_series()
+    """Texts that a device wrote in ``hex``, ``base64`` (URL-safe too) or ``ip_hex``.
+
+    ``ip_hex``: ``4-`` and 8 digits, or ``6-`` and 32, are an address; other words stay. Else what does not fit is null.
+    """
+    if how == "ip_hex":
+        four = column.str.extract(r"^\s*(?:4-|0x)?([0-9A-Fa-f]{8})\s*$", 1)
+        octets = [four.str.slice(n, 2).str.to_integer(base=16, strict=False).cast(pl.String) for n in (0, 2, 4, 6)]
+        six = column.str.extract(r"^\s*(?:6-)?([0-9A-Fa-f]{32})\s*$", 1)
+        groups = [six.str.slice(n, 4) for n in range(0, 32, 4)]
+        whole = (pl.concat_str(octets, separator="."), pl.concat_str(groups, separator=":"), column)
+        return pl.select(pl.coalesce(*whole).alias(column.name)).to_series()
     text = column.str.replace_all(r"\s", "")
     if how == "hex":
         fits = text.str.contains(r"^(?:[0-9A-Fa-f]{2})+$").fill_null(value=False)
