@@ -1,0 +1,51 @@
+"""Check sums of field buses, by table."""
+
+from __future__ import annotations
+
+
+def reflected(polynomial: int) -> tuple[int, ...]:
+    """The table of a 16-bit CRC that shifts right, for its reversed polynomial."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (polynomial if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+def forward(polynomial: int) -> tuple[int, ...]:
+    """The table of a 16-bit CRC that shifts left."""
+    table = []
+    for byte in range(256):
+        value = byte << 8
+        for _ in range(8):
+            value = (value << 1 ^ (polynomial if value & 0x8000 else 0)) & 0xFFFF
+        table.append(value)
+    return tuple(table)
+
+
+_ARC, _CCITT, _X25 = reflected(0xA001), forward(0x1021), reflected(0x8408)
+
+
+def arc(data: bytes, start: int = 0) -> int:
+    """CRC-16/ARC; with ``start`` 0xFFFF that of Modbus RTU."""
+    value = start
+    for byte in data:
+        value = value >> 8 ^ _ARC[(value ^ byte) & 0xFF]
+    return value
+
+
+def ccitt(data: bytes, start: int = 0xFFFF) -> int:
+    """CRC-CCITT, most significant bit first."""
+    value = start
+    for byte in data:
+        value = (value << 8 & 0xFF00) ^ _CCITT[value >> 8 ^ byte]
+    return value
+
+
+def x25(data: bytes) -> int:
+    """The frame check sequence of HDLC (ISO/IEC 13239)."""
+    value = 0xFFFF
+    for byte in data:
+        value = value >> 8 ^ _X25[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFF
