@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
+import pyarrow as pa
 
 MAX_COLUMNS = 1000
 MAX_CELLS = 20_000_000
@@ -69,7 +71,7 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
     """One column: String, Int64, Float64, Boolean or List(String); mixed kinds become text."""
     kinds = set(map(type, values)) - {type(None)}
     if kinds == {str}:
-        return _bounded(pl.Series(name, values, pl.String))
+        return bounded(pl.Series(name, values, pl.String))
     if kinds == {bool}:
         return pl.Series(name, values, pl.Boolean)
     if kinds == {int} and all(value in _INT64 for value in values if value is not None):
@@ -77,9 +79,19 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
     if float in kinds and kinds <= {int, float}:
         return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
     if kinds == {list}:
-        lists = [None if value is None else [_scalar(one) for one in value if one is not None] for value in values]
-        return pl.Series(name, lists, pl.List(pl.String))
-    return _bounded(pl.Series(name, [None if value is None else _scalar(value) for value in values], pl.String))
+        return _lists(name, values)
+    return bounded(pl.Series(name, [None if value is None else _scalar(value) for value in values], pl.String))
+
+
+def _lists(name: str, values: Sequence[Any]) -> pl.Series:
+    """Lists of text from one run of all their elements: polars would make a series of each."""
+    flat = [one if type(one) is str else _scalar(one) for value in values if value for one in value if one is not None]
+    counts = [0 if value is None else len(value) - value.count(None) for value in values]
+    ends = np.cumsum([0, *counts], dtype=np.int64)
+    elements = bounded(pl.Series("", flat, pl.String)).to_arrow().cast(pa.large_string())
+    gone = np.fromiter((value is None for value in values), np.bool_, len(values))
+    made = pa.LargeListArray.from_arrays(pa.array(ends), elements, mask=pa.array(gone))
+    return pl.Series(name, pl.from_arrow(made), pl.List(pl.String))
 
 
 def _level(
@@ -158,7 +170,7 @@ def encode(value: Any) -> str:
         return ""
 
 
-def _bounded(column: pl.Series) -> pl.Series:
+def bounded(column: pl.Series) -> pl.Series:
     longest = column.str.len_chars().max()
     return column.str.slice(0, MAX_VALUE) if isinstance(longest, int) and longest > MAX_VALUE else column
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cityguard.decoders import shapes
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.columnar import collection_paused, table
+from cityguard.decoders.columnar import collection_paused
 from cityguard.decoders.envelope import beside, opened
 from cityguard.decoders.text import Text, dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
@@ -40,14 +41,13 @@ class _Json:
         read = text(frames)
         found = opened(read.values, self._options, self._starts)
         with collection_paused():
-            rows, within = parsed(found.body)
-            data, spare = table(rows, wanted=self._wanted) if rows else (pl.DataFrame(), None)
+            data, spare, within = shapes.read(found.body, parsed, self._wanted)
         good = found.rows[within]
         bad = np.setdiff1d(np.arange(len(frames), dtype=np.int64), good)
         if found.header.width and len(good):
             data = beside(found.header[within], data)
         letters = dead(frames, bad, "not a JSON object")
-        if not rows:
+        if not len(good):
             return Decoded((), letters, len(bad))
         return Decoded((EventBatch("", "", placed(data, frames, good, read, spare)),), letters, len(bad))
 

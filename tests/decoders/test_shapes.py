@@ -1,0 +1,114 @@
+"""JSON taken apart by shape: the same table as one object at a time, whatever stands in the lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from cityguard.decoders import columnar, shapes
+from cityguard.decoders.json import parsed
+
+unhurried = settings(deadline=None, max_examples=25)
+
+keys = st.sampled_from(["a", "b", "A", "a.b", "", 'q"', "sp ace", "中", "x'y"])
+leaf = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=6),
+    st.just("NaN"),
+    st.just("{}"),
+)
+values = st.recursive(
+    leaf, lambda one: st.lists(one, max_size=3) | st.dictionaries(keys, one, max_size=3), max_leaves=6
+)
+regular = st.fixed_dictionaries(
+    {"a": leaf, "o": st.fixed_dictionaries({"b": leaf, "c": leaf}), "l": st.lists(leaf, max_size=2)}
+)
+HOSTILE = [
+    '{"a": 1, "a": 2, "o": {"b": 1, "c": 2}, "l": []}',
+    '{"a": NaN, "o": {"b": inf, "c": -Infinity}, "l": []}',
+    '{"a": 1, "o": {"b": 1, "c": 2,}, "l": [1,]}',
+    '{"a": "\\ud800", "o": {"b": "\\u0000", "c": "\\\\"}, "l": ["\\""]}',
+    '{"a": 1e400, "o": {"b": 1e22, "c": -0}, "l": [1.0]}',
+    '{"a": 123456789012345678901234567890, "o": {"b": 18446744073709551615, "c": 1.10}, "l": [1e5]}',
+    '{"a": {"z": 1}, "o": {"b": [1, {"x": 2}], "c": {}}, "l": [{"x": 1}, {"x": 2, "y": [3]}]}',
+    '{"a": 1, "o": null, "l": null}',
+    '{"a": 1, "o": 5, "l": {"x": 1}}',
+    '{"a": 1, "o": {"b": 1, "c": 2, "d": 3}, "l": [], "more": true}',
+    '{"O": 1}',
+    "[1]",
+    "not json",
+    "",
+    '{"a":' * 500 + "1" + "}" * 500,
+    '{"a": 1} // x',
+]
+
+
+def both(lines: list[str]) -> None:
+    column = pl.Series(lines, dtype=pl.String)
+    table, spare, rows = shapes.read(column, parsed, ())
+    objects, plain_rows = parsed(column)
+    plain, plain_spare = columnar.table(objects)
+    assert rows.tolist() == plain_rows.tolist()
+    assert (spare is None) == (plain_spare is None)
+    assert_frame_equal(filled(table), filled(plain), check_column_order=False)
+
+
+def filled(table: pl.DataFrame) -> pl.DataFrame:
+    """Without columns that hold nothing: an object that is always empty may leave one."""
+    return table.select(name for name in table.columns if table[name].null_count() < table.height)
+
+
+@unhurried
+@given(st.lists(regular, min_size=1, max_size=4), st.lists(values | st.sampled_from(HOSTILE), max_size=6), st.randoms())
+def test_lines_of_few_shapes_among_strange_ones_equal_the_plain_way(base: list[Any], odd: list[Any], rng: Any) -> None:
+    lines = [json.dumps(base[n % len(base)]) for n in range(300)]
+    strange = [one if isinstance(one, str) else json.dumps(one) for one in odd]
+    for line in strange:
+        lines[rng.randrange(len(lines))] = line
+    both(lines)
+
+
+def test_every_hostile_line_alone_and_all_together_equal_the_plain_way() -> None:
+    normal = [json.dumps({"a": n, "o": {"b": "x", "c": True}, "l": ["p"]}) for n in range(200)]
+    for line in HOSTILE:
+        both([*normal, line])
+    both([*normal, *HOSTILE])
+    both([line for line in HOSTILE for _ in range(150)])
+
+
+def test_the_quick_way_is_really_taken() -> None:
+    lines = pl.Series([json.dumps({"a": n, "o": {"b": "x"}}) for n in range(200)])
+    made, left = shapes._parts(lines)
+    assert [len(part.rows) for part in made] == [200]
+    assert not len(left)
+
+
+def test_one_bad_line_in_each_stretch_does_not_slow_the_rest_to_a_crawl() -> None:
+    lines = [json.dumps({"a": n, "o": {"b": "x" * 50, "c": [1, 2]}}) for n in range(20_000)]
+    clean, dirty = pl.Series(lines), pl.Series([line if n % 500 else line[:-9] for n, line in enumerate(lines)])
+    shapes.read(clean, parsed, ())
+    spent = []
+    for column in (clean, dirty):
+        begun = time.process_time()
+        rows = shapes.read(column, parsed, ())[2]
+        spent.append(time.process_time() - begun)
+    assert len(rows) == 20_000 - 40
+    assert spent[1] < 6 * spent[0] + 0.2
+
+
+def test_lines_that_all_differ_are_read_one_by_one() -> None:
+    column = pl.Series([json.dumps({f"k{n}": n}) for n in range(columnar.MAX_COLUMNS + 100)])
+    table, spare, rows = shapes.read(column, parsed, ())
+    assert np.array_equal(rows, np.arange(len(column)))
+    assert table.width == columnar.MAX_COLUMNS
+    assert spare is not None
