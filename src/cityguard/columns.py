@@ -100,6 +100,7 @@ NETWORK = _group(
     ("community_id", "keyword", "Community ID v1, seed 0", "流标识"),
     ("vlan.id", "int", "outermost 802.1Q tag", "VLAN"),
     ("direction", "keyword", "inbound, outbound, internal as the source says", "方向"),
+    ("tunnel", "keywords", "tunnels the packets came through, outermost first: gre, vxlan, gtp …", "隧道"),
 )
 
 CALENDAR = _group(
@@ -116,8 +117,28 @@ FLOW = _group(
     ("tcp.flags", "int", "OR of all TCP flags seen", "TCP 标志"),
     ("flow.sampling", "int", "1 of N packets was looked at; null = all", "采样率"),
     ("flow.state", "keyword", "close reason: established, fin, rst, syn_only …", "连接状态"),
+    ("tcp.retransmits", "long", "segments that sent bytes again", "重传段数"),
+    ("tcp.out_of_order", "long", "segments that came late and filled a gap", "乱序段数"),
+    ("outer.source.ip", "ip", "source of the outermost packet of a tunnel", "隧道外层源地址"),
+    ("outer.destination.ip", "ip", "destination of the outermost packet of a tunnel", "隧道外层目的地址"),
     ("icmp.type", "int", "ICMP type", "ICMP 类型"),
     ("icmp.code", "int", "ICMP code", "ICMP 代码"),
+)
+
+EXPORT = _group(
+    "",
+    ("user.name", "keyword", "account that acted", "账号"),
+    ("network.application", "keyword", "application as the exporter names it", "应用（导出端识别）"),
+    ("source.as.number", "long", "autonomous system of the source", "源自治系统号"),
+    ("destination.as.number", "long", "autonomous system of the destination", "目的自治系统号"),
+    ("source.nat.ip", "ip", "source after translation", "源转换地址"),
+    ("source.nat.port", "port", "source port after translation", "源转换端口"),
+    ("destination.nat.ip", "ip", "destination after translation", "目的转换地址"),
+    ("destination.nat.port", "port", "destination port after translation", "目的转换端口"),
+    ("observer.ingress.interface.id", "long", "interface the traffic came in by (ifIndex)", "入接口索引"),
+    ("observer.ingress.interface.name", "keyword", "its name as the exporter tells", "入接口名"),
+    ("observer.egress.interface.id", "long", "interface the traffic went out by (ifIndex)", "出接口索引"),
+    ("observer.egress.interface.name", "keyword", "its name as the exporter tells", "出接口名"),
 )
 
 DURATION = tuple(column for column in FLOW if column.name == "event.duration")
