@@ -144,7 +144,7 @@ def test_where_a_capture_is_cut_in_pieces_changes_nothing(packets: list[tuple[by
 
 
 def test_flows_are_given_out_as_they_end_so_that_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "_MERGE", 10)
+    monkeypatch.setattr(flow, "SWEEP", 10)
     packets = [ether(ip4(f"10.1.{at // 250}.{at % 250}", SERVER, 17, udp(1, 2, b""))) for at in range(200)]
     times = [START + at * 20 * SECOND for at in range(200)]
     whole = wire.decode(packets, times=times, pieces=20)
@@ -155,7 +155,7 @@ def test_flows_are_given_out_as_they_end_so_that_memory_stays_bounded(monkeypatc
 
 
 def test_too_many_open_flows_are_given_out_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "_MERGE", 10)
+    monkeypatch.setattr(flow, "SWEEP", 10)
     monkeypatch.setattr(flow, "MAX_OPEN", 50)
     packets = [ether(ip4(f"10.1.0.{at}", SERVER, 17, udp(1, 2, b""))) for at in range(200)]
     sizes = [len(batch) for batch in wire.decode(packets, pieces=10).batches]

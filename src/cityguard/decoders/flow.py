@@ -1,39 +1,45 @@
 """Packets to direction-merged flows: one row per connection, both ways counted.
 
-Each piece is grouped by itself; the small tables are merged as they pile up, so memory follows the number of
-open flows and not the length of the capture. A silence longer than ``IDLE`` ends a flow.
+``Keys`` says who talks to whom, ``Open`` holds the flows under way (``flow_table``, or ``flow_fast`` where numba is
+installed), ``rows`` writes those that have ended. Memory follows the number of open flows and not the length of the
+capture. Where a capture is cut in pieces changes nothing.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.decoders import address
-from cityguard.decoders.packet import ICMP6, TCP, Bools, Packets, U8s, U64s, Window, Words
+from cityguard.decoders import address, fast, flow_fast, flow_table, tunnel
+from cityguard.decoders.flow_table import SLICE, Rows, Slice, Table, Timeouts
+from cityguard.decoders.layers import ICMP6, TCP
+from cityguard.decoders.packet import FRAGMENTED, INCOMPLETE, OVERLAP, Bools, Packets, U8s, U64s, Words
 from cityguard.model import Frames
 
-IDLE = 300 * 1_000_000_000
-"""ns of silence that end a flow."""
-MAX_OPEN = 2_000_000
+MAX_OPEN = 500_000
 """Flows held at most; beyond that all are given out, and what follows begins new ones."""
-_MERGE = 500_000  # rows of unmerged tables that are worth a merge
+SWEEP = 262_144
+"""Packets after which flows that have fallen silent are given out."""
 
 KEYS = ("a_high", "a_low", "b_high", "b_low", "ports", "rest")
-_SYN, _FIN, _RST, _ACK = 0x02, 0x01, 0x04, 0x10
-_LATER = 1 << 61
+_SYN, _FIN, _RST = flow_table.SYN, flow_table.FIN, flow_table.RST
 
 # Answers of ICMP (RFC 792 …) and ICMPv6 (RFC 4443, 4861 …) queries; other types have one way only.
 _ICMP_PAIRS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
 _ICMP6_PAIRS = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 144: 145, 145: 144}
 _ICMP6_PAIRS |= {139: 140, 140: 139}
+_ANSWERS = np.full(512, -1, np.int64)
+_ANSWERS[list(_ICMP_PAIRS)] = list(_ICMP_PAIRS.values())
+_ANSWERS[[256 + kind for kind in _ICMP6_PAIRS]] = list(_ICMP6_PAIRS.values())
 _SECRET = np.frombuffer(secrets.token_bytes(2 * (2 * len(KEYS) + 1) * 8), np.uint64).reshape(2, -1)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _STATES = ("rst", "fin", "established", "syn_only", "one_way")
+_MARKS = {FRAGMENTED: "fragmented", OVERLAP: "overlapping_fragments", INCOMPLETE: "incomplete_fragments"}
 
 
 class _Endpoints(Protocol):
@@ -58,20 +64,40 @@ class _Endpoints(Protocol):
 
 
 class Keys:
-    """Who talks to whom, with the ends in a fixed order: a before b by address, then port."""
+    """Who talks to whom, with the ends in a fixed order: a before b by address, then port. Made when first asked."""
+
+    forward: Bools
+    a_high: U64s
+    a_low: U64s
+    b_high: U64s
+    b_low: U64s
+    ports: U64s
+    rest: U64s
 
     def __init__(self, packets: _Endpoints) -> None:
+        self._packets = packets
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._make()
+        return self.__dict__[name]
+
+    def _make(self) -> None:
+        packets = self._packets
         source, destination = _ports(packets)
         (sh, sl), (dh, dl) = packets.source, packets.destination
-        swap = (sh > dh) | ((sh == dh) & ((sl > dl) | ((sl == dl) & (source > destination))))
+        swap = (sl > dl) | ((sl == dl) & (source > destination))
+        if packets.v6.any():
+            swap = (sh > dh) | ((sh == dh) & swap)
         swap &= ~_one_way(packets)
-        self.forward: Bools = ~swap
+        self.forward = ~swap
         self.a_high, self.b_high = np.where(swap, dh, sh), np.where(swap, sh, dh)
         self.a_low, self.b_low = np.where(swap, dl, sl), np.where(swap, sl, dl)
         first, second = np.where(swap, destination, source), np.where(swap, source, destination)
-        self.ports: U64s = ((first + 1) << 32 | (second + 1)).astype(np.uint64)
+        self.ports = ((first + 1) << 32 | (second + 1)).view(np.uint64)
         vlan = packets.vlan + 1
-        self.rest: U64s = (vlan << 9 | packets.v6.astype(np.int64) << 8 | packets.proto).astype(np.uint64)
+        self.rest = (vlan << 9 | packets.v6.astype(np.int64) << 8 | packets.proto).view(np.uint64)
 
     def take(self, which: Words) -> Keys:
         """A selection, in the given order."""
@@ -99,21 +125,20 @@ def digest(keys: dict[str, npt.NDArray[np.uint64]]) -> U64s:
         low, high = column & _LOW, column >> _HALF
         for total, factors in zip(sums, _SECRET, strict=True):
             total += low * factors[1 + 2 * place]
-            total += high * factors[2 + 2 * place]
+            if name != "rest":
+                total += high * factors[2 + 2 * place]
     return (sums[0] & ~_LOW) | (sums[1] >> _HALF)
 
 
 def _pairs(packets: _Endpoints) -> Words:
     """The ICMP type that answers each packet's; -1 where there is none or it is not ICMP."""
-    table = np.full(512, -1, np.int64)
-    for base, pairs in ((0, _ICMP_PAIRS), (256, _ICMP6_PAIRS)):
-        for kind, other in pairs.items():
-            table[base + kind] = other
     at = (packets.icmp >> 8) + np.where(packets.proto == ICMP6, 256, 0)
-    return np.where(packets.icmp < 0, -1, table[np.maximum(at, 0)])
+    return np.where(packets.icmp < 0, -1, _ANSWERS[np.maximum(at, 0)])
 
 
 def _one_way(packets: _Endpoints) -> Bools:
+    if not (packets.icmp >= 0).any():
+        return np.zeros(len(packets.icmp), np.bool_)
     return (packets.icmp >= 0) & (_pairs(packets) < 0)
 
 
@@ -127,167 +152,156 @@ def _ports(packets: _Endpoints) -> tuple[Words, Words]:
     return np.where(ping, packets.icmp >> 8, source), np.where(ping, code, destination)
 
 
-def group(frames: Frames, packets: Packets, keys: Keys) -> pl.DataFrame:
-    """Flows of one piece, unmerged. Columns: the key, ``first last start end first_time last_time origin``, sums."""
-    if not len(packets):
-        return pl.DataFrame()
-    forward, tcp = keys.forward, packets.proto == TCP
-    syn = tcp & ((packets.flags & _SYN) > 0)
-    opener = forward ^ ((packets.flags & _ACK) > 0)  # a SYN/ACK speaks for the other side
-    row, number = np.arange(len(packets)), packets.number
-    origin = np.where(syn, number * 2 + opener, _LATER + number * 2 + forward)
-    columns = keys.columns() | {
-        "row": row,
-        "time": packets.time,
-        "origin": origin,
-        "packets": np.ones(len(row), np.int64),
-        "a_packets": forward.astype(np.int64),
-        "bytes": packets.size,
-        "a_bytes": np.where(forward, packets.size, 0),
-        "frame_bytes": packets.wire,
-        "a_flags": np.where(forward, packets.flags, 0).astype(np.uint8),
-        "b_flags": np.where(forward, 0, packets.flags).astype(np.uint8),
-    }
-    table = _sum(pl.DataFrame(columns), [*KEYS])
-    table = _split(table, columns, packets)
-    return _first(frames, packets, keys, table)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Packets to be counted."""
+
+    buffer: U8s
+    packets: Packets
+    keys: Keys
 
 
-def _sum(table: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    return table.group_by(by).agg(
-        pl.col("row").min().alias("first"),
-        pl.col("row").max().alias("last"),
-        pl.col("time").min().alias("start"),
-        pl.col("time").max().alias("end"),
-        pl.col("origin").min(),
-        pl.col("packets", "a_packets", "bytes", "a_bytes", "frame_bytes").sum(),
-        pl.col("a_flags", "b_flags").bitwise_or(),
-    )
-
-
-def _split(table: pl.DataFrame, columns: dict[str, npt.NDArray[np.generic]], packets: Packets) -> pl.DataFrame:
-    """Cut flows with a silence in them. Only those that last longer than ``IDLE`` are looked at twice."""
-    long = (table["end"] - table["start"]) > IDLE
-    if not long.any():
-        return table
-    hashes = digest({name: columns[name] for name in KEYS})  # type: ignore[misc]
-    suspects = table.filter(long)
-    mine = np.flatnonzero(np.isin(hashes, digest({name: suspects[name].to_numpy() for name in KEYS})))
-    mine = mine[np.lexsort((packets.number[mine], hashes[mine]))]
-    gap = np.diff(packets.time[mine], prepend=packets.time[mine[:1]]) > IDLE
-    new = np.diff(hashes[mine], prepend=hashes[mine[:1]]) != 0
-    again = pl.DataFrame({name: column[mine] for name, column in columns.items()} | {"epoch": np.cumsum(gap | new)})
-    rest = table.join(again.select(KEYS).unique(), on=KEYS, how="anti")
-    return pl.concat([rest, _sum(again, [*KEYS, "epoch"]).drop("epoch").select(rest.columns)])
-
-
-def _first(frames: Frames, packets: Packets, keys: Keys, table: pl.DataFrame) -> pl.DataFrame:
-    """Add what the first and last packet of a flow alone can say."""
-    at, last = table["first"].to_numpy(), table["last"].to_numpy()
-    mac, read = packets.mac[at], Window(frames.buffer)
-    destination = read.u32(mac) << 16 | read.u16(mac + 4)
-    source = read.u32(mac + 6) << 16 | read.u16(mac + 10)
-    forward = keys.forward[at]
-    return table.with_columns(
-        pl.Series("first", packets.number[at]),
-        pl.Series("last", packets.number[last]),
-        pl.Series("first_time", packets.time[at]),
-        pl.Series("last_time", packets.time[last]),
-        pl.Series("icmp", packets.icmp[at]),
-        pl.Series("a_mac", np.where(mac < 0, -1, np.where(forward, source, destination))),
-        pl.Series("b_mac", np.where(mac < 0, -1, np.where(forward, destination, source))),
-    )
+def group(frames: Frames, packets: Packets, keys: Keys) -> Piece:
+    """What ``Open.add`` takes: packets, their keys, and the frames whose buffer they point into."""
+    return Piece(frames.buffer, packets, keys)
 
 
 class Open:
     """Flows under way. ``add`` pieces in order; take what has ended with ``closed``, the rest with ``rest``."""
 
-    def __init__(self) -> None:
-        self._parts: list[pl.DataFrame] = []
-        self._rows = self._merged = 0
+    def __init__(self, timeouts: Timeouts | None = None, *, compiled: bool | None = None) -> None:
+        timeouts = timeouts or Timeouts()
+        self._compiled = fast.ON if compiled is None else compiled
+        self._table: Table | flow_fast.Table = (
+            flow_fast.Table(timeouts, _ANSWERS) if self._compiled else Table(timeouts)
+        )
+        self._idle = timeouts.idle()
+        self._seen = 0
+        self._newest = 0
 
-    def add(self, piece: pl.DataFrame) -> None:
-        if piece.height:
-            self._parts.append(piece)
-            self._rows += piece.height
+    def add(self, piece: Piece) -> None:
+        """Count packets; sweeps fall on the same packets however they come in pieces."""
+        start, n = 0, len(piece.packets)
+        if n and not self._compiled:
+            hashes = digest(piece.keys.columns())
+        while start < n:
+            stop = min(start + SLICE, n, start + SWEEP - self._seen % SWEEP)
+            which = slice(start, stop)
+            if isinstance(self._table, Table):
+                self._table.update(_slice(piece, hashes, which), piece.buffer, self._seen)
+            else:
+                self._table.update(piece.packets, which, piece.buffer, self._seen)
+            self._newest = max(self._newest, int(piece.packets.time[which].max()))
+            self._seen += stop - start
+            start = stop
+            if self._seen % SWEEP == 0:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        rows = self._table.rows[: self._table.used]
+        ended = self._newest - rows[:, flow_table.LAST] > self._idle[rows[:, flow_table.REST] & 255]
+        if len(rows) - int(ended.sum()) > MAX_OPEN:
+            ended[:] = True
+        self._table.drop(ended)
 
     def closed(self) -> pl.DataFrame:
-        """Flows that ended, once enough has piled up to be worth looking; often none."""
-        if self._rows < max(_MERGE, 2 * self._merged):
-            return pl.DataFrame()
-        table = self._merge()
-        newest = int(table["last_time"].to_numpy().max())
-        ended = (newest - table["last_time"]) > IDLE
-        if int((~ended).sum()) > MAX_OPEN:
-            ended = pl.Series([True]).new_from_index(0, table.height)
-        self._keep(table.filter(~ended))
-        return table.filter(ended)
+        """Flows that have ended so far."""
+        done, self._table.done = self._table.done, []
+        return _table(done)
 
     def rest(self) -> pl.DataFrame:
-        """Everything still open, in order of first packet."""
-        table = self._merge() if self._parts else pl.DataFrame()
-        self._parts, self._rows, self._merged = [], 0, 0
-        return table
+        """Everything still open, and what has ended so far."""
+        self._table.drop(np.ones(self._table.used, np.bool_))
+        return self.closed()
 
-    def _keep(self, table: pl.DataFrame) -> None:
-        self._parts, self._rows, self._merged = [table], table.height, table.height
 
-    def _merge(self) -> pl.DataFrame:
-        if len(self._parts) == 1:
-            return self._parts[0].sort("first")
-        table = pl.concat(self._parts)
-        hashes = digest({name: table[name].to_numpy() for name in KEYS})
-        table = (
-            table.with_columns(pl.Series("hash", hashes)).sort("hash", "first").drop("hash")
-        )  # one flow's rows together, in time
-        same = np.ones(table.height - 1, np.bool_)
-        for name in KEYS:
-            column = table[name].to_numpy()
-            same &= column[1:] == column[:-1]
-        silence = table["first_time"].to_numpy()[1:] - table["last_time"].to_numpy()[:-1]
-        begins = np.concatenate([[True], ~same | (silence > IDLE)])
-        heads = np.flatnonzero(begins)
-        tails = np.append(heads[1:], table.height) - 1
-        out = {name: table[name].to_numpy()[heads] for name in (*KEYS, "first", "first_time", "icmp", "a_mac", "b_mac")}
-        out |= {name: table[name].to_numpy()[tails] for name in ("last", "last_time")}
-        for name in ("packets", "a_packets", "bytes", "a_bytes", "frame_bytes"):
-            out[name] = np.add.reduceat(table[name].to_numpy(), heads)
-        for name in ("start", "origin"):
-            out[name] = np.minimum.reduceat(table[name].to_numpy(), heads)
-        out["end"] = np.maximum.reduceat(table["end"].to_numpy(), heads)
-        for name in ("a_flags", "b_flags"):
-            out[name] = np.bitwise_or.reduceat(table[name].to_numpy(), heads)
-        return pl.DataFrame(out).select(table.columns).sort("first")
+def _slice(piece: Piece, hashes: U64s, which: slice) -> Slice:
+    packets, keys = piece.packets, piece.keys
+    key = (keys.a_high, keys.a_low, keys.b_high, keys.b_low, keys.ports, keys.rest)
+    return Slice(
+        (key[0][which], key[1][which], key[2][which], key[3][which], key[4][which], key[5][which]),
+        hashes[which],
+        keys.forward[which],
+        packets.proto[which],
+        packets.number[which],
+        packets.time[which],
+        packets.wire[which],
+        packets.size[which],
+        packets.flags[which],
+        packets.seq[which],
+        packets.claimed[which],
+        packets.icmp[which],
+        packets.mac[which],
+        packets.marks[which],
+        packets.tunnel[which],
+        packets.outer[which],
+        packets.outers,
+    )
+
+
+_COLUMNS = {
+    **dict(zip(KEYS, range(flow_table.A_HIGH, flow_table.REST + 1), strict=True)),
+    "first": flow_table.FIRST,
+    "start": flow_table.START,
+    "end": flow_table.END,
+    "packets": flow_table.PACKETS,
+    "a_packets": flow_table.A_PACKETS,
+    "bytes": flow_table.BYTES,
+    "a_bytes": flow_table.A_BYTES,
+    "frame_bytes": flow_table.FRAME_BYTES,
+    "flags": flow_table.FLAGS,
+    "way": flow_table.WAY,
+    "icmp": flow_table.ICMP_FIRST,
+    "a_mac": flow_table.A_MAC,
+    "b_mac": flow_table.B_MAC,
+    "marks": flow_table.MARKS,
+    "tunnel": flow_table.TUNNEL,
+    "outer_a_high": flow_table.OUTER_A_HIGH,
+    "outer_a_low": flow_table.OUTER_A_LOW,
+    "outer_b_high": flow_table.OUTER_B_HIGH,
+    "outer_b_low": flow_table.OUTER_B_LOW,
+    "retransmits": flow_table.RETRANSMITS,
+    "out_of_order": flow_table.OUT_OF_ORDER,
+}
+_UNSIGNED = {*KEYS, "outer_a_high", "outer_a_low", "outer_b_high", "outer_b_low"}
+
+
+def _table(done: list[Rows]) -> pl.DataFrame:
+    """Rows that have ended, in order of their first packet, as columns."""
+    if not done:
+        return pl.DataFrame()
+    rows = np.concatenate(done) if len(done) > 1 else done[0]
+    rows = rows[np.argsort(rows[:, flow_table.RANK], kind="stable")]
+    columns = np.ascontiguousarray(rows.T)
+    return pl.DataFrame(
+        {name: columns[at].view(np.uint64) if name in _UNSIGNED else columns[at] for name, at in _COLUMNS.items()}
+    )
 
 
 def rows(table: pl.DataFrame) -> pl.DataFrame:
     """Flows as rows of the dataset ``flow``; the source is who opened it (SYN), else who was heard first."""
-    forward = (table["origin"].to_numpy() & 1).astype(np.bool_)
-    rest = table["rest"].to_numpy().astype(np.int64)
+    column = {name: table[name].to_numpy() for name in table.columns}
+    forward, rest = column["way"] > 0, column["rest"].view(np.int64)
     proto, v6, vlan = rest & 255, (rest >> 8 & 1).astype(np.bool_), (rest >> 9) - 1
-    ports = table["ports"].to_numpy().astype(np.int64)
-    a_port, b_port = (ports >> 32) - 1, (ports & 0xFFFFFFFF) - 1
-    icmp = table["icmp"].to_numpy()
-    a, b = (address.text(table[f"{end}_high"].to_numpy(), table[f"{end}_low"].to_numpy()) for end in "ab")
+    ports, icmp = column["ports"].view(np.int64), column["icmp"]
+    a_port = np.where(icmp >= 0, -1, (ports >> 32) - 1)
+    b_port = np.where(icmp >= 0, -1, (ports & 0xFFFFFFFF) - 1)
+    a, b = (address.text(column[f"{end}_high"], column[f"{end}_low"]) for end in "ab")
     way = pl.Series("way", forward)
 
     def ends(name: str, one: pl.Series, other: pl.Series) -> list[pl.Series]:
         return [one.zip_with(way, other).alias("source." + name), other.zip_with(way, one).alias("destination." + name)]
 
-    def number(values: npt.NDArray[np.generic], kind: type[pl.DataType]) -> pl.Series:
-        series = pl.Series("", values).cast(kind)
-        return series.set(series < 0, None)
-
-    a_port, b_port = np.where(icmp >= 0, -1, a_port), np.where(icmp >= 0, -1, b_port)
-    a_bytes, a_packets = table["a_bytes"], table["a_packets"]
-    start, end = table["start"], table["end"]
+    a_bytes, a_packets, start, end = (table[name] for name in ("a_bytes", "a_packets", "start", "end"))
+    moments = _moment(start), _moment(end)
+    tcp = proto == TCP
     return pl.DataFrame(
         [
-            _moment(start).alias("@timestamp"),
+            moments[0].alias("@timestamp"),
             table["first"].alias("log.offset"),
             *ends("ip", a, b),
-            *ends("port", number(a_port, pl.Int32), number(b_port, pl.Int32)),
-            *ends("mac", address.mac(table["a_mac"].to_numpy()), address.mac(table["b_mac"].to_numpy())),
+            *ends("port", _number(a_port, pl.Int32), _number(b_port, pl.Int32)),
+            *ends("mac", address.mac(column["a_mac"]), address.mac(column["b_mac"])),
             *ends("bytes", a_bytes, table["bytes"] - a_bytes),
             *ends("packets", a_packets, table["packets"] - a_packets),
             address.transport(proto).alias("network.transport"),
@@ -295,32 +309,76 @@ def rows(table: pl.DataFrame) -> pl.DataFrame:
             table["packets"].alias("network.packets"),
             table["frame_bytes"].alias("network.frame_bytes"),
             address.community_id(table, proto, v6, ports).alias("network.community_id"),
-            number(vlan, pl.Int32).alias("network.vlan.id"),
-            _moment(start).alias("event.start"),
-            _moment(end).alias("event.end"),
+            _number(vlan, pl.Int32).alias("network.vlan.id"),
+            _tunnels(column["tunnel"]).alias("network.tunnel"),
+            *_outer(column, forward),
+            moments[0].alias("event.start"),
+            moments[1].alias("event.end"),
             (end - start).alias("event.duration"),
-            _flags(table, proto),
-            _state(table, proto, forward),
-            number(np.where(icmp < 0, -1, icmp >> 8), pl.Int32).alias("icmp.type"),
-            number(np.where(icmp < 0, -1, icmp & 255), pl.Int32).alias("icmp.code"),
+            _only(tcp, (column["flags"] | column["flags"] >> 8) & 255, pl.Int32).alias("tcp.flags"),
+            _only(tcp, column["retransmits"], pl.Int64).alias("tcp.retransmits"),
+            _only(tcp, column["out_of_order"], pl.Int64).alias("tcp.out_of_order"),
+            _state(column["flags"], tcp, forward),
+            _number(np.where(icmp < 0, -1, icmp >> 8), pl.Int32).alias("icmp.type"),
+            _number(np.where(icmp < 0, -1, icmp & 255), pl.Int32).alias("icmp.code"),
+            _marks(column["marks"]).alias("event.flags"),
         ]
     )
 
 
-def _flags(table: pl.DataFrame, proto: Words) -> pl.Series:
-    flags = (table["a_flags"] | table["b_flags"]).cast(pl.Int32)
-    return flags.set(pl.Series(proto != TCP), None).alias("tcp.flags")
+def _number(values: npt.NDArray[np.generic], kind: type[pl.DataType]) -> pl.Series:
+    """Numbers; negative ones become null."""
+    series = pl.Series("", values).cast(kind)
+    return series.set(series < 0, None)
 
 
-def _state(table: pl.DataFrame, proto: Words, forward: Bools) -> pl.Series:
-    a, b = table["a_flags"].to_numpy(), table["b_flags"].to_numpy()
+def _only(where: Bools, values: Words, kind: type[pl.DataType]) -> pl.Series:
+    return _number(np.where(where, values, -1), kind)
+
+
+def _outer(column: dict[str, npt.NDArray[Any]], forward: Bools) -> list[pl.Series]:
+    names = ("outer.source.ip", "outer.destination.ip")
+    inside = np.flatnonzero(column["tunnel"])
+    if not len(inside):
+        return [pl.repeat(None, len(forward), dtype=pl.String, eager=True).alias(name) for name in names]
+    a, b = (
+        address.text(column[f"outer_{end}_high"][inside], column[f"outer_{end}_low"][inside]) for end in "ab"
+    )  # fmt: skip
+    place = np.zeros(len(forward), np.int64)
+    place[inside] = np.arange(len(inside))
+    known = pl.Series(np.isin(np.arange(len(forward)), inside))
+    way = pl.Series(forward[inside])
+    return [
+        pl.select(pl.when(known).then(one.zip_with(way, other)[place])).to_series().alias(name)
+        for name, one, other in ((names[0], a, b), (names[1], b, a))
+    ]
+
+
+def _tunnels(codes: Words) -> pl.Series:
+    """Names of the tunnels gone through, the outermost first; null where there is none."""
+    known, inverse = np.unique(codes, return_inverse=True)
+    names = [
+        [tunnel.NAMES[code >> shift & 15] for shift in range(60, -1, -4) if code >> shift & 15] or None
+        for code in known.tolist()
+    ]
+    return pl.Series("", names, pl.List(pl.String))[inverse]
+
+
+def _marks(marks: Words) -> pl.Series:
+    known, inverse = np.unique(marks, return_inverse=True)
+    names = [[name for bit, name in _MARKS.items() if mark & bit] or None for mark in known.tolist()]
+    return pl.Series("", names, pl.List(pl.String))[inverse]
+
+
+def _state(flags: Words, tcp: Bools, forward: Bools) -> pl.Series:
+    a, b = flags & 255, flags >> 8
     both, answered = a | b, np.where(forward, b, a) > 0
     code = np.full(len(a), 4)
     code[(both & _SYN > 0) & ~answered] = 3
     code[answered] = 2
     code[both & _FIN > 0] = 1
     code[both & _RST > 0] = 0
-    code[proto != TCP] = 5
+    code[~tcp] = 5
     return pl.Series("flow.state", [*_STATES, None], pl.String)[code]
 
 
