@@ -126,3 +126,9 @@ def test_digits_that_count_from_1970_are_a_stamp_too() -> None:
         "None",
         "None",
     ]
+
+
+def test_days_without_marks_and_offsets_of_whole_hours_are_read() -> None:
+    later = datetime(2026, 4, 1, tzinfo=UTC)
+    assert one("20260305 14:12:09", now=later) == datetime(2026, 3, 5, 6, 12, 9, tzinfo=UTC)
+    assert one("2026-03-05 14:12:09.5-03", now=later) == datetime(2026, 3, 5, 17, 12, 9, 500000, tzinfo=UTC)

@@ -13,11 +13,12 @@ KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_
 """``any`` is iso, else syslog, else clf; of a number, also as text, the epoch, in the unit its size tells."""
 UTC_TIME = pl.Datetime("us", "UTC")
 
-_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d:?\d\d)?"
+_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})[\d.]*)?)?"
 _PATTERNS = {
-    # RFC 3339 and its common loose forms: / : . for -, a blank or - for T, no padding, no zone
-    "iso": rf"^\s*(?P<year>\d{{4}})[-/:.](?P<month>\d{{1,2}})[-/:.](?P<day>\d{{1,2}})[T -]\s*{_CLOCK}\s*{_ZONE}",
+    # RFC 3339 and its common loose forms: / : . for -, a blank or - for T, no padding, nothing between
+    # the digits of the day, no zone or whole hours
+    "iso": rf"^\s*(?P<year>\d{{4}})[-/:.]?(?P<month>\d{{1,2}})[-/:.]?(?P<day>\d{{1,2}})[T -]\s*{_CLOCK}\s*{_ZONE}",
     # RFC 3164 and its relatives: "Mar  5 06:12:09", "Mar  5 2026 06:12:09.123+08:00", "Mar  5 06:12:09 2026"
     "syslog": (
         r"^\s*(?:(?P<year>\d{4})\s+)?(?P<name>[A-Z][a-z]{2})\s+(?P<day>\d{1,2})\s+(?:(?P<year2>\d{4})\s+)?"
