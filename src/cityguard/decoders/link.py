@@ -211,6 +211,7 @@ def _llc(work: Layers, rows: Words) -> Words:
     sap = head >> 16 == _SAP_IP
     routed = (head >> 8 == 0xFEFE03) & (head & 0xFF == 0xCC)  # NLPID of IP
     kind = np.where(snap, work.read.u16(at + 6), np.where(sap | routed, Kind.IP_V4, 0))
+    kind = np.where(head >> 8 == 0x828203, Kind.LLC_BACNET, kind)
     bridged = snap & (work.read.u32(at + 3) >> 8 == 0x0080C2) & np.isin(work.read.u16(at + 6), (1, 7))
     kind = np.where(bridged, Kind.ETHERNET, kind)
     return work.to(rows, kind, at + np.where(snap, np.where(bridged, 10, 8), np.where(routed, 4, 3)))
