@@ -47,8 +47,8 @@ class Kind:
     ERSPAN_2 = 0x88BE
     ERSPAN_3 = 0x22EB
     NSH = 0x894F
-    LLC_BACNET = 0x1_0082
-    """No EtherType: LLC of service access point 0x82, unnumbered."""
+    LLC_BACNET = 0xFF82
+    """No EtherType (none is assigned there): LLC of service access point 0x82, unnumbered."""
 
 
 def _record(**fields: str) -> np.dtype[np.void]:
