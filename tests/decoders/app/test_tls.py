@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.decoders import wire
 from tests.decoders.wire import CLIENT
 
-from cityguard.decoders.app import suites, tls
+from cityguard.decoders.app import certificate, fingerprint, suites, tls_hello
 
 BEFORE, AFTER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -124,17 +124,18 @@ def record(kind: int, body: bytes) -> bytes:
 
 def test_ja3_leaves_grease_out_and_follows_its_definition() -> None:
     groups, points = b"\x00\x06\x0a\x0a\x00\x1d\x00\x17", b"\x01\x00"
-    fields = tls.client_hello(hello([0x0A0A, 0x1301, 0xC02F], [(0x1A1A, b""), (10, groups), (11, points), (23, b"")]))
-    assert fields["tls.client.ja3"] == hashlib.md5(b"771,4865-49199,10-11-23,29-23,0").hexdigest()
-    assert fields["tls.client.ciphers"] == ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]
+    body = hello([0x0A0A, 0x1301, 0xC02F], [(0x1A1A, b""), (10, groups), (11, points), (23, b"")])
+    (row,) = rows([(0, record(1, body))])
+    assert row["tls.client.ja3"] == hashlib.md5(b"771,4865-49199,10-11-23,29-23,0").hexdigest()
+    assert row["tls.client.ciphers"] == ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]
 
 
 def test_ja3s_takes_version_suite_and_extensions() -> None:
     body = struct.pack(">H", 0x0303) + bytes(32) + b"\0" + struct.pack(">HB", 0x1301, 0)
     body += struct.pack(">HHHHHH", 10, 43, 2, 0x0304, 51, 0)
-    fields = tls.server_hello(body)
-    assert fields["tls.server.ja3s"] == hashlib.md5(b"771,4865,43-51").hexdigest()
-    assert (fields["tls.version"], fields["tls.cipher"]) == ("1.3", "TLS_AES_128_GCM_SHA256")
+    (row,) = rows([(1, record(2, body))])
+    assert row["tls.server.ja3s"] == hashlib.md5(b"771,4865,43-51").hexdigest()
+    assert (row["tls.version"], row["tls.cipher"]) == ("1.3", "TLS_AES_128_GCM_SHA256")
 
 
 def test_tlcp_is_named_as_such() -> None:
@@ -161,7 +162,7 @@ def test_a_server_seen_alone_is_told_from_its_hello() -> None:
 
 
 def test_a_damaged_certificate_leaves_its_hash() -> None:
-    assert list(tls.describe(b"no certificate")) == ["tls.server.hash.sha256"]
+    assert list(certificate.describe(b"no certificate")) == ["hash.sha256", "hash.sha1"]
 
 
 def test_a_handshake_without_end_is_given_up() -> None:

@@ -6,7 +6,6 @@ from cityguard.decoders.protocol import Protocol
 
 PROTOCOLS = (
     Protocol("netflow"),
-    Protocol("ssh", tcp=(22,)),
     Protocol("rdp", tcp=(3389,)),
     Protocol("smb", tcp=(445,)),
     Protocol("smtp", tcp=(25,)),
@@ -14,7 +13,5 @@ PROTOCOLS = (
     Protocol("snmp", udp=(161,)),
     Protocol("ntp", udp=(123,)),
     Protocol("s7comm", tcp=(102,)),
-    Protocol("bacnet", udp=(47808,)),
-    Protocol("dnp3", tcp=(20000,)),
     Protocol("opcua", tcp=(4840,)),
 )

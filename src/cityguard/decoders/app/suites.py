@@ -163,3 +163,105 @@ def name(number: int) -> str:
 def is_grease(number: int) -> bool:
     """Whether a value is one of those reserved to exercise tolerance (RFC 8701)."""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+def is_guomi(number: int) -> bool:
+    """Whether a suite is one of TLCP or RFC 8998."""
+    return number in (0x00C6, 0x00C7) or (0xE000 <= number < 0xE100 and number in NAMES)
+
+
+_GROUP_NAMES = """sect163k1 sect163r1 sect163r2 sect193r1 sect193r2 sect233k1 sect233r1 sect239k1 sect283k1 sect283r1
+sect409k1 sect409r1 sect571k1 sect571r1 secp160k1 secp160r1 secp160r2 secp192k1 secp192r1 secp224k1 secp224r1 secp256k1
+secp256r1 secp384r1 secp521r1 brainpoolP256r1 brainpoolP384r1 brainpoolP512r1 x25519 x448 brainpoolP256r1tls13
+brainpoolP384r1tls13 brainpoolP512r1tls13 GC256A GC256B GC256C GC256D GC512A GC512B GC512C curveSM2"""
+_GROUPS = dict(enumerate(_GROUP_NAMES.split(), 1)) | {
+    256: "ffdhe2048",
+    257: "ffdhe3072",
+    258: "ffdhe4096",
+    259: "ffdhe6144",
+    260: "ffdhe8192",
+    512: "MLKEM512",
+    513: "MLKEM768",
+    514: "MLKEM1024",
+    4587: "SecP256r1MLKEM768",
+    4588: "X25519MLKEM768",
+    4589: "SecP384r1MLKEM1024",
+    25497: "X25519Kyber768Draft00",
+    25498: "SecP256r1Kyber768Draft00",
+}
+
+
+def group(number: int) -> str:
+    """The name of a key exchange group (IANA), or its number as 0xHHHH."""
+    return _GROUPS.get(number) or f"0x{number:04X}"
+
+
+_ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    21: "decryption_failed",
+    22: "record_overflow",
+    30: "decompression_failure",
+    40: "handshake_failure",
+    41: "no_certificate",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    60: "export_restriction",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    100: "no_renegotiation",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    111: "certificate_unobtainable",
+    112: "unrecognized_name",
+    113: "bad_certificate_status_response",
+    114: "bad_certificate_hash_value",
+    115: "unknown_psk_identity",
+    116: "certificate_required",
+    120: "no_application_protocol",
+    200: "unsupported_site2site",
+    201: "no_area",
+    202: "unsupported_areatype",
+    203: "bad_ibcparam",
+    204: "unsupported_ibcparam",
+    205: "identity_need",
+}
+
+
+def alert(number: int) -> str:
+    """What an alert says (RFC 8446, 6; 200 and up: TLCP), or its number."""
+    return _ALERTS.get(number) or str(number)
+
+
+_VERSIONS = {
+    0x0002: ("ssl", "2.0"),
+    0x0300: ("ssl", "3.0"),
+    0x0301: ("tls", "1.0"),
+    0x0302: ("tls", "1.1"),
+    0x0303: ("tls", "1.2"),
+    0x0304: ("tls", "1.3"),
+    0x0101: ("tlcp", "tlcp1.1"),
+    0x0100: ("dtls", "1.0"),
+    0xFEFF: ("dtls", "1.0"),
+    0xFEFD: ("dtls", "1.2"),
+    0xFEFC: ("dtls", "1.3"),
+}
+
+
+def version(number: int) -> tuple[str, str]:
+    """Family and version as the columns have them; drafts of 1.3 carry their number."""
+    if number >> 8 == 0x7F:
+        return "tls", f"1.3-draft{number & 0xFF}"
+    return _VERSIONS.get(number) or ("tls", f"0x{number:04x}")

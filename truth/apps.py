@@ -1,0 +1,344 @@
+"""DNS, HTTP, TLS, SSH and QUIC beside Zeek's logs, Suricata's filters, Arkime's sessions and nDPI's fingerprints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from truth import apps_suricata
+from truth.base import Line, captures, rows, text, zeek
+from truth.spelling import alpn, distinguished, dns_type, number, seconds, tls_version
+
+Row = dict[str, Any]
+Unit = Callable[[Row], str | None]
+
+DNS: dict[str, Unit] = {
+    "proto": lambda row: row["network.transport"],
+    "trans_id": lambda row: str(row["dns.id"]),
+    "query": lambda row: row["dns.question.name"] or None,
+    "qtype_name": lambda row: row["dns.question.type"],
+    "qclass": lambda row: {"IN": "1", "CH": "3", "HS": "4", "NONE": "254", "ANY": "255"}.get(
+        row["dns.question.class"] or ""
+    ),
+    "rcode_name": lambda row: row["dns.response_code"],
+    "AA": lambda row: _flag(row, "AA"),
+    "TC": lambda row: _flag(row, "TC"),
+    "RA": lambda row: _flag(row, "RA"),
+    "rejected": lambda row: "T" if row["dns.rejected"] else "F",
+    "rtt": lambda row: seconds(row["event.duration"]),
+    "opcode_name": lambda row: (row["dns.op_code"] or "").lower() or None,
+    "answers": lambda row: str(len(row["dns.answers.data"] or ())),
+    "TTLs": lambda row: ",".join(row["dns.answers.ttl"] or ()) or None,
+    "addresses": lambda row: ",".join(sorted(row["dns.resolved_ip"] or ())) or None,
+}
+HTTP: dict[str, Unit] = {
+    "method": lambda row: row["http.request.method"],
+    "host": lambda row: (row["url.domain"] or "").lower() or None,
+    "uri": lambda row: row["url.original"],
+    "referrer": lambda row: row["http.request.referrer"],
+    "version": lambda row: row["http.version"],
+    "user_agent": lambda row: row["user_agent.original"],
+    "request_body_len": lambda row: number(row["http.request.body.bytes"]),
+    "response_body_len": lambda row: number(row["http.response.body.bytes"]),
+    "status_code": lambda row: number(row["http.response.status_code"]),
+    "status_msg": lambda row: row["http.response.status_text"],
+    "username": lambda row: row["user.name"],
+    "resp_mime_types": lambda row: row["http.response.mime_type"],
+    "filename": lambda row: ",".join(row["http.file.names"] or ()) or None,
+}
+SSL: dict[str, Unit] = {
+    "version": tls_version,
+    "cipher": lambda row: row["tls.cipher"],
+    "curve": lambda row: row["tls.curve"],
+    "server_name": lambda row: row["tls.client.server_name"],
+    "resumed": lambda row: "T" if row["tls.resumed"] else "F",
+    "last_alert": lambda row: row["tls.alert"],
+    "next_protocol": lambda row: row["tls.next_protocol"],
+    "established": lambda row: "T" if row["tls.established"] else "F",
+    "cert_chain_fps": lambda row: ",".join(row["tls.server.certificate_chain"] or ()) or None,
+    "client_cert_chain_fps": lambda row: ",".join(row["tls.client.certificate_chain"] or ()) or None,
+    "subject": lambda row: distinguished(row["tls.server.subject"]),
+    "issuer": lambda row: distinguished(row["tls.server.issuer"]),
+    "client_subject": lambda row: distinguished(row["tls.client.subject"]),
+    "client_issuer": lambda row: distinguished(row["tls.client.issuer"]),
+}
+SSH: dict[str, Unit] = {
+    "version": lambda row: number(row["ssh.version"]),
+    "auth_success": lambda row: None if row["ssh.auth_success"] is None else "T" if row["ssh.auth_success"] else "F",
+    "client": lambda row: row["ssh.client"],
+    "server": lambda row: row["ssh.server"],
+    "cipher_alg": lambda row: row["ssh.cipher_alg"],
+    "mac_alg": lambda row: row["ssh.mac_alg"],
+    "compression_alg": lambda row: row["ssh.compression_alg"],
+    "kex_alg": lambda row: row["ssh.kex_alg"],
+    "host_key_alg": lambda row: row["ssh.host_key_alg"],
+    "host_key_fingerprint": lambda row: row["ssh.host_key"],
+}
+QUIC: dict[str, Unit] = {
+    "version": lambda row: _quic(row, "version"),
+    "client_initial_dcid": lambda row: _quic(row, "client_initial_dcid"),
+    "client_scid": lambda row: _quic(row, "client_scid"),
+    "server_scid": lambda row: _quic(row, "server_scid"),
+    "server_name": lambda row: row["tls.client.server_name"],
+    "client_protocol": lambda row: (row["tls.client.alpn"] or [None])[0],
+}
+LOGS = (("dns", "dns", DNS), ("http", "http", HTTP), ("ssl", "tls", SSL), ("ssh", "ssh", SSH), ("quic", "tls", QUIC))
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+@lru_cache(512)
+def decoded(path: Path) -> pl.DataFrame:
+    return rows(path)
+
+
+def ours(paths: Iterable[Path], dataset: str) -> list[Row]:
+    """Our rows of some captures, unknown columns as None."""
+    found: list[Row] = []
+    for path in paths:
+        table = decoded(path)
+        if table.height:
+            found += [_Blank(row) for row in table.filter(pl.col("dataset") == dataset).to_dicts()]
+    return found
+
+
+def compare(data: Path) -> Iterable[Line]:
+    """Every comparison of this family."""
+    for log, dataset, fields in LOGS:
+        yield from _zeek(data, log, dataset, fields)
+    yield from _certificates(data)
+    yield from apps_suricata.compare(data, ours)
+    yield from _arkime(data)
+    yield from _ndpi(data)
+
+
+def cases(data: Path, pattern: str) -> Iterator[tuple[str, list[Path], Path]]:
+    """Files of answers below the captures of a case: its name, its captures, the file."""
+    for path in sorted(data.glob(pattern)):
+        folder = next((one for one in path.parents if any(captures_in(one))), None)
+        if folder is not None and folder != data:
+            yield f"{folder.name}/{path.parent.name}", captures_in(folder), path
+
+
+@lru_cache(4_096)
+def captures_in(folder: Path) -> list[Path]:
+    return [path for path in captures(folder) if path.parent == folder]
+
+
+def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterator[Line]:
+    rows_line, line = Line(log, "zeek", "rows", floor=0.99), Line(log, "zeek", "fields", floor=0.99)
+    per: dict[str, list[int]] = {name: [0, 0] for name in fields}
+    for case, paths, path in cases(data, f"*-pcap/*/*/zeek/*/{log}.log*"):
+        theirs = [row for row in zeek(path) if "id.orig_h" in row]
+        mine = [row for row in ours(paths, dataset) if log != "quic" or row["network.protocol"] == "quic"]
+        rows_line.add(case, (_zeek_ends(row) for row in theirs), map(_ends, mine))
+        wanted = Counter(unit for row in theirs for unit in _zeek_units(log, row, fields))
+        given = Counter((_ends(row), name, say(row)) for row in mine for name, say in fields.items())
+        missing = wanted - given
+        line.compared += wanted.total()
+        line.missing += missing.total()
+        line.equal += wanted.total() - missing.total()
+        for unit, count in wanted.items():
+            per[unit[1]][0] += count
+            per[unit[1]][1] += missing[unit]
+        for unit in missing:
+            said = [
+                say(row) for row in mine for name, say in fields.items() if name == unit[1] and _ends(row) == unit[0]
+            ]
+            line.notes.append(f"{case} {unit[0]} {unit[1]}: zeek {unit[2]!r}, we {said[:3]}"[:400])
+    line.notes.append(" ".join(f"{name} {had - lost}/{had}" for name, (had, lost) in per.items() if had))
+    yield rows_line
+    yield line
+
+
+def _zeek_ends(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"))
+
+
+def _ends(row: Row) -> tuple[str, ...]:
+    return tuple(str(row[f"{side}.{name}"]) for side in ("source", "destination") for name in ("ip", "port"))
+
+
+def _zeek_units(log: str, row: dict[str, str], fields: dict[str, Unit]) -> Iterator[tuple[Any, str, str]]:
+    ends = _zeek_ends(row)
+    for name in fields:
+        value = _said(log, name, row)
+        if value:
+            yield ends, name, value
+
+
+def _said(log: str, name: str, row: dict[str, str]) -> str | None:
+    """Zeek's value in our spelling; None where it says nothing."""
+    value = row.get(name, "")
+    if log == "dns" and name == "addresses":
+        found = [
+            one for one in row.get("answers", "").split(",") if re.fullmatch(r"[0-9.]{7,}|[0-9a-f:]*:[0-9a-f:.]*", one)
+        ]
+        return ",".join(sorted(found)) or None
+    if log == "dns" and name == "answers":
+        return str(len(row.get("TTLs", "").split(","))) if row.get("TTLs") else "0" if "answers" in row else None
+    if name == "filename":
+        both = [row.get(one, "") for one in ("orig_filenames", "resp_filenames")]
+        return ",".join(one for one in both if one) or None
+    if not value:
+        return None
+    if log == "dns":
+        value = dns_type(value) if name == "qtype_name" else value
+        value = ",".join(one.split(".")[0] for one in value.split(",")) if name == "TTLs" else value
+        return value.lower() if name == "query" else value
+    if name in ("subject", "issuer", "client_subject", "client_issuer"):
+        return distinguished(value)
+    if name in ("server_name", "host"):
+        return value.lower().rstrip(".")
+    return alpn(value) if name == "resp_mime_types" else value
+
+
+def _flag(row: Row, name: str) -> str:
+    return "T" if name in (row["dns.header_flags"] or ()) else "F"
+
+
+def _quic(row: Row, name: str) -> str | None:
+    value = json.loads(row["event.fields"] or "{}").get("quic", {}).get(name)
+    return value or None
+
+
+def _certificates(data: Path) -> Iterator[Line]:
+    """x509.log: what certificates say, by SHA-256."""
+    line = Line("x509", "zeek", "fields", floor=0.99)
+    for case, paths, path in cases(data, "*-pcap/*/*/zeek/*/x509.log*"):
+        mine: dict[str, Row] = {}
+        for row in ours(paths, "tls"):
+            extra = json.loads(row["event.fields"] or "{}")
+            for chain in ("server_chain", "client_chain"):
+                mine |= {one["hash.sha256"]: one for one in extra.get(chain, ())}
+            for side in ("server", "client"):
+                if row[f"tls.{side}.hash.sha256"]:
+                    own = {name.removeprefix(f"tls.{side}."): value for name, value in row.items()}
+                    mine[row[f"tls.{side}.hash.sha256"]] = {**own, "whole": side == "server"}
+        for theirs in zeek(path):
+            if "certificate.serial" in theirs:
+                one = mine.get(theirs["fingerprint"], {})
+                line.add(case, _certified(theirs), _own(one, theirs))
+    yield line
+
+
+def _certified(row: dict[str, str]) -> list[tuple[str, str]]:
+    names = (
+        "certificate.serial",
+        "certificate.subject",
+        "certificate.issuer",
+        "certificate.sig_alg",
+        "certificate.key_length",
+        "certificate.not_valid_before",
+        "certificate.not_valid_after",
+        "certificate.version",
+        "certificate.curve",
+    )
+    found = [(name, row[name]) for name in names if row.get(name)]
+    return [(name, _plain(name, value)) for name, value in found]
+
+
+def _plain(name: str, value: str) -> str:
+    if name.endswith(("subject", "issuer")):
+        return distinguished(value) or ""
+    if name.endswith("serial"):
+        return f"{int(value.replace('-', ''), 16):x}"
+    return value.split(".")[0] if "valid" in name else value
+
+
+def _own(row: Row, theirs: dict[str, str]) -> list[tuple[str, str]]:
+    said = {
+        "certificate.serial": str(row.get("x509.serial_number") or "").lstrip("-"),
+        "certificate.subject": distinguished(row.get("subject")) or "",
+        "certificate.issuer": distinguished(row.get("issuer")) or "",
+        "certificate.sig_alg": str(row.get("x509.signature_algorithm")),
+        "certificate.key_length": str(row.get("x509.public_key_size")),
+        "certificate.not_valid_before": seconds_of(row.get("not_before")),
+        "certificate.not_valid_after": seconds_of(row.get("not_after")),
+        "certificate.version": str(row.get("x509.version_number")),
+        "certificate.curve": str(row.get("x509.public_key_curve")),
+    }
+    return [(name, value) for name, value in said.items() if theirs.get(name)]
+
+
+def seconds_of(value: Any) -> str:
+    from datetime import datetime
+
+    moment = datetime.fromisoformat(value) if isinstance(value, str) and value not in ("", "None") else value
+    return str(int(moment.timestamp())) if isinstance(moment, datetime) else ""
+
+
+def _arkime(data: Path) -> Iterator[Line]:
+    """Lists of values of each session; Arkime keeps a value once."""
+    wanted_of: dict[str, dict[str, Callable[[Row], Any]]] = {
+        "tls": {
+            "ja3": lambda row: row["tls.client.ja3"],
+            "ja3s": lambda row: row["tls.server.ja3s"],
+            "ja4": lambda row: row["tls.client.ja4"],
+            "cipher": lambda row: row["tls.cipher"],
+        },
+        "http": {
+            "method": lambda row: row["http.request.method"],
+            "statuscode": lambda row: row["http.response.status_code"],
+            "useragent": lambda row: row["user_agent.original"],
+            "path": lambda row: row["url.path"],
+        },
+        "ssh": {
+            "hassh": lambda row: row["ssh.hassh"],
+            "hasshServer": lambda row: row["ssh.hassh_server"],
+        },
+    }
+    lines = {name: Line(name, "arkime", "fields") for name in wanted_of}
+    for case, paths, path in cases(data, "*-pcap/*/*/arkime/*.json*"):
+        for session in json.loads(text(path)).get("sessions3", []):
+            body = session["body"]
+            ends = {str(body.get("source", {}).get("port")), str(body.get("destination", {}).get("port"))}
+            for name, fields in wanted_of.items():
+                mine = [row for row in ours(paths, name) if {_ends(row)[1], _ends(row)[3]} == ends]
+                for field, say in fields.items():
+                    theirs = {str(value) for value in body.get(name, {}).get(field, [])}
+                    if theirs:
+                        lines[name].add(
+                            case,
+                            ((field, one) for one in theirs),
+                            {(field, str(say(row))) for row in mine} & {(field, one) for one in theirs}
+                            or {(field, str(say(row))) for row in mine},
+                        )
+    yield from lines.values()
+
+
+_FLOW = re.compile(r"^\s+\d+\s+(?:TCP|UDP) (\S+):(\d+) (?:<->|->) (\S+):(\d+) ")
+_PRINTS = re.compile(r"\[(JA3C|JA3S|JA4): ([^\]]+)\]")
+
+
+def _ndpi(data: Path) -> Iterator[Line]:
+    """Fingerprints per flow; the flow's last one where a connection was reused."""
+    columns = {"JA3C": "tls.client.ja3", "JA3S": "tls.server.ja3s", "JA4": "tls.client.ja4"}
+    lines = {name: Line(name.lower(), "ndpi", "flows") for name in columns}
+    for case, paths, path in cases(data, "*-pcap/*/*/ndpi/*.out*"):
+        mine: dict[tuple[str, ...], list[Row]] = {}
+        said = text(path)
+        if not _PRINTS.search(said):
+            continue
+        for row in ours(paths, "tls"):
+            mine.setdefault(tuple(sorted((":".join(_ends(row)[:2]), ":".join(_ends(row)[2:])))), []).append(row)
+        for flow in said.splitlines():
+            found = _FLOW.match(flow)
+            if not found:
+                continue
+            source, port, destination, other = found.groups()
+            ends = tuple(sorted((f"{source.strip('[]')}:{port}", f"{destination.strip('[]')}:{other}")))
+            for name, value in _PRINTS.findall(flow):
+                given = [row[columns[name]] for row in mine.get(ends, ())]
+                lines[name].add(f"{case} {ends}", [value], [value] if value in given else given[-1:])
+    yield from lines.values()
