@@ -116,7 +116,7 @@ def test_milliseconds_after_a_colon_are_read_too() -> None:
 
 
 def test_digits_that_count_from_1970_are_a_stamp_too() -> None:
-    given = ["1772691129", "1772691129.5", "1772691129000", "1772691129000000000", "20260305061209", "42"]
+    given = ["1772691129", "1772691129.5", "1772691129000", "1772691129000000000", "2026030506120", "42"]
     read = parse(pl.Series(given), "any", ZoneInfo("Asia/Shanghai"), NOW)
     assert [str(one) for one in read] == [
         "2026-03-05 06:12:09+00:00",
@@ -132,3 +132,29 @@ def test_days_without_marks_and_offsets_of_whole_hours_are_read() -> None:
     later = datetime(2026, 4, 1, tzinfo=UTC)
     assert one("20260305 14:12:09", now=later) == datetime(2026, 3, 5, 6, 12, 9, tzinfo=UTC)
     assert one("2026-03-05 14:12:09.5-03", now=later) == datetime(2026, 3, 5, 17, 12, 9, 500000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "20260305141209",
+        "20260305T061209Z",
+        "2026年3月5日 14:12:09",
+        "2026/3/5 2:12:09 PM",
+        "Thu Mar  5 14:12:09 2026",
+        "Thu, 05 Mar 2026 14:12:09 +0800",
+        "05-MAR-26 02:12:09 PM",
+        "Mar  5, 2026 2:12:09 PM",
+        "2026-03-05T14:12:09+08",
+    ],
+)
+def test_further_spellings_are_the_same_moment(text: str) -> None:
+    read = parse(pl.Series([text]), "any", ZoneInfo("Asia/Shanghai"), NOW)
+    assert str(read[0]) == "2026-03-05 06:12:09+00:00"
+
+
+def test_the_order_of_day_and_month_is_as_told() -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    for kind, texts in (("dmy", ["05/03/2026 14:12:09", "5.3.26 2:12:09 PM"]), ("mdy", ["03/05/2026 14:12:09"])):
+        assert {str(one) for one in parse(pl.Series(texts), kind, zone, NOW)} == {"2026-03-05 06:12:09+00:00"}
+    assert parse(pl.Series(["05/03/2026 14:12:09"]), "any", zone, NOW).to_list() == [None]

@@ -9,23 +9,43 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-KINDS = ("iso", "syslog", "clf", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
-"""``any`` is iso, else syslog, else clf; of a number, also as text, the epoch, in the unit its size tells."""
+KINDS = ("iso", "syslog", "clf", "compact", "dmy", "mdy", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
+"""``any`` is iso, else syslog, clf or compact; of a number, also as text, the epoch, in the unit its size tells.
+``dmy`` and ``mdy`` are never guessed: 05/03/2026 may be either."""
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
+_DAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
+_NOON = r"(?:\s?(?P<noon>[AaPp])\.?[Mm]\b\.?)?"
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})[\d.]*)?)?"
+_BETWEEN = r"[-/. ]"
+_LATER = rf"(?P<year>\d{{4}}|\d\d),?[ T]\s*{_CLOCK}{_NOON}\s*{_ZONE}"
 _PATTERNS = {
     # RFC 3339 and its common loose forms: / : . for -, a blank or - for T, no padding, nothing between
     # the digits of the day, no zone or whole hours
-    "iso": rf"^\s*(?P<year>\d{{4}})[-/:.]?(?P<month>\d{{1,2}})[-/:.]?(?P<day>\d{{1,2}})[T -]\s*{_CLOCK}\s*{_ZONE}",
+    "iso": (
+        r"^\s*(?P<year>\d{4})[-/:.年]?(?P<month>\d{1,2})[-/:.月]?(?P<day>\d{1,2})(?:[T -]\s*|日\s*)"
+        rf"{_CLOCK}{_NOON}\s*{_ZONE}"
+    ),
     # RFC 3164 and its relatives: "Mar  5 06:12:09", "Mar  5 2026 06:12:09.123+08:00", "Mar  5 06:12:09 2026"
     "syslog": (
-        r"^\s*(?:(?P<year>\d{4})\s+)?(?P<name>[A-Z][a-z]{2})\s+(?P<day>\d{1,2})\s+(?:(?P<year2>\d{4})\s+)?"
-        rf"{_CLOCK}\s*{_ZONE}(?:\s+(?P<year3>(?:19|20)\d\d)\b)?"
+        rf"^\s*{_DAY}(?:(?P<year>\d{{4}})\s+)?(?P<name>[A-Z][a-z]{{2}})\s+(?P<day>\d{{1,2}}),?\s+"
+        r"(?:(?P<year2>\d{4})\s+)?"
+        rf"{_CLOCK}{_NOON}\s*{_ZONE}(?:[A-Z]{{3,4}}\b)?(?:\s+(?P<year3>(?:19|20)\d\d)\b)?"
     ),
     # Common Log Format: "05/Mar/2026:06:12:09 +0800"
-    "clf": rf"^\[?(?P<day>\d{{1,2}})/(?P<name>[A-Z][a-z]{{2}})/(?P<year>\d{{4}}):{_CLOCK}\s*{_ZONE}",
+    # and mail's "Thu, 05 Mar 2026 06:12:09 +0800", databases' "05-MAR-26 06:12:09 AM"
+    "clf": (
+        rf"^\[?\s*{_DAY}(?P<day>\d{{1,2}})[/ -](?P<name>[A-Za-z]{{3}})[/ -](?P<year>\d{{4}}|\d\d)[: T]\s*"
+        rf"{_CLOCK}{_NOON}\s*{_ZONE}"
+    ),
+    # ISO 8601 basic: "20260305061209", "20260305T061209.123Z"
+    "compact": (
+        r"^\s*(?P<year>\d{4})-?(?P<month>\d\d)-?(?P<day>\d\d)[T ]?(?P<hour>\d\d)(?P<minute>\d\d)"
+        rf"(?P<second>\d\d)(?:[.,]?(?P<fraction>\d{{1,9}}))?\s*{_ZONE}$"
+    ),
+    "dmy": rf"^\s*(?P<day>\d{{1,2}}){_BETWEEN}(?P<month>\d{{1,2}}){_BETWEEN}{_LATER}",
+    "mdy": rf"^\s*(?P<month>\d{{1,2}}){_BETWEEN}(?P<day>\d{{1,2}}){_BETWEEN}{_LATER}",
 }
 _MONTHS = {
     name: number
@@ -63,7 +83,7 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
         return _guessed(column)
     if kind == "any":
         found = parse(column, "iso", zone, now)
-        for other in ("syslog", "clf"):
+        for other in ("syslog", "clf", "compact"):
             if found.null_count():
                 found = found.fill_null(parse(column, other, zone, now))
         if found.null_count():
@@ -73,12 +93,16 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
     parts = column.cast(pl.String).str.extract_groups(_PATTERNS[kind]).struct.unnest()
     names = parts.columns
     year = pl.coalesce(name for name in ("year", "year2", "year3") if name in names)
-    month = pl.col("name").replace_strict(_MONTHS, default=None, return_dtype=pl.Int64) if "name" in names else "month"
+    month = (
+        pl.col("name").str.to_titlecase().replace_strict(_MONTHS, default=None, return_dtype=pl.Int64)
+        if "name" in names
+        else "month"
+    )
     fields = parts.select(
-        year=year.cast(pl.Int64, strict=False),
+        year=_full(year),
         month=pl.col(month).cast(pl.Int64, strict=False) if isinstance(month, str) else month,
         day=pl.col("day").cast(pl.Int64, strict=False),
-        hour=pl.col("hour").cast(pl.Int64, strict=False),
+        hour=_hours(pl.col("hour").cast(pl.Int64, strict=False), "noon" in names),
         minute=pl.col("minute").cast(pl.Int64, strict=False),
         second=pl.col("second").cast(pl.Int64, strict=False).fill_null(0),
         micro=pl.col("fraction").str.pad_end(9, "0").str.slice(0, 6).cast(pl.Int64, strict=False).fill_null(0),
@@ -86,6 +110,20 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
     offset = parts["zone"]
     value = _civil(fields, now, offset, zone)
     return value.alias(column.name)
+
+
+def _full(year: pl.Expr) -> pl.Expr:
+    """Two digits are of the years 1970 to 2069."""
+    number = year.cast(pl.Int64, strict=False)
+    century = pl.when(number < 70).then(2000).otherwise(1900)
+    return pl.when(year.str.len_bytes() == 2).then(number + century).otherwise(number)
+
+
+def _hours(hour: pl.Expr, halves: bool) -> pl.Expr:
+    if not halves:
+        return hour
+    noon = pl.col("noon").str.to_lowercase()
+    return pl.when(noon == "p").then(hour % 12 + 12).when(noon == "a").then(hour % 12).otherwise(hour)
 
 
 def _numbers(column: pl.Series, scale: float) -> pl.Series:
