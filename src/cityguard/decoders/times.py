@@ -14,35 +14,35 @@ KINDS = ("iso", "syslog", "clf", "compact", "dmy", "mdy", "any", "epoch", "epoch
 ``dmy`` and ``mdy`` are never guessed: 05/03/2026 may be either."""
 UTC_TIME = pl.Datetime("us", "UTC")
 
-_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
+_ZONE = r"(?:\s*(?P<zone>Z|z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT))?"
 _DAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
 _NOON = r"(?:\s?(?P<noon>[AaPp])\.?[Mm]\b\.?)?"
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})[\d.]*)?)?"
 _BETWEEN = r"[-/. ]"
-_LATER = rf"(?P<year>\d{{4}}|\d\d),?[ T]\s*{_CLOCK}{_NOON}\s*{_ZONE}"
+_LATER = rf"(?P<year>\d{{4}}|\d\d),?[ T]\s*{_CLOCK}{_NOON}{_ZONE}"
 _PATTERNS = {
     # RFC 3339 and its common loose forms: / : . for -, a blank or - for T, no padding, nothing between
     # the digits of the day, no zone or whole hours
     "iso": (
         r"^\s*(?P<year>\d{4})[-/:.年]?(?P<month>\d{1,2})[-/:.月]?(?P<day>\d{1,2})(?:[T -]\s*|日\s*)"
-        rf"{_CLOCK}{_NOON}\s*{_ZONE}"
+        rf"{_CLOCK}{_NOON}{_ZONE}"
     ),
     # RFC 3164 and its relatives: "Mar  5 06:12:09", "Mar  5 2026 06:12:09.123+08:00", "Mar  5 06:12:09 2026"
     "syslog": (
         rf"^\s*{_DAY}(?:(?P<year>\d{{4}})\s+)?(?P<name>[A-Z][a-z]{{2}})\s+(?P<day>\d{{1,2}}),?\s+"
         r"(?:(?P<year2>\d{4})\s+)?"
-        rf"{_CLOCK}{_NOON}\s*{_ZONE}(?:[A-Z]{{3,4}}\b)?(?:\s+(?P<year3>(?:19|20)\d\d)\b)?"
+        rf"{_CLOCK}{_NOON}{_ZONE}(?:\s?[A-Z]{{3,4}}\b)?(?:\s+(?P<year3>(?:19|20)\d\d)\b)?"
     ),
     # Common Log Format: "05/Mar/2026:06:12:09 +0800"
     # and mail's "Thu, 05 Mar 2026 06:12:09 +0800", databases' "05-MAR-26 06:12:09 AM"
     "clf": (
         rf"^\[?\s*{_DAY}(?P<day>\d{{1,2}})[/ -](?P<name>[A-Za-z]{{3}})[/ -](?P<year>\d{{4}}|\d\d)[: T]\s*"
-        rf"{_CLOCK}{_NOON}\s*{_ZONE}"
+        rf"{_CLOCK}{_NOON}{_ZONE}"
     ),
     # ISO 8601 basic: "20260305061209", "20260305T061209.123Z"
     "compact": (
         r"^\s*(?P<year>\d{4})-?(?P<month>\d\d)-?(?P<day>\d\d)[T ]?(?P<hour>\d\d)(?P<minute>\d\d)"
-        rf"(?P<second>\d\d)(?:[.,]?(?P<fraction>\d{{1,9}}))?\s*{_ZONE}$"
+        rf"(?P<second>\d\d)(?:[.,]?(?P<fraction>\d{{1,9}}))?{_ZONE}\s*$"
     ),
     "dmy": rf"^\s*(?P<day>\d{{1,2}}){_BETWEEN}(?P<month>\d{{1,2}}){_BETWEEN}{_LATER}",
     "mdy": rf"^\s*(?P<month>\d{{1,2}}){_BETWEEN}(?P<day>\d{{1,2}}){_BETWEEN}{_LATER}",
@@ -198,7 +198,7 @@ def _valid(get: dict[str, Words], year: Words) -> npt.NDArray[np.bool_]:
 
 def _offsets(column: pl.Series) -> tuple[Words, npt.NDArray[np.bool_]]:
     """Offset from UTC in µs, and where there is one."""
-    digits = column.str.replace(":", "", literal=True)
+    digits = column.str.replace(":", "", literal=True).str.strip_prefix("UTC").str.strip_prefix("GMT")
     hours = digits.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     sign = np.where(digits.str.starts_with("-").fill_null(value=False).to_numpy(), -1, 1)
