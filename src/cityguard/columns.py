@@ -127,18 +127,11 @@ FLOW = _group(
 
 EXPORT = _group(
     "",
-    ("user.name", "keyword", "account that acted", "账号"),
     ("network.application", "keyword", "application as the exporter names it", "应用（导出端识别）"),
     ("source.as.number", "long", "autonomous system of the source", "源自治系统号"),
     ("destination.as.number", "long", "autonomous system of the destination", "目的自治系统号"),
-    ("source.nat.ip", "ip", "source after translation", "源转换地址"),
-    ("source.nat.port", "port", "source port after translation", "源转换端口"),
-    ("destination.nat.ip", "ip", "destination after translation", "目的转换地址"),
-    ("destination.nat.port", "port", "destination port after translation", "目的转换端口"),
     ("observer.ingress.interface.id", "long", "interface the traffic came in by (ifIndex)", "入接口索引"),
-    ("observer.ingress.interface.name", "keyword", "its name as the exporter tells", "入接口名"),
     ("observer.egress.interface.id", "long", "interface the traffic went out by (ifIndex)", "出接口索引"),
-    ("observer.egress.interface.name", "keyword", "its name as the exporter tells", "出接口名"),
 )
 
 DURATION = tuple(column for column in FLOW if column.name == "event.duration")
@@ -351,7 +344,7 @@ _KEYS = COMMON + ENDPOINTS + NETWORK + CALENDAR
 _HOST = _KEYS + IDENTITY + PROCESS + FILE + DEVICE
 
 DATASETS: dict[str, tuple[Column, ...]] = {
-    "flow": _KEYS + FLOW + DEVICE + IDENTITY + CLOUD,
+    "flow": _KEYS + FLOW + DEVICE + IDENTITY + CLOUD + EXPORT,
     "dns": _KEYS + IDENTITY + DNS + DURATION,
     "http": _KEYS + IDENTITY + HTTP + DURATION,
     "tls": _KEYS + IDENTITY + TLS,

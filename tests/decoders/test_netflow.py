@@ -14,6 +14,7 @@ from tests.decoders import wire
 from tests.decoders.wire import CLIENT, SERVER, ether, ip4, udp
 
 from cityguard.decoders import netflow
+from cityguard.decoders.exports import pending, sampling, state, store
 from cityguard.errors import InputError
 from cityguard.model import Decoded
 
@@ -94,7 +95,8 @@ def test_the_same_flow_in_three_formats_is_the_same_row(datagram: bytes) -> None
 def test_v5_carries_flags_interfaces_and_sampling() -> None:
     (row,) = rows(five(sampling=0x4000 | 100))
     assert (row["tcp.flags"], row["flow.sampling"]) == (0x1B, 100)
-    assert row["event.fields"] == '{"input":3,"output":4,"tos":8}'
+    assert (row["observer.ingress.interface.id"], row["observer.egress.interface.id"]) == (3, 4)
+    assert row["ipClassOfService"] == 8
 
 
 @pytest.mark.parametrize("count", [2, 30, 55_582, 65_535])
@@ -117,22 +119,22 @@ def test_data_whose_template_never_comes_is_rejected_and_told() -> None:
 
 def test_what_waits_for_templates_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     early = ten(a_set(300, RECORD))
-    monkeypatch.setattr(netflow, "MAX_PENDING", 10 * (len(RECORD) + len(early) + netflow._WAITING))
+    monkeypatch.setattr(pending, "MAX_PENDING", 10 * (len(RECORD) + len(early) + pending.WAITING))
     found = run(*(ten(a_set(300 + at, RECORD)) for at in range(100)), end=False)
     assert found.rejected == 90
 
 
 @pytest.mark.parametrize("body", [b"", b"\x01"], ids=["empty", "one byte"])
 def test_tiny_sets_that_wait_count_with_all_they_hold(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netflow, "MAX_PENDING", 100_000)
+    monkeypatch.setattr(pending, "MAX_PENDING", 100_000)
     one = netflow.Exports()
     run(*(ten(a_set(300 + at, body)) + bytes(60_000) for at in range(200)), one=one, end=False)
     run(*(ten(*(a_set(300 + at, body) for at in range(2000))) for _ in range(2)), one=one, end=False)
-    waiting = [datagram for sets in one._pending.sets.values() for _, datagram in sets]
+    waiting = [datagram for sets in one._streams.pending.sets.values() for _, datagram in sets]
     held = {id(datagram): len(datagram.raw) for datagram in waiting}
     assert 0 < sum(held.values()) + 512 * len(waiting) <= 100_000
     run(one=one)
-    assert (one._pending.size, len(one._pending.sets)) == (0, 0)
+    assert (one._streams.pending.size, len(one._streams.pending.sets)) == (0, 0)
 
 
 def test_templates_belong_to_their_exporter_and_domain() -> None:
@@ -152,14 +154,29 @@ def test_a_withdrawn_template_is_forgotten() -> None:
 
 
 def test_a_flood_of_templates_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netflow, "MAX_TEMPLATES", 10)
-    monkeypatch.setattr(netflow, "MAX_ALL_TEMPLATES", 50)
+    monkeypatch.setattr(store, "MAX_TEMPLATES", 10)
+    monkeypatch.setattr(store, "MAX_ALL_TEMPLATES", 50)
     one = netflow.Exports()
     flood = [ten(a_set(2, template(256 + at % 200, FIELDS)), domain=at) for at in range(1000)]
     run(*flood, peers=[f"192.0.2.{at % 250}" for at in range(1000)], one=one)
-    held = [len(mine) for mine in one._templates.values()]
+    kept = one._streams.templates
+    held = [len(mine) for mine in kept.by_peer.values()]
     assert max(held) <= 10
-    assert sum(held) == one._count <= 50
+    assert sum(held) == kept.count <= 50
+    assert kept.bytes == sum(each.cost for mine in kept.by_peer.values() for each in mine.values())
+
+
+def test_large_templates_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(store, "MAX_ALL_BYTES", 500_000)
+    one = netflow.Exports()
+    for at in range(60):
+        wide = a_set(2, template(256 + at, [(8, 4), *((210, 1 + at % 7),) * 300]))
+        run(ten(wide, domain=at), peers=[f"192.0.2.{at % 6}"], one=one, end=False)
+    kept = one._streams.templates
+    each = next(iter(kept.by_peer.values()))
+    assert sum(template.cost for template in each.values()) <= 200_000
+    assert kept.bytes == sum(one.cost for mine in kept.by_peer.values() for one in mine.values()) <= 500_000
 
 
 @pytest.mark.parametrize(
@@ -263,8 +280,8 @@ def test_a_domain_has_its_own_sampling_rate_and_many_samplers_cost_no_time() -> 
 
 
 def test_the_oldest_sampler_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netflow, "MAX_ALL_TEMPLATES", 2)
-    known = netflow.Sampling()
+    monkeypatch.setattr(sampling, "MAX_SAMPLERS", 2)
+    known = sampling.Sampling()
     for sampler, rate in ((1, 10), (2, 20), (3, 20)):
         known.learn("192.0.2.1", 7, sampler, rate)
     assert (known.rate("192.0.2.1", 7), known.rate("192.0.2.1", 8), known.rate("192.0.2.2", 7)) == (20, 20, -1)
@@ -276,55 +293,55 @@ def test_a_restart_keeps_templates_and_sampling() -> None:
     loose = template(257, [(8, 4), (82, 65_535), (12, 4)])
     run(ten(learn, a_set(300, struct.pack(">II", 1, 100)), LEARN, a_set(2, loose)), one=before, end=False)
     after.restore(before.snapshot())
-    data = ten(DATA, a_set(257, A + b"\x02hi" + B), a_set(300, struct.pack(">II", 1, 50)))
+    data = ten(DATA, a_set(257, A + b"\x02hi" + B), a_set(300, struct.pack(">II", 1, 50)), sequence=1)
     assert rows(data, one=after) == rows(data, one=before) != []
     assert after.snapshot() == before.snapshot()
-    assert netflow.Exports().snapshot() == b'{"version":1,"templates":[],"sampling":[]}'
+    assert netflow.Exports().snapshot() == b'{"version":2,"templates":[],"sampling":[]}'
 
 
 def test_a_snapshot_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netflow, "MAX_STATE", 20_000)
+    monkeypatch.setattr(state, "MAX_STATE", 20_000)
     one, after = netflow.Exports(), netflow.Exports()
     run(*(ten(LEARN, domain=at) for at in range(1_000)), one=one, end=False)
     for at in range(2_000):
-        one._sampling.learn("192.0.2.1", 1, at, 10)
+        one._streams.sampling.learn("192.0.2.1", 1, at, 10)
     assert len(one.snapshot()) <= 20_000
     after.restore(one.snapshot())
-    kept = [domain for _, domain, _ in after._templates["192.0.2.1"]]
+    kept = [domain for _, domain, _ in after._streams.templates.by_peer["192.0.2.1"]]
     assert len(kept) > 50 and kept == list(range(1_000 - len(kept), 1_000))
 
 
 @pytest.mark.parametrize(
-    "state",
+    "broken",
     [
         b"",
         b"\xff",
         b"[]",
         b"{}",
         b"[" * 100_000,
-        b'{"version":2,"templates":[],"sampling":[]}',
-        b'{"version":1,"templates":7,"sampling":[]}',
-        b'{"version":1,"templates":[["a",[[9,1,256,false,[]]]]],"sampling":[]}',
-        b'{"version":1,"templates":[["a",[[9,1,256,false,[[0,8,0]]]]]],"sampling":[]}',
-        b'{"version":1,"templates":[["a",[[9,1,255,false,[[0,8,4]]]]]],"sampling":[]}',
-        b'{"version":1,"templates":[["a",[[9,1,256,false,[[0,8,70000]]]]]],"sampling":[]}',
-        b'{"version":1,"templates":[["a",[[9,1,256,0,[[0,8,4]]]]]],"sampling":[]}',
-        b'{"version":1,"templates":[[1,[]]],"sampling":[]}',
-        b'{"version":1,"templates":[],"sampling":[["a",1,1,0]]}',
-        b'{"version":1,"templates":[],"sampling":[["a",1,true,5]]}',
+        b'{"version":9,"templates":[],"sampling":[]}',
+        b'{"version":2,"templates":7,"sampling":[]}',
+        b'{"version":2,"templates":[["a",[[9,1,256,0,[]]]]],"sampling":[]}',
+        b'{"version":2,"templates":[["a",[[9,1,256,0,[[0,8,0]]]]]],"sampling":[]}',
+        b'{"version":2,"templates":[["a",[[9,1,255,0,[[0,8,4]]]]]],"sampling":[]}',
+        b'{"version":2,"templates":[["a",[[9,1,256,0,[[0,8,70000]]]]]],"sampling":[]}',
+        b'{"version":2,"templates":[["a",[[9,1,256,false,[[0,8,4]]]]]],"sampling":[]}',
+        b'{"version":2,"templates":[[1,[]]],"sampling":[]}',
+        b'{"version":2,"templates":[],"sampling":[["a",1,1,0]]}',
+        b'{"version":2,"templates":[],"sampling":[["a",1,true,5]]}',
         b" " * (16 << 20) + b" ",
     ],
 )
-def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(state: bytes) -> None:
+def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(broken: bytes) -> None:
     one = netflow.Exports()
     run(ten(LEARN), one=one, end=False)
     with pytest.raises(InputError, match="not a state"):
-        one.restore(state)
+        one.restore(broken)
     assert len(rows(ten(DATA), one=one)) == 1
 
 
 def test_lost_datagrams_are_told_and_records_counted_right() -> None:
-    assert run(five(2), five(1, sequence=2), five(1, sequence=9)).notes == ("sequence gap from exporter 192.0.2.1",)
+    assert run(five(2), five(1, sequence=2), five(1, sequence=9)).notes == ("6 flows lost from exporter 192.0.2.1",)
     assert run(ten(LEARN, DATA), ten(DATA, sequence=1), ten(DATA, sequence=2)).notes == ()
     learn = a_set(0, template(256, NINE))
     assert run(nine(learn), nine(learn, sequence=1)).notes == ()
