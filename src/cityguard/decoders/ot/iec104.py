@@ -19,6 +19,7 @@ PORT = 2404
 MAX_VALUES = 16
 """Objects of one ASDU that stand in the columns."""
 START = 0x68
+_WHOLE_HEAD = 12
 _LEAST, _MOST = 4, 253  # octets after the length (60870-5-104, 5.1)
 _UNNUMBERED = {
     0x07: "STARTDT act",
@@ -43,11 +44,13 @@ class Link:
         self._talks = (ends, ends.turned())
         self._buffers = (bytearray(), bytearray())
         self._sure = [True, True]
+        self._last = [Moment(0, 0), Moment(0, 0)]
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         buffer = self._buffers[side]
         buffer += data
         raw, begin, size = bytes(buffer), 0, len(buffer)
+        self._last[side] = at
         while size - begin >= 2 + _LEAST:
             if not self._sure[side]:
                 begin = _search(raw, begin)
@@ -68,12 +71,20 @@ class Link:
         self.held = len(self._buffers[0]) + len(self._buffers[1])
 
     def gap(self, side: int) -> None:
-        self._buffers[side].clear()
+        self._cut(side)
         self._sure[side] = True  # what follows begins at a segment
         self.held = len(self._buffers[0]) + len(self._buffers[1])
 
     def close(self) -> None:
-        """Nothing waits here for an answer."""
+        for side in (0, 1):
+            self._cut(side)
+
+    def _cut(self, side: int) -> None:
+        """The rest of an APDU does not come; its beginning is told as far as it goes."""
+        raw, at = bytes(self._buffers[side]), self._last[side]
+        self._buffers[side].clear()
+        if len(raw) >= _WHOLE_HEAD and self._sure[side] and _sound(raw, 0):
+            self._add(at.number, at.time, self._talks[side], read(raw) | {"event.flags": ["truncated"]})
 
 
 def _sound(raw: bytes, at: int) -> bool:
