@@ -10,9 +10,9 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from cityguard.decoders import address
+from cityguard.decoders import address, fast
 from cityguard.decoders.address import U64s, Words
-from cityguard.decoders.exports import fast
+from cityguard.decoders.exports import loops
 from cityguard.decoders.exports.template import VARIABLE, Place, Template
 from cityguard.decoders.exports.walk import Octets
 
@@ -87,8 +87,8 @@ def unsigned(records: Records, place: Place) -> Words:
         high = records.matrix[:, place.at : place.at + size - 8].any(axis=1)
         low = unsigned(records, place._replace(at=place.at + size - 8, size=8))
         return np.where(high, -1, low)
-    if fast.on():
-        out: Words = fast.unsigned(records.buffer, records.starts, place.at, size)
+    if fast.ON:
+        out: Words = loops.unsigned(records.buffer, records.starts, place.at, size)
         return out
     if size in (1, 2, 4, 8):
         known = np.dtype({"names": ["x"], "formats": [f">u{size}"], "offsets": [place.at], "itemsize": _width(records)})
@@ -134,7 +134,7 @@ def address_text(high: U64s, low: U64s) -> pl.Series:
 
 
 def _dotted(values: npt.NDArray[np.uint32], none: npt.NDArray[np.bool_]) -> pl.Series:
-    data, offsets = fast.dotted(values) if fast.on() else dotted(values)
+    data, offsets = loops.dotted(values) if fast.ON else dotted(values)
     valid = pa.py_buffer(np.packbits(~none, bitorder="little")) if none.any() else None
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
     array = pa.Array.from_buffers(pa.large_string(), len(values), buffers)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cityguard.decoders.exports import fast
+from cityguard.decoders import fast
+from cityguard.decoders.exports import loops
 
 Words = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
@@ -32,8 +33,8 @@ def sets(buffer: Octets, begin: Words, end: Words) -> tuple[Words, Words, Words,
     Returns:
         Of each set: which datagram it belongs to, its id, where its body begins and the bytes of it; in order.
     """
-    if fast.on():
-        found = fast.sets(buffer, begin, end)
+    if fast.ON:
+        found = loops.sets(buffer, begin, end)
         return found[0], found[1], found[2], found[3]
     parts: list[tuple[Words, Words, Words, Words]] = []
     place = begin.astype(np.int64)

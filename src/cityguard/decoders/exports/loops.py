@@ -1,60 +1,15 @@
-"""Loops compiled by numba where it is installed (the extra ``fast``); equal bit by bit to the numpy way.
-
-``CITYGUARD_FAST=0`` leaves them out.
-"""
+"""Loops compiled by numba where it is installed (the extra ``fast``); equal bit by bit to the numpy way."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_state = {"on": os.environ.get("CITYGUARD_FAST", "1") != "0"}
+from cityguard.decoders.fast import compiled
 
 
-def on() -> bool:
-    """Whether the compiled loops are used."""
-    return _state["on"] and numba is not None
-
-
-def use(wanted: bool) -> None:
-    """Use them, or not; for tests that compare both ways."""
-    _state["on"] = wanted
-
-
-def _cache() -> None:
-    """Compiled code is kept beside the modules, or where that cannot be written in the user's cache."""
-    if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK):
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cityguard" / "numba"
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        home = Path(tempfile.mkdtemp(prefix="cityguard-numba-"))
-    os.environ["NUMBA_CACHE_DIR"] = str(home)
-
-
-numba: Any = None
-if _state["on"]:
-    try:
-        _cache()
-        import numba
-    except ImportError:
-        pass
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    if numba is None:
-        return function
-    made: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
-    return made
-
-
-@_compiled
+@compiled
 def sets(buffer: Any, begin: Any, end: Any) -> Any:
     """As ``walk.sets``; int64[4, n]."""
     count = 0
@@ -83,7 +38,7 @@ def sets(buffer: Any, begin: Any, end: Any) -> Any:
     return out
 
 
-@_compiled
+@compiled
 def unsigned(buffer: Any, starts: Any, offset: int, size: int) -> Any:
     """As ``values.unsigned``: big-endian numbers at ``starts + offset``; -1 where 63 bits do not hold them."""
     out = np.empty(len(starts), np.int64)
@@ -96,7 +51,7 @@ def unsigned(buffer: Any, starts: Any, offset: int, size: int) -> Any:
     return out
 
 
-@_compiled
+@compiled
 def dotted(values: Any) -> Any:
     """IPv4 addresses (uint32) as text: octets one after the other, and where each begins (int64[n + 1])."""
     n = len(values)
