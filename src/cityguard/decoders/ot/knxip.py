@@ -126,10 +126,10 @@ def _telegram(data: bytes) -> dict[str, Any]:
         size = body[6]
         if size and len(body) >= 9:
             service = (body[7] & 3) << 8 | body[8]
-            name, kind = _ESCAPES.get(service) or _SERVICES.get(service >> 6, (f"0x{service:03x}", ""))
-            value = bytes((body[8] & 0x3F,)) if size == 1 else body[9 : 8 + size]
+            name, klass = _ESCAPES.get(service) or _SERVICES.get(service >> 6, (f"0x{service:03x}", ""))
+            written = bytes((body[8] & 0x3F,)) if size == 1 else body[9 : 8 + size]
             more["service"] = name
-            found |= {"ot.function.class": kind or None, "ot.value": value[:32].hex() or None}
+            found |= {"ot.function.class": klass or None, "ot.value": written[:32].hex() or None}
             if service >> 6 == 0:
                 found["ot.value"] = None
         else:
