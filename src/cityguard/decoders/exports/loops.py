@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cityguard.decoders.fast import compiled
+from cityguard.fast import compiled
 
 
 @compiled

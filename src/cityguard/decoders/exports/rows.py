@@ -252,9 +252,11 @@ def _volume(taken: _Taken, n: int) -> list[pl.Series]:
     out = []
     for names, back, what in ((_BYTES, _BACK_BYTES, "bytes"), (_PACKETS, _BACK_PACKETS, "packets")):
         one, other = taken.number(names, better=True), taken.number(back, better=True)
-        total = one if other is None else np.maximum(_or(one, n), 0) + np.maximum(other, 0)
+        total = one
         if other is not None:
-            total = np.where(np.maximum(_or(one, n), other) < 0, -1, np.maximum(total, -1))
+            mine = _or(one, n)
+            both = np.minimum(np.maximum(mine, 0), 1 << 62) + np.minimum(np.maximum(other, 0), (1 << 62) - 1)
+            total = np.where(np.maximum(mine, other) < 0, -1, both)
         out += [
             _count(f"source.{what}", one, pl.Int64, n),
             _count(f"destination.{what}", other, pl.Int64, n),

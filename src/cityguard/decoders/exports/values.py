@@ -10,7 +10,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from cityguard.decoders import address, fast
+from cityguard import fast
+from cityguard.decoders import address
 from cityguard.decoders.address import U64s, Words
 from cityguard.decoders.exports import loops
 from cityguard.decoders.exports.template import VARIABLE, Place, Template
@@ -165,7 +166,8 @@ def ntp(records: Records, place: Place) -> Words:
     """NTP time stamps as ns since 1970; 0 where absurd."""
     high, low = _ntp_parts(records, place)
     seconds = high - _NTP
-    return np.where(np.abs(seconds) < 1 << 33, seconds, 0) * 1_000_000_000 + (low * 1_000_000_000 >> 32)
+    whole: Words = np.where(np.abs(seconds) < 1 << 33, seconds, 0) * 1_000_000_000
+    return whole + (low * 1_000_000_000 >> 32)
 
 
 def _ntp_parts(records: Records, place: Place) -> tuple[Words, Words]:

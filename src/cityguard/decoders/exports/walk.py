@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cityguard.decoders import fast
+from cityguard import fast
 from cityguard.decoders.exports import loops
 
 Words = npt.NDArray[np.int64]
