@@ -266,18 +266,15 @@ class _Exports:
 
 
 def netflow_rows(frames: Frames, packets: Packets) -> Bools:
-    """Which UDP datagrams carry NetFlow or IPFIX: by header on the usual ports, by all its marks elsewhere."""
+    """Which UDP datagrams carry exported flows: by header on the usual ports, by all its marks elsewhere."""
     udp: Bools = (packets.proto == UDP) & (packets.captured >= 16)
     read, at = Window(frames.buffer), packets.payload
     version, size = read.u16(at), read.u16(at + 2)
     usual = np.isin(packets.destination_port, netflow.PORTS) | np.isin(packets.source_port, netflow.PORTS)
-    found: Bools = udp & usual & np.isin(version, (5, 9, 10))
+    found: Bools = udp & usual & netflow.headed(version, size)
     whole = udp & ~found & (packets.captured == packets.claimed)
-    five = (version == 5) & (size > 0) & (size <= 30) & (packets.claimed == 24 + size * 48)
-    nine = (version == 9) & (size > 0) & (size < 1000) & (packets.claimed > 24)
-    ten = (version == 10) & (size == packets.claimed)
     view = frames.buffer.data
-    for row in np.flatnonzero(whole & (five | nine | ten)).tolist():
+    for row in np.flatnonzero(whole & netflow.likely(version, size, packets.claimed)).tolist():
         start = int(at[row])
         found[row] = netflow.is_export(bytes(view[start : start + int(packets.claimed[row])]))
     return found
