@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.decoders import address, fast, flow_fast, flow_table, tunnel
+from cityguard import fast
+from cityguard.decoders import address, flow_fast, flow_table, tunnel
 from cityguard.decoders.flow_table import SLICE, Rows, Slice, Table, Timeouts
 from cityguard.decoders.layers import ICMP6, TCP
 from cityguard.decoders.packet import FRAGMENTED, INCOMPLETE, OVERLAP, Bools, Packets, U8s, U64s, Words

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cityguard.decoders.fast import compiled
+from cityguard.fast import compiled
 from cityguard.decoders.flow_table import (
     A_BYTES, A_GAP, A_GAP_END, A_HIGH, A_LOW, A_MAC, A_PACKETS, A_SEQ, A_TOP, ACK, B_HIGH, B_LOW, B_MAC, B_SEQ, BEGAN,
     BOTH_FIN, BYTES, CLOSING, END, EPOCH, FIN, FIRST, FLAGS, FRAME_BYTES, ICMP_FIRST, LAST, MARKS, OPENED,

@@ -1,12 +1,12 @@
 """Capture files: pcap and pcapng to pieces of packets (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng).
 
-Only the record headers are walked in Python; times, lengths and link types are gathered as arrays.
+``records`` finds where the records start; times, lengths and link types are gathered as arrays.
 A file that breaks off or lies about a length keeps its valid prefix, and says so in ``notes``.
 """
 
 from __future__ import annotations
 
-import contextlib
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from cityguard.errors import DecodeError
 from cityguard.model import Frames
+from cityguard.sources import records
+from cityguard.sources.records import MAX_PACKET
 
-PIECE = 262_144
+PIECE = 65_536
 """Packets in one piece at most."""
-PIECE_BYTES = 32 << 20
+PIECE_BYTES = 16 << 20
 """Bytes of the file that one piece spans; its last packet may reach beyond."""
-MAX_PACKET = 262_144
-"""Bytes of one packet at most (what libpcap allows); a larger length is a damaged file."""
 MAX_INTERFACES = 65_536
 
 Buffer = npt.NDArray[np.uint8]
@@ -39,8 +39,6 @@ _PCAP = {
 }
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
-_INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED, _SECTION = 1, 2, 3, 6, 0x0A0D0D0A
-_FIXED = {_OBSOLETE: 28, _SIMPLE: 12, _ENHANCED: 28}  # bytes of a packet block before its data
 
 
 def sniff(head: bytes) -> bool:
@@ -78,6 +76,7 @@ class Capture(Iterator[Frames]):
     def __init__(self, buffer: Buffer) -> None:
         self.notes: list[str] = []
         self._buffer = np.asarray(buffer)  # plain: a memmap object makes every slice dear
+        self._pages, self._passed = _mapping(self._buffer), 0
         self._number = 1
         head = buffer[:24].tobytes()
         if head[:4] in _PCAP and len(head) == 24:
@@ -93,29 +92,21 @@ class Capture(Iterator[Frames]):
     def _pcap(self, head: bytes) -> Iterator[Frames]:
         order, tick, size = _PCAP[head[:4]]
         link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF  # the upper bits tell of the FCS
-        end, place = len(self._buffer), 24
-        while place < end:
-            starts, place = self._walk(place, order, size)
-            if not starts:
-                break
-            yield self._records(np.array(starts, np.int64), order, tick, size, link)
+        end, place, broken = len(self._buffer), 24, False
+        while place < end and not broken:
+            starts, place, broken = records.walk(self._buffer, place, order, size)
+            for part in _pieces(starts):
+                yield self._records(part, order, tick, size, link)
+                self._release(int(part[-1]))
         if place < end:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
 
-    def _walk(self, place: int, order: str, size: int) -> tuple[list[int], int]:
-        """Starts of the next records, and where the last of them ends. The one loop per packet: keep it bare."""
-        view, end, starts = self._buffer.data[: place + PIECE_BYTES], len(self._buffer), list[int]()
-        captured_at, add = struct.Struct(order + "8xI").unpack_from, starts.append
-        with contextlib.suppress(struct.error):  # the read across the end of the piece
-            for _ in range(PIECE):
-                (captured,) = captured_at(view, place)
-                if captured > MAX_PACKET:
-                    break
-                add(place)
-                place += size + captured
-        if place > end:  # only the last record can reach beyond
-            place = starts.pop()
-        return starts, place
+    def _release(self, place: int) -> None:
+        """What lies before was read: its pages need not stay in memory."""
+        page = place // mmap.PAGESIZE * mmap.PAGESIZE
+        if self._pages is not None and page > self._passed:
+            self._pages.madvise(mmap.MADV_DONTNEED, self._passed, page - self._passed)
+            self._passed = page
 
     def _records(self, at: Words, order: str, tick: int, size: int, link: int) -> Frames:
         u32 = _reader(self._buffer, order + "u4")
@@ -123,49 +114,38 @@ class Capture(Iterator[Frames]):
         return self._frames(at + size, u32(at + 8), time, u32(at + 12), np.full(len(at), link, np.int32))
 
     def _pcapng(self) -> Iterator[Frames]:
-        view, end, place = self._buffer.data, len(self._buffer), 0
+        end, place, why = len(self._buffer), 0, records.SPECIAL
         order, interfaces = "<", list[_Interface]()
-        starts: list[int] = []
-        kinds: list[int] = []
-        head_at = struct.Struct("<II").unpack_from
-        stopped = False
-        while place + 12 <= end:
-            kind, length = head_at(view, place)
-            if kind == _SECTION:
-                if starts:
-                    yield self._blocks(starts, kinds, order, interfaces)
-                    starts, kinds = [], []
-                magic = bytes(view[place + 8 : place + 12])
-                if magic not in _ORDER:
-                    stopped = True
+        while why in (records.SPECIAL, records.FULL):
+            starts, kinds, place, why = records.blocks(self._buffer, place, order, PIECE)
+            for part in _pieces(starts):
+                kind = kinds[np.searchsorted(starts, part[0]) :][: len(part)]
+                yield self._blocks(part, kind, order, interfaces)
+                self._release(int(part[-1]))
+            if why != records.SPECIAL:
+                continue
+            head = bytes(self._buffer[place : place + 12])
+            if head[:4] == _PCAPNG:
+                if head[8:] not in _ORDER:
+                    why = records.BROKEN
                     break
-                order, interfaces = _ORDER[magic], []
-                head_at = struct.Struct(order + "II").unpack_from
-                length = head_at(view, place)[1]
+                order, interfaces = _ORDER[head[8:]], []
+            length = struct.unpack_from(order + "4xI", head)[0]
             if length < 12 or length % 4 or place + length > end:
-                stopped = True
+                why = records.BROKEN
                 break
-            if kind in _FIXED and length >= _FIXED[kind] + 4:
-                starts.append(place)
-                kinds.append(kind)
-                if len(starts) == PIECE or place + length - starts[0] >= PIECE_BYTES:
-                    yield self._blocks(starts, kinds, order, interfaces)
-                    starts, kinds = [], []
-            elif kind == _INTERFACE and length >= 20:
+            if head[:4] != _PCAPNG and length >= 20:
                 if len(interfaces) == MAX_INTERFACES:
                     self.notes.append(f"more than {MAX_INTERFACES} interfaces, stopped at byte {place}")
-                    break
-                interfaces.append(_interface(bytes(view[place + 8 : place + length - 4]), order))
+                    return
+                interfaces.append(_interface(bytes(self._buffer[place + 8 : place + length - 4]), order))
             place += length
-        if starts:
-            yield self._blocks(starts, kinds, order, interfaces)
-        if stopped or (end - place and not self.notes):
+        if why == records.BROKEN or end - place:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
 
-    def _blocks(self, starts: list[int], kinds: list[int], order: str, interfaces: list[_Interface]) -> Frames:
-        at, kind = np.array(starts, np.int64), np.array(kinds, np.int64)
+    def _blocks(self, at: Words, kind: Words, order: str, interfaces: list[_Interface]) -> Frames:
         u32, u16 = _reader(self._buffer, order + "u4"), _reader(self._buffer, order + "u2")
-        simple, obsolete = kind == _SIMPLE, kind == _OBSOLETE
+        simple, obsolete = kind == records.SIMPLE, kind == records.OBSOLETE
         far = np.where(simple, at - 12, at)  # keeps every read inside the block; masked below
         which = np.where(simple, 0, np.where(obsolete, u16(at + 8), u32(at + 8)))
         known = which < len(interfaces)
@@ -188,6 +168,28 @@ class Capture(Iterator[Frames]):
         self._number += len(offset)
         # A wire length below what was captured is a lie of the file; the larger one is what was seen.
         return Frames(self._buffer, offset, length, number, np.maximum(time, 0), np.maximum(wire, length), link)
+
+
+def _pieces(starts: Words) -> Iterator[Words]:
+    """Records in pieces of at most ``PIECE`` and ``PIECE_BYTES``."""
+    first = 0
+    while first < len(starts):
+        beyond = int(np.searchsorted(starts, starts[first] + PIECE_BYTES))
+        stop = min(max(beyond, first + 1), first + PIECE)
+        yield starts[first:stop]
+        first = stop
+
+
+def _mapping(buffer: Buffer) -> mmap.mmap | None:
+    """The memory map of a whole file, where the buffer is one."""
+    base: object = buffer
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if isinstance(base, mmap.mmap) and len(base) == len(buffer) and hasattr(mmap, "MADV_DONTNEED"):
+        return base
+    return None
 
 
 class _reader:  # noqa: N801 - used as a function
