@@ -149,3 +149,36 @@ def test_junk_fields_push_no_wanted_one_out() -> None:
     table = made.decode(one_each([json.dumps(one).encode() for one in junk + good])).batches[0].table
     assert table["Image"].to_list() == [None, "cmd.exe"]
     assert len(json.loads(table["event.fields"][0])) > 100
+
+
+def xml(number: int, data: str) -> bytes:
+    system = f"<System><EventID>{number}</EventID><Channel>A</Channel><Computer>PC</Computer></System>"
+    return f"<Event xmlns='urn:x'>{system}{data}</Event>".encode()
+
+
+def test_xml_gives_the_same_payload_as_json() -> None:
+    items = [
+        xml(1, "<EventData><Data>a</Data><Data>b</Data></EventData>"),
+        xml(2, "<UserData><Op xmlns='y' x='1'><K>v</K></Op></UserData>"),
+        xml(3, "<EventData><Data Name='Threat Name'>a &amp; &lt;b&gt; &#20013;</Data></EventData>"),
+        xml(4, "<EventData><Data Name='K'><![CDATA[<c>]]></Data></EventData>")[:-9],
+        b"<14>Mar  5 14:12:09 h sysmon: " + xml(5, ""),
+    ]
+    done = windows.decoder({}).decode(one_each(items))
+    rows = {row["EventID"]: row for batch in done.batches for row in batch.table.to_dicts()}
+    assert (rows[1]["Data"], rows[2]["K"], rows[3]["ThreatName"]) == (["a", "b"], "v", "a & <b> 中")
+    assert (set(rows), done.rejected) == ({1, 2, 3, 5}, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE x [<!ENTITY a "b">]><Event><System><EventID>1</EventID></System>&a;</Event>',
+        "<Event>" * 5000 + "</Event>",
+        "<Event><System><EventID>1</EventID></System><EventData>" + "<a>" * 100 + "</Event>",
+        "<Event>\ud800</Event>".encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
+    ],
+)
+def test_xml_that_is_no_plain_event_is_rejected(text: str) -> None:
+    done = windows.decoder({}).decode(one_each([text.encode()]))
+    assert (done.batches, done.rejected) == ((), 1)

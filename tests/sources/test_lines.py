@@ -70,3 +70,14 @@ def test_one_object_a_line_is_no_document() -> None:
     assert not documents.is_document(b'{"a":1}\n{"b":2}\n')
     assert documents.is_document(b'{\n "a": 1\n}')
     assert documents.is_document(b'  [{"a":1}]')
+
+
+def test_events_in_one_xml_document_are_items_of_their_own() -> None:
+    text = b"<?xml version='1.0'?>\r\n<Events>\n<Event>\n <a/></Event><!-- x --><Event x='1'>2</Event></Events>"
+    (made,) = documents.frames(np.frombuffer(text, np.uint8), line_bytes=100)
+    assert [made.item(n) for n in range(len(made))] == [b"<Event>\n <a/></Event>", b"<Event x='1'>2</Event>"]
+    assert [text[n : n + 6] for n in made.number] == [b"<Event", b"<Event"]
+    assert documents.is_document(text)
+    assert not documents.is_document(b"<Event>1</Event>\n<Event>2</Event>\n")
+    (whole,) = documents.frames(np.frombuffer(b"<Events>" * 3, np.uint8), line_bytes=100)
+    assert len(whole) == 1

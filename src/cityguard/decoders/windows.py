@@ -1,4 +1,4 @@
-"""Windows events as JSON: EVTX exports, winlogbeat documents, flat records; one table per (channel, event id).
+"""Windows events as JSON (EVTX exports, winlogbeat, flat records) or XML; one table per (channel, event id).
 
 Fields keep the names Sigma rules use (``EventID``, ``Image``, ``CommandLine`` …). A payload field wins over a
 header field of its name; blanks in names go (``Threat Name`` is ``ThreatName`` in rules).
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import taxonomy
+from cityguard.decoders import taxonomy, winxml
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
-from cityguard.decoders.json import objects
-from cityguard.decoders.text import Text, dead, placed
+from cityguard.decoders.json import Words, parsed
+from cityguard.decoders.text import Text, dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
 
 Object = dict[str, Any]
@@ -49,9 +49,9 @@ class _Windows:
         if not len(frames):
             return Decoded()
         with collection_paused():
-            rows, good, bad, read = objects(frames)
+            read = text(frames)
+            parts, good, bad = _events(read.values)
             classes: dict[tuple[str, int, str], list[int]] = {}
-            parts: list[tuple[Object, Object] | None] = [split(row) for row in rows]
             for index, part in enumerate(parts):
                 if part is not None:
                     classes.setdefault(_class(*part), []).append(index)
@@ -60,11 +60,30 @@ class _Windows:
                 for key, where in sorted(classes.items())
             )
         strange = good[np.array([index for index, part in enumerate(parts) if part is None], dtype=np.int64)]
-        letters = dead(frames, bad, "not a JSON object") + dead(frames, strange, "not a Windows event: no EventID")
+        letters = dead(frames, bad, "neither a JSON object nor an Event element") + dead(
+            frames, strange, "not a Windows event: no EventID"
+        )
         return Decoded(batches, letters, len(bad) + len(strange))
 
     def flush(self) -> Decoded:
         return Decoded()
+
+
+def _events(lines: pl.Series) -> tuple[list[tuple[Object, Object] | None], Words, Words]:
+    """Header and payload of each event, the lines they came from, and the lines that are neither JSON nor XML."""
+    marked = (lines.str.contains("<Event", literal=True) & ~lines.str.contains(r"^\s*\{")).to_numpy()
+    asked = np.flatnonzero(~marked)
+    objects, within = parsed(lines.gather(pl.Series(asked)))
+    parts: list[tuple[Object, Object] | None] = [split(row) for row in objects]
+    good = [asked[within]]
+    if marked.any():
+        where = np.flatnonzero(marked)
+        read = [winxml.parse(line) for line in lines.gather(pl.Series(where))]
+        there = np.fromiter((one is not None for one in read), np.bool_, len(read))
+        parts += [_numbered(*one) for one in read if one is not None]
+        good.append(where[there])
+    rows = np.concatenate(good)
+    return parts, rows, np.setdiff1d(np.arange(len(lines), dtype=np.int64), rows)
 
 
 def split(row: Object) -> tuple[Object, Object] | None:
@@ -78,6 +97,10 @@ def split(row: Object) -> tuple[Object, Object] | None:
         header, payload = _system(row["System"]), _payload(row)
     else:
         header, payload = _flat(row)
+    return _numbered(header, payload)
+
+
+def _numbered(header: Object, payload: Object) -> tuple[Object, Object] | None:
     try:
         header["EventID"] = int(str(header["EventID"]).strip(), 10)
     except (KeyError, ValueError):

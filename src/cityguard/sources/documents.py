@@ -1,4 +1,4 @@
-"""JSON documents to items: one object, an array of them, pretty-printed ones after one another, or one a line."""
+"""Documents to items: JSON (one object, an array, pretty-printed ones after one another, one a line), event XML."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from cityguard.sources import lines
 MAX_BYTES = 256 << 20
 """Of a JSON document that is not one object a line; it has to be held whole."""
 _SEAM = re.compile(rb"^\}\s*?\n(?=\{)", re.MULTILINE)
+XML = (b"<?xml", b"<Events", b"<Event>", b"<Event ")
+_OPEN = re.compile(rb"<Event[\s>]")
+_CLOSE = b"</Event>"
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def is_document(head: bytes) -> bool:
-    """Whether JSON text is anything but one object a line."""
+    """Whether JSON or event XML is anything but one object a line."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(XML):
+        first = text.partition(b"\n")[0]
+        return first.count(_CLOSE) != 1 or not first.rstrip().endswith(_CLOSE)
     if text[:1] == b"[":
         return True
     if text[:1] != b"{":
@@ -29,7 +35,7 @@ def is_document(head: bytes) -> bool:
 
 
 def frames(buffer: np.ndarray, *, line_bytes: int) -> Iterator[Frames]:
-    """Objects of a JSON text as frames.
+    """Objects of a JSON text, or events of an XML one, as frames.
 
     Args:
         buffer: uint8[n], the whole text.
@@ -40,6 +46,9 @@ def frames(buffer: np.ndarray, *, line_bytes: int) -> Iterator[Frames]:
         that the decoder rejects it.
     """
     text = buffer.tobytes()
+    if text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(XML):
+        yield from _elements(text)
+        return
     for start, end in _spans(text):
         yield from _objects(text, start, end)
 
@@ -50,6 +59,23 @@ def _spans(text: bytes) -> Iterator[tuple[int, int]]:
         yield begin, seam.start() + 1
         begin = seam.end()
     yield begin, len(text)
+
+
+def _elements(text: bytes) -> Iterator[Frames]:
+    """``Event`` elements; what stands around them (declaration, ``Events``, comments) is no item."""
+    starts, ends, end = list[int](), list[int](), 0
+    for found in _OPEN.finditer(text):
+        if found.start() < end:
+            continue
+        end = text.find(_CLOSE, found.start()) + len(_CLOSE)
+        if end < len(_CLOSE):
+            break
+        starts.append(found.start())
+        ends.append(end)
+    if not starts:
+        starts, ends = [0], [len(text)]
+    offset = np.array(starts, np.int64)
+    yield from _framed(np.frombuffer(text, np.uint8), offset, np.array(ends, np.int64) - offset, 0)
 
 
 def _objects(text: bytes, start: int, end: int) -> Iterator[Frames]:
@@ -68,6 +94,10 @@ def _objects(text: bytes, start: int, end: int) -> Iterator[Frames]:
             views = [np.frombuffer(memoryview(item), np.uint8) for item in items]
             offset = np.array([view.ctypes.data for view in views]) - base.ctypes.data
             length = np.array([len(view) for view in views])
+    yield from _framed(base, offset, length, start)
+
+
+def _framed(base: np.ndarray, offset: np.ndarray, length: np.ndarray, start: int) -> Iterator[Frames]:
     for first in range(0, len(offset), lines.PIECE):
         part = slice(first, first + lines.PIECE)
         count = len(offset[part])

@@ -47,9 +47,16 @@ def look(head: bytes) -> Look:
         return Look("binary", False, head, ())
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     lines = tuple(line for line in _decoded(head).splitlines() if line.strip())
-    plain = tuple(line for line in lines if not line.startswith("#") or line.startswith(("#fields", "#path", "#Fields")))
+    plain = tuple(
+        line for line in lines if not line.startswith("#") or line.startswith(("#fields", "#path", "#Fields"))
+    )
     is_json = start[:1] in (b"{", b"[") and (start[:1] == b"{" or re.match(rb"\[\s*[{\]]", start) is not None)
-    return Look("json" if is_json else "text", is_json and documents.is_document(head), head, plain[:SAMPLE])
+    return Look(
+        "json" if is_json else "text",
+        (is_json or start.startswith(documents.XML)) and documents.is_document(head),
+        head,
+        plain[:SAMPLE],
+    )
 
 
 def _decoded(head: bytes) -> str:
