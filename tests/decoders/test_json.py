@@ -122,3 +122,17 @@ def test_junk_keys_push_no_wanted_one_out_of_a_nested_object() -> None:
     lines = [json.dumps(one).encode() for one in (junk, {"alert": {"signature": "x"}})]
     made = decoder.decoder({"wanted": frozenset({"alert.signature"})})
     assert made.decode(one_each(lines)).batches[0].table["alert.signature"].to_list() == [None, "x"]
+
+
+def test_each_element_of_a_list_is_a_row_with_what_is_around_it() -> None:
+    lines = [b'{"a":1,"t":{"m":[{"x":1},{"x":2}],"k":"v"}}', b'{"a":2,"t":{"m":[],"k":"w"}}', b'{"a":3}', b"[1]", b"{"]
+    made = decoder.decoder({"each": "t.m"}).decode(one_each(lines))
+    rows = made.batches[0].table.select("a", "t.m.x", "t.k", "log.offset").rows()
+    assert rows == [(1, 1, "v", 0), (1, 2, "v", 0), (2, None, "w", 1), (3, None, None, 2)]
+    assert made.rejected == 2
+
+
+def test_an_item_that_is_a_list_gives_a_row_per_object() -> None:
+    made = decoder.decoder({"each": "[]"}).decode(one_each([b'[{"x":1},2,{"x":3}]', b'{"x":4}', b"[]", b"7"]))
+    assert made.batches[0].table.select("x", "log.offset").rows() == [(1, 0), (3, 0), (4, 1)]
+    assert made.rejected == 2

@@ -75,13 +75,15 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
         return pl.select(
             pl.concat_str([digits.str.slice(n, 2) for n in range(0, 12, 2)], separator=":").alias(column.name)
         ).to_series()
-    there = text.to_frame("w")
+    return text.to_frame("w").select(_told(kind).alias(column.name)).to_series()
+
+
+def _told(kind: str) -> pl.Expr:
+    """The word for column ``w``, in lower case already."""
     word = pl.col("w")
     if kind == "severity":
-        made = pl.when(word.str.contains(r"^\d{1,2}$")).then(word)
-        for number, pattern in _SEVERITIES:
-            made = made.when(word.str.contains(pattern)).then(pl.lit(str(number)))
-        return there.select(made.otherwise(None).alias(column.name)).to_series()
+        levels = [pl.when(word.str.contains(pattern)).then(pl.lit(str(number))) for number, pattern in _SEVERITIES]
+        return pl.coalesce(pl.when(word.str.contains(r"^\d{1,2}$")).then(word), *levels)
     verdict = (
         pl.when(word.str.contains(_NOT))
         .then(pl.lit("detected"))
@@ -93,16 +95,15 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
         .then(pl.lit("detected"))
     )
     if kind == "verdict":
-        return there.select(verdict.otherwise(word).alias(column.name)).to_series()
+        return verdict.otherwise(word)
     outcomes = {"denied": "failure", "allowed": "success", "detected": "unknown"}
-    told = (
+    return (
         pl.when(word.str.contains(_FAILED))
         .then(pl.lit("failure"))
         .when(word.str.contains(_SUCCEEDED))
         .then(pl.lit("success"))
         .otherwise(verdict.otherwise(None).replace(outcomes))
     )
-    return there.select(told.alias(column.name)).to_series()
 
 
 def decoded(column: pl.Series, how: str) -> pl.Series:
@@ -115,8 +116,8 @@ def decoded(column: pl.Series, how: str) -> pl.Series:
         octets = [four.str.slice(n, 2).str.to_integer(base=16, strict=False).cast(pl.String) for n in (0, 2, 4, 6)]
         six = column.str.extract(r"^\s*(?:6-)?([0-9A-Fa-f]{32})\s*$", 1)
         groups = [six.str.slice(n, 4) for n in range(0, 32, 4)]
-        whole = (pl.concat_str(octets, separator="."), pl.concat_str(groups, separator=":"), column)
-        return pl.select(pl.coalesce(*whole).alias(column.name)).to_series()
+        made = (pl.concat_str(octets, separator="."), pl.concat_str(groups, separator=":"), column)
+        return pl.select(pl.coalesce(*made).alias(column.name)).to_series()
     text = column.str.replace_all(r"\s", "")
     if how == "hex":
         fits = text.str.contains(r"^(?:[0-9A-Fa-f]{2})+$").fill_null(value=False)
