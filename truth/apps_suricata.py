@@ -37,7 +37,8 @@ def compare(data: Path, ours: Callable[[Iterable[Path], str], list[Row]]) -> Ite
                 kind = (asked or {}).get("match", {}).get("event_type")
                 if kind not in DATASETS or "lt-version" in asked.get("requires", {}):
                     continue
-                mine = list(events(kind, ours(paths, DATASETS[kind])))
+                old = asked["match"].get("dns.type") in ("query", "answer")
+                mine = [one for one in events(kind, ours(paths, DATASETS[kind])) if one.get("old", old) == old]
                 wanted = {name: value for name, value in asked["match"].items() if not name.startswith(BOOKS)}
                 known = {name: value for name, value in wanted.items() if _has(kind, name)}
                 if len(known) < len(wanted):
@@ -110,23 +111,29 @@ def _dns(row: Row, ends: Row) -> Iterator[Row]:
         "dns.opcode": _OPCODES.get(row["dns.op_code"] or "QUERY"),
     }
     if "query" in (row["dns.type"] or "") or row["event.duration"] is not None:
-        for name in ("query", "request"):
-            yield ends | asked | {"dns.type": name, "v": name}
+        yield ends | asked | {"dns.type": "query", "old": True}
+        yield ends | asked | {"dns.type": "request", "old": False}
     if row["dns.response_code"] is not None:
-        for name in ("answer", "response"):
-            more: Row = {"dns.type": name, "dns.rcode": row["dns.response_code"]}
-            data, ttls, kinds = (row[f"dns.answers.{part}"] or [] for part in ("data", "ttl", "type"))
-            owners = row["dns.answers.name"] or []
-            for place, (value, ttl, sort, owner) in enumerate(zip(data, ttls, kinds, owners, strict=False)):
-                more |= {
-                    f"dns.answers[{place}].rdata": value,
-                    f"dns.answers[{place}].ttl": ttl,
-                    f"dns.answers[{place}].rrtype": sort,
-                    f"dns.answers[{place}].rrname": owner,
-                }
-            for place, value in enumerate(v for v, sort in zip(data, kinds, strict=False) if sort == "A"):
-                more[f"dns.grouped.A[{place}]"] = value
-            yield ends | asked | more
+        more: Row = {"dns.rcode": row["dns.response_code"]}
+        data, ttls, kinds = (row[f"dns.answers.{part}"] or [] for part in ("data", "ttl", "type"))
+        owners = row["dns.answers.name"] or []
+        for place, (value, ttl, sort, owner) in enumerate(zip(data, ttls, kinds, owners, strict=False)):
+            more |= {
+                f"dns.answers[{place}].rdata": value,
+                f"dns.answers[{place}].ttl": ttl,
+                f"dns.answers[{place}].rrtype": sort,
+                f"dns.answers[{place}].rrname": owner,
+            }
+        for place, value in enumerate(v for v, sort in zip(data, kinds, strict=False) if sort == "A"):
+            more[f"dns.grouped.A[{place}]"] = value
+        back = {
+            "src_ip": ends["dest_ip"],
+            "src_port": ends["dest_port"],
+            "dest_ip": ends["src_ip"],
+            "dest_port": ends["src_port"],
+        }
+        yield ends | asked | more | {"dns.type": "answer", "old": True}
+        yield ends | back | asked | more | {"dns.type": "response", "old": False}
 
 
 _OPCODES = {"QUERY": 0, "IQUERY": 1, "STATUS": 2, "NOTIFY": 4, "UPDATE": 5, "DSO": 6}

@@ -54,9 +54,11 @@ def test_a_query_without_answer_is_given_out_when_it_has_waited_too_long() -> No
     assert wire.table(found, "dns")["dns.type"].to_list() == ["query", "query"]
 
 
-def test_a_repeated_query_is_one_transaction() -> None:
+def test_a_query_asked_again_is_a_row_of_its_own_and_the_first_gets_the_answer() -> None:
     found = wire.decode([asks(query()), asks(query()), answers(answer(code=3))])
-    assert wire.table(found, "dns")["dns.response_code"].to_list() == ["NXDOMAIN"]
+    rows = wire.table(found, "dns")
+    assert rows["dns.response_code"].to_list() == ["NXDOMAIN", None]
+    assert rows["event.duration"].to_list() == [2_000_000, None]
 
 
 def test_an_answer_alone_still_belongs_to_the_asker() -> None:
