@@ -153,7 +153,7 @@ class Ads(Speaker):
             "ot.message.type": "response" if answers else "request",
             "ot.transaction_id": invoke,
             "ot.is_request": not answers,
-            "event.fields": json.dumps({"ams.target": _net(target), "ams.source": _net(source)}),
+            "event.fields": json.dumps({"ams.target": _net(target), "ams.source": _net(source), "ams.error": error}),
         }
         key = (source, source_port, target, port) if answers else (target, port, source, source_port)
         if not answers:
