@@ -12,6 +12,4 @@ PROTOCOLS = (
     Protocol("ftp", tcp=(21,)),
     Protocol("snmp", udp=(161,)),
     Protocol("ntp", udp=(123,)),
-    Protocol("s7comm", tcp=(102,)),
-    Protocol("opcua", tcp=(4840,)),
 )
