@@ -26,8 +26,8 @@ __all__ = [
 
 _PORTS = np.zeros(256, np.bool_)
 _PORTS[[TCP, UDP, SCTP, 33, 136]] = True
-_TCP = np.dtype({"names": ["source", "destination", "seq", "size", "flags"], "offsets": [0, 2, 4, 12, 13],
-                 "formats": [">u2", ">u2", ">u4", "u1", "u1"], "itemsize": 20})  # fmt: skip
+_TCP = np.dtype({"names": ["source", "destination", "seq", "ack", "size", "flags"], "offsets": [0, 2, 4, 8, 12, 13],
+                 "formats": [">u2", ">u2", ">u4", ">u4", "u1", "u1"], "itemsize": 20})  # fmt: skip
 _STEPS = link.STEPS | tunnel.STEPS
 _MAX_NESTED = 4
 """Datagrams reassembled inside of reassembled ones."""
@@ -51,6 +51,7 @@ class Packets:
     icmp: Words  # type * 256 + code, -1 = none
     flags: U8s  # TCP flags
     seq: Words
+    ack: Words
     payload: Words  # where the transport payload starts in the buffer
     captured: Words  # its bytes at hand
     claimed: Words  # its bytes on the wire
@@ -80,6 +81,7 @@ class Packets:
             self.icmp[which],
             self.flags[which],
             self.seq[which],
+            self.ack[which],
             self.payload[which],
             self.captured[which],
             self.claimed[which],
@@ -203,12 +205,12 @@ def _transport(work: Layers, rows: Words) -> Packets:
     proto, whole = work.proto[rows], work.first[rows]
     ports = [np.full(n, -1, np.int64), np.full(n, -1, np.int64)]
     icmp, seq, head = np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    flags = np.zeros(n, np.uint8)
+    ack, flags = np.zeros(n, np.int64), np.zeros(n, np.uint8)
 
     tcp = np.flatnonzero((proto == TCP) & whole & (at + 20 <= end))
     read = work.read.rows(at[tcp], _TCP)
     ports[0][tcp], ports[1][tcp] = read["source"], read["destination"]
-    seq[tcp], flags[tcp] = read["seq"], read["flags"]
+    seq[tcp], ack[tcp], flags[tcp] = read["seq"], read["ack"], read["flags"]
     head[tcp] = np.maximum(read["size"] >> 4, 5).astype(np.int64) * 4
 
     known = _PORTS[proto] & (head == 0)
@@ -244,6 +246,7 @@ def _transport(work: Layers, rows: Words) -> Packets:
         icmp,
         flags,
         seq,
+        ack,
         body,
         captured,
         claimed,

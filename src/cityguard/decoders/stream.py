@@ -1,7 +1,9 @@
 """Bounded TCP reassembly for the conversations whose payload is looked into.
 
 A connection is followed once a payload of it looks like a protocol we read (or its port says so). Each side's bytes
-are put in order, every byte once; what is waiting for a gap is bounded, and a gap that stays is told to the parser.
+are put in order, every byte once; what is waiting for a gap is bounded. A gap is given up, and told to the parser, when
+the other side has acknowledged bytes beyond it (the capture lacks them, they will not come again), when too much waits
+behind it, and at the end; what waited is then given with the moments at which it came.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ class Moment:
     time: int
 
 
+_NEVER = Moment(0, 0)
+
+
 class Parser(Protocol):
     """Takes both sides of one connection, in order. Never raises on any bytes."""
 
@@ -56,17 +61,19 @@ class Parser(Protocol):
 class Side:
     """One direction of a connection."""
 
-    __slots__ = ("ahead", "held", "next")
+    __slots__ = ("ahead", "held", "moments", "next")
 
     def __init__(self) -> None:
         self.next: int | None = None
         self.ahead: dict[int, bytes] = {}
+        self.moments: dict[int, Moment] = {}  # when what is ahead came
         self.held = 0
 
     def restart(self, seq: int) -> None:
         """Numbering starts anew at ``seq``."""
         self.next, self.held = seq, 0
         self.ahead.clear()
+        self.moments.clear()
 
     def push(self, seq: int, data: bytes) -> tuple[bytes, bool]:
         """Add a segment.
@@ -88,6 +95,26 @@ class Side:
         if self.next is not None:
             self.next = (self.next + count) % FULL
 
+    def first(self) -> int:
+        """Where the first segment that waits begins; there is one."""
+        base = self.next or 0
+        return min(self.ahead, key=lambda start: distance(start, base))
+
+    def give_up(self) -> list[tuple[bytes, Moment | None]]:
+        """Jump over the gap: the segments behind it up to the next gap, each with the moment it came."""
+        self.next, found = self.first(), list[tuple[bytes, Moment | None]]()
+        while self.ahead:
+            seq = self.first()
+            late = -distance(seq, self.next)
+            if late < 0:
+                break
+            data, when = self.ahead.pop(seq), self.moments.pop(seq, None)
+            self.held -= len(data)
+            if late < len(data):
+                found.append((data[late:], when))
+                self.next = (self.next + len(data) - late) % FULL
+        return found
+
     def _wait(self, seq: int, data: bytes) -> tuple[bytes, bool]:
         if len(data) > len(self.ahead.get(seq, b"")):
             self.held += len(data) - len(self.ahead.get(seq, b""))
@@ -95,19 +122,18 @@ class Side:
         if self.held <= AHEAD and len(self.ahead) <= AHEAD_SEGMENTS:
             return b"", False
         assert self.next is not None
-        base = self.next
-        self.next = min(self.ahead, key=lambda start: distance(start, base))
+        self.next = self.first()
         return self._follow(), True
 
     def _follow(self) -> bytes:
         parts = []
         while self.ahead and self.next is not None:
-            base = self.next
-            seq = min(self.ahead, key=lambda start: distance(start, base))
+            base, seq = self.next, self.first()
             late = -distance(seq, base)
             if late < 0:
                 break
             data = self.ahead.pop(seq)
+            self.moments.pop(seq, None)
             self.held -= len(data)
             fresh = data[late:]
             self.next = (base + len(fresh)) % FULL
@@ -141,6 +167,8 @@ class Stream:
         self.spoke = True
         one = self.sides[side]
         fresh, lost = one.push(seq, data)
+        if seq in one.ahead:
+            one.moments.setdefault(seq, at)
         if lost:
             self.parser.gap(side)
         if fresh:
@@ -148,6 +176,31 @@ class Stream:
         if missing:
             one.skip(missing)
             self.parser.gap(side)
+        return self._grown()
+
+    def acknowledge(self, side: int, ack: int) -> int:
+        """What of a side lies ahead, and the other side has: given out. Returns as ``data`` does."""
+        one = self.sides[side]
+        while one.ahead and distance(ack, one.first()) >= 0:
+            self._give_up(side)
+        return self._grown()
+
+    def close(self) -> None:
+        """The connection is over: what waits is given out in the order it came, then the parser gives what it has."""
+        while not self.parser.done and (waiting := [side for side in (0, 1) if self.sides[side].ahead]):
+            self._give_up(min(waiting, key=self._came))
+        self.parser.close()
+
+    def _came(self, side: int) -> int:
+        one = self.sides[side]
+        return one.moments.get(one.first(), _NEVER).number
+
+    def _give_up(self, side: int) -> None:
+        self.parser.gap(side)
+        for data, when in self.sides[side].give_up():
+            self.parser.feed(side, data, when or _NEVER)
+
+    def _grown(self) -> int:
         held = self.sides[0].held + self.sides[1].held + self.parser.held
         grown, self.held = held - self.held, held
         return grown
@@ -196,9 +249,10 @@ class Streams:
             packets.flags[rows],
             packets.number[rows],
             packets.time[rows],
+            packets.ack[rows],
         )
         finished: set[int] = set()
-        for row, key, forward, seq, start, captured, claimed, flags, number, time in zip(
+        for row, key, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             side = 0 if forward else 1
@@ -219,6 +273,8 @@ class Streams:
             if flags & 0x02:
                 stream.open(side, seq)
                 seq = (seq + 1) % FULL
+            if flags & 0x10 and stream.sides[1 - side].ahead:
+                self._held += stream.acknowledge(1 - side, ack)
             if claimed:
                 data = bytes(view[start : start + captured])
                 self._held += stream.data(side, seq, data, claimed - captured, Moment(number, time))
@@ -255,7 +311,7 @@ class Streams:
     def _close(self, key: int) -> None:
         stream = self._streams.pop(key)
         self._held -= stream.held
-        stream.parser.close()
+        stream.close()
 
 
 def talk(packets: Packets, keys: Keys, row: int) -> Talk:
