@@ -38,6 +38,8 @@ class Kind:
     """IPv4 or IPv6 by its version."""
     LLC = 2
     DOT11 = 3
+    DOT11_TURNED = 5
+    """802.11 whose first two bytes may have changed places."""
     IP_V4 = 0x0800
     IP_V6 = 0x86DD
     ETHERNET = 0x6558

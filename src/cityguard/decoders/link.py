@@ -222,6 +222,8 @@ def _dot11(work: Layers, rows: Words) -> Words:
     rows = work.room(rows, 24)
     at = work.place[rows]
     control, flags = work.read.u8(at), work.read.u8(at + 1)
+    turned = (work.kind[rows] == Kind.DOT11_TURNED) & (control & 0x0C != 8) & (flags & 0x0C == 8)
+    control, flags = np.where(turned, flags, control), np.where(turned, control, flags)
     plain = (control & 0x0F == 8) & (control & 0x40 == 0) & (flags & 0x40 == 0)  # data, with data, not protected
     plain &= work.read.u16_little(at + 22) & 15 == 0  # and not a later fragment
     rows, at, control, flags = work.keep(rows, plain, NO_IP), at[plain], control[plain], flags[plain]
@@ -272,9 +274,11 @@ def _ppp(work: Layers, rows: Words) -> Words:
     at = work.place[rows]
     at = at + np.where(work.read.u16(at) == 0xFF03, 2, 0)
     first = work.read.u8(at)
+    cisco = (first & 0x7F == 0x0F) & (at + 4 <= work.end[rows])  # Cisco HDLC under the same link type
     brief = first & 1 == 1
     protocol = np.where(brief, first, work.read.u16(at))
-    return work.to(rows, _table(_PPP, protocol), at + np.where(brief, 1, 2))
+    kind = np.where(cisco, work.read.u16(at + 2), _table(_PPP, protocol))
+    return work.to(rows, kind, at + np.where(cisco, 4, np.where(brief, 1, 2)))
 
 
 def _trill(work: Layers, rows: Words) -> Words:
@@ -314,6 +318,7 @@ STEPS: dict[int, Callable[[Layers, Words], Words]] = dict.fromkeys(TAGS, _tag) |
     Kind.ETHERNET: _ethernet,
     Kind.LLC: _llc,
     Kind.DOT11: _dot11,
+    Kind.DOT11_TURNED: _dot11,
     Kind.MPLS: _mpls,
     Kind.MPLS + 1: _mpls,
     Kind.PPPOE: _pppoe,

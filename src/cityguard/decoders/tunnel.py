@@ -2,7 +2,7 @@
 
 IP in IP (RFC 2003, 2473, 4213), GRE (RFC 2784, 2890; version 1 of RFC 2637), ERSPAN I to III, EtherIP (RFC 3378),
 MPLS in IP and UDP, VXLAN (RFC 7348) and its generic extension, Geneve (RFC 8926), GTP-U (TS 29.281), Teredo (RFC 4380),
-L2TP (RFC 2661), network service header (RFC 8300).
+L2TP (RFC 2661), CAPWAP (RFC 5415), network service header (RFC 8300).
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ NAMES = (
     "gtp",
     "teredo",
     "l2tp",
+    "capwap",
 )
 """What ``network.tunnel`` calls them, by code."""
-_IPIP, _IPV6, _GRE, _ERSPAN, _ETHERIP, _MPLS, _VXLAN, _GPE, _GENEVE, _GTP, _TEREDO, _L2TP = range(1, 13)
+_IPIP, _IPV6, _GRE, _ERSPAN, _ETHERIP, _MPLS, _VXLAN, _GPE, _GENEVE, _GTP, _TEREDO, _L2TP, _CAPWAP = range(1, 14)
 _MAX_DEPTH = 1 << 56  # of ``via``: fifteen tunnels in one another
 _MAX_EXTENSIONS = 16
+_ARUBA = 0x8200  # and the next: 802.11 of an access point
 _ERSPAN_I = 4  # pseudo kind: ERSPAN II without its header
 _PROTOS = {4: Kind.IP_V4, 41: Kind.IP_V6, 137: Kind.MPLS}
 _NEXT = {1: Kind.IP_V4, 2: Kind.IP_V6, 3: Kind.ETHERNET, 4: Kind.NSH, 5: Kind.MPLS}  # of VXLAN-GPE and NSH
@@ -69,11 +71,12 @@ class Carriers:
         at = work.body[rows]
         ports = np.where(at + 8 <= work.end[rows], work.read.u16(at + 2), 0)
         sources = work.read.u16(at)
-        teredo = (sources == 3544) | (ports == 3544)
-        wanted = self._wanted[ports] | teredo
+        answers = (sources == 3544) | (sources == 5247)  # the side that serves may speak from its port
+        wanted = self._wanted[ports] | answers
         if not wanted.any():
             return rows[:0]
-        rows, at, ports = rows[wanted], at[wanted] + 8, np.where(teredo, 3544, ports)[wanted]
+        ports = np.where(answers & ~self._wanted[ports], sources, ports)
+        rows, at, ports = rows[wanted], at[wanted] + 8, ports[wanted]
         found = []
         for port in np.unique(ports).tolist():
             mine = ports == port
@@ -117,6 +120,7 @@ def _gre(work: Layers, rows: Words, at: Words) -> Words:
     redirected = kind == 0x883E  # WCCP: a header of four bytes unless the packet begins at once
     size = size + np.where(redirected & (work.read.u8(at + size) >> 4 != 4), 4, 0)
     kind = np.where(redirected, Kind.IP_V4, kind)
+    kind = np.where(kind & 0xFFE0 == _ARUBA, Kind.DOT11, kind)
     rows, at, kind, mirrored = rows[good], (at + size)[good], kind[good], mirrored[good]
     return _into(work, rows, np.where(mirrored, _ERSPAN, _GRE), kind, at)
 
@@ -132,7 +136,8 @@ def _vxlan(work: Layers, rows: Words, at: Words) -> Words:
 def _gpe(work: Layers, rows: Words, at: Words) -> Words:
     rows, at = _captured(work, rows, at, 8)
     flags = work.read.u8(at)
-    kind = np.where(flags & 0x04 > 0, _next(work.read.u8(at + 3)), Kind.ETHERNET)
+    following = work.read.u8(at + 3)  # told by a flag, which some senders forget
+    kind = np.where((flags & 0x04 > 0) | (following > 0), _next(following), Kind.ETHERNET)
     good = (flags & 0x30 == 0) & (kind > 0)
     return _into(work, rows[good], _GPE, kind[good], at[good] + 8)
 
@@ -190,6 +195,16 @@ def _l2tp(work: Layers, rows: Words, at: Words) -> Words:
     return _into(work, rows, _L2TP, Kind.PPP, place)
 
 
+def _capwap(work: Layers, rows: Words, at: Words) -> Words:
+    rows, at = _captured(work, rows, at, 8)
+    head = work.read.u32(at)
+    good = (head >> 24 == 0) & (head & 0x80 == 0)  # in the clear, no fragment
+    rows, at, head = rows[good], at[good], head[good]
+    radio = head & 0x100 > 0
+    kind = np.where(radio, Kind.DOT11_TURNED, Kind.ETHERNET)
+    return _into(work, rows, _CAPWAP, kind, at + (head >> 19 & 31) * 4)
+
+
 def _erspan_2(work: Layers, rows: Words) -> Words:
     rows = work.room(rows, 8)
     rows = work.keep(rows, work.read.u8(work.place[rows]) >> 4 == 1, NO_IP)
@@ -226,6 +241,7 @@ _UDP: dict[int, Carrier] = {
     3544: _teredo,
     4754: _gre,
     4790: _gpe,
+    5247: _capwap,
     6081: _geneve,
     6635: _inside(_MPLS, Kind.MPLS),
 }
