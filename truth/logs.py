@@ -1,0 +1,286 @@
+"""Log lines: fields beside Wazuh's engine, who wrote a line beside Wazuh's rule tests, headers beside napalm-logs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cityguard import columns
+from cityguard.errors import InputError
+from truth import base, vendors
+from truth.base import Line
+
+NOTHING = frozenset({"", "-", "none", "null", "(null)", "n/a", "unknown", "0.0.0.0"})
+"""Words for an empty field: a null of ours is equal to them, and nothing else is."""
+OWN = re.compile(
+    r"^(?:wazuh|agent|rsa|fileset|input|tags|related|threat|vulnerability|ecs)(?:\.|$)|^input\.type"
+    r"|^event\.(?:kind|category|type|module|dataset|ingested|risk_score)$|^service\.type$|^host\.(?:id|os|architecture|mac)"
+    r"|^~(?:request|request_fields|destination_address)$|\.(?:geo|as)\.|@xmlns$"
+)
+"""Wazuh's bookkeeping and what it adds from tables of its own: docs/truth/logs.md gives the reason of each."""
+WORDED = frozenset({"event.action", "message", "event.reason", "log.level", "rule.description"})
+"""Fields a decoder words itself: compared only where the peer's words stand in the input."""
+NATIVE = re.compile(
+    r"^(?:sophos\.xg|fortinet\.firewall|suricata|~?mysql\.slowlog|redis\.log|nginx\.access|sysmon|~aws_\w+?"
+    r"|windows\.(?:EventData|System|UserData\.\w+|logon))\.(.+)$"
+)
+"""Names of the source itself below a prefix of the peer's."""
+ALIASES = {
+    "@timestamp": ("@timestamp",),
+    "event.start": ("event.start", "@timestamp"),
+    "event.end": ("event.end", "@timestamp"),
+    "event.created": ("@timestamp",),
+    "event.id": ("eventID",),
+    "source.address": ("source.ip", "source.domain"),
+    "source.domain": ("source.domain", "source.ip"),
+    "destination.address": ("destination.ip", "destination.domain", "url.domain"),
+    "destination.domain": ("destination.domain", "url.domain"),
+    "client.ip": ("source.ip",),
+    "client.address": ("source.ip",),
+    "client.port": ("source.port",),
+    "source.user.name": ("user.name",),
+    "host.hostname": ("host.name", "observer.hostname"),
+    "host.name": ("host.name", "observer.hostname"),
+    "observer.name": ("observer.hostname",),
+    "log.level": ("log.level", "Level"),
+    "url.full": ("url.full", "url.original"),
+}
+TIMES = frozenset({"@timestamp", "event.start", "event.end", "event.created"})
+ZONE = timedelta(hours=8)
+"""A stamp without an offset is read in the collector's zone, Asia/Shanghai by default; the peers read it as UTC."""
+Flat = dict[str, Any]
+
+
+def compare(data: Path) -> Iterable[Line]:
+    """Three lines: fields, vendors, headers."""
+    logs = data / "logs"
+    yield engine(logs / "wazuh-engine")
+    yield vendors.compare(logs / "wazuh-ruletest")
+    yield headers(logs / "napalm-logs")
+
+
+# ---------------------------------------------------------------- fields
+
+
+def engine(folder: Path) -> Line:
+    """Fields of events, one unit each."""
+    line = Line("logs", "wazuh-engine", "field", floor=0.95)
+    placeless = 0
+    for case in sorted(path.parent for path in folder.glob("*/expected.json")):
+        wanted = [dict(flat(event)) for event in json.loads(base.text(case / "expected.json"))]
+        given = [dict(row) for row in _read(next(case.glob("input.*")))]
+        for nth, event in enumerate(wanted):
+            original = str(event.get("event.original") or base.text(next(case.glob("input.*"))))
+            row = _partner(given, nth, event, len(wanted))
+            for name, value in event.items():
+                told = field(name, value, row, original)
+                if told is None:
+                    placeless += not OWN.search(name)
+                    continue
+                line.compared += 1
+                line.equal += told
+                line.missing += not told
+                if not told:
+                    ours = [row.get(one) for one in ALIASES.get(_ecs(name), (name,))]
+                    line.notes.append(f"{case.name}[{nth}] {name}: {str(value)[:60]!r}, ours {str(ours)[:80]}")
+    line.notes.insert(0, f"{placeless} fields of the peer have no place in our vocabulary and are not counted")
+    return line
+
+
+def _read(path: Path) -> list[Flat]:
+    try:
+        table = base.rows(path, collector=None)
+    except InputError as error:
+        return [{"error": str(error)}]
+    rows = table.to_dicts()
+    for row in rows:
+        if row.get("event.fields"):
+            row.update({name: value for name, value in flat(json.loads(row["event.fields"])) if row.get(name) is None})
+    return rows
+
+
+def _partner(rows: list[Flat], nth: int, event: Flat, count: int) -> Flat:
+    if len(rows) == count:
+        return rows[nth]
+    original = str(event.get("event.original", ""))
+    return next((row for row in rows if original and row.get("event.original") == original), {})
+
+
+def field(name: str, value: Any, row: Flat, original: str) -> bool | None:
+    """Whether we say the same; None = not compared."""
+    name = _ecs(name)
+    if OWN.search(name) or (name in WORDED and str(value) not in original):
+        return None
+    inner = NATIVE.match(name)
+    if inner:
+        return any(same(value, one) for one in _natives(row, inner[1]))
+    places = ALIASES.get(name, (name,))
+    if not any(one in columns.BY_NAME for one in places) and not any(one in row for one in places):
+        return None
+    if name in TIMES:
+        return any(same_time(str(value), row.get(one), original) for one in places)
+    return any(same(value, row.get(one)) for one in places)
+
+
+def _ecs(name: str) -> str:
+    return name.lstrip("\\/") if name.lstrip("\\/").startswith("@") else name.rstrip('"')
+
+
+def _natives(row: Flat, name: str) -> Iterator[Any]:
+    """Values of the native field, whatever joins its parts: ``Provider.@Name`` is ``Provider_Name`` here."""
+    wanted = _letters(name.replace("#text", ""))
+    last = _letters(name.split(".")[-1].replace("#text", "")) or wanted
+    known = [(key, value) for key, value in row.items() if _letters(key) in (wanted, last)]
+    yield from (value for _, value in known)
+    if not known:
+        yield None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def same(wanted: Any, ours: Any) -> bool:
+    """Equal but for spelling: case, quotes, kind of number, order of a list, words for nothing."""
+    if isinstance(wanted, list):
+        given = ours if isinstance(ours, list) else [ours]
+        return {plain(one) for one in wanted} - NOTHING <= {plain(one) for one in given}
+    if isinstance(ours, list):
+        return plain(wanted) in {plain(one) for one in ours} or (not ours and plain(wanted) in NOTHING)
+    if ours is None:
+        return plain(wanted) in NOTHING
+    return plain(wanted) == plain(ours)
+
+
+def plain(value: Any) -> str:
+    """A value in its plainest spelling."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = " ".join(str(value).replace('\\"', '"').replace("\\\\", "\\").strip().strip("\"'[](){}").lower().split())
+    text = text.removeprefix("http/").removeprefix("/common/")
+    if re.fullmatch(r"0x[0-9a-f]{1,15}", text):
+        return str(int(text, 16))
+    return f"{float(text):.6f}" if re.fullmatch(r"[+-]?\d{1,18}(?:\.\d{1,9})?", text) else text
+
+
+def same_time(wanted: str, ours: Any, original: str) -> bool:
+    """The same moment to the second; a stamp without a year or zone is compared without what it lacks."""
+    if not isinstance(ours, datetime):
+        return False
+    text = re.sub(r"(\.\d{6})\d+", r"\1", wanted.strip())
+    text = re.sub(r"-(\d)-", r"-0\1-", text)
+    text = re.sub(r"-(\d)T", r"-0\1T", text)
+    try:
+        theirs = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    theirs = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    mine = ours.astimezone(UTC).replace(microsecond=0)
+    for moment in (mine, mine + ZONE):
+        if moment == theirs:
+            return True
+        if str(theirs.year) not in original and moment.replace(year=theirs.year) == theirs:
+            return True
+    return False
+
+
+def flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested objects under dotted names."""
+    for name, one in value.items():
+        if isinstance(one, dict):
+            yield from flat(one, f"{prefix}{name}.")
+        else:
+            yield prefix + name, one
+
+
+# ---------------------------------------------------------------- headers
+
+HEADER = ("pri", "facility", "severity", "date", "time", "host", "processName", "processId", "tag", "message")
+
+
+def headers(folder: Path) -> Line:
+    """Header fields of network devices' lines, one unit each."""
+    line = Line("syslog headers", "napalm-logs", "field", floor=0.97)
+    for path in sorted(folder.rglob("*.jsonl")):
+        for text in base.text(path).splitlines():
+            case = json.loads(text)
+            wanted = case["expected"].get("message_details") or {}
+            row = vendors.decoded(case["raw"])[1]
+            for name in HEADER:
+                value = wanted.get(name)
+                if value is None:
+                    continue
+                line.compared += 1
+                if header(name, value, wanted, row):
+                    line.equal += 1
+                else:
+                    line.missing += 1
+                    line.notes.append(f"{case['os']}/{case['event']}: {name} {value!r}; {case['raw'][:80]!r}")
+    return line
+
+
+def header(name: str, value: Any, wanted: Flat, row: Flat) -> bool:
+    """Whether a header field is the same in our row."""
+    pri = row.get("pri", row.get("syslog.pri"))
+    if name in ("pri", "facility", "severity"):
+        number = int(pri) if pri is not None else -1
+        return int(value) == {"pri": number, "facility": number // 8, "severity": number % 8}[name]
+    if name in ("date", "time"):
+        moment = row.get("@timestamp")
+        stamp = _stamp(f"{wanted['date']} {wanted['time']}")
+        zoned = (row["@timestamp"] + ZONE) if isinstance(moment, datetime) else None
+        return any(
+            one is not None and _part(one, name, yearless=stamp[0] == 1900) == _part_of(stamp, name)
+            for one in (moment, zoned)
+        )
+    if name == "host":
+        return value in (row.get("host.name"), row.get("observer.hostname"))
+    if name == "processName":
+        return value in (row.get("process.name"), row.get("event.provider"), row.get("event.category"), row.get("type"))
+    if name == "processId":
+        return same(value, row.get("process.pid"))
+    if name == "tag":
+        return _letters(str(value)) in {_letters(one) for one in _tags(row)}
+    ours = (plain(row.get("message")), plain(row.get("body")), plain(row.get("text")))
+    return any(plain(str(value).lstrip(": ")) in one for one in ours)
+
+
+def _tags(row: Flat) -> Iterator[str]:
+    parts = [str(row.get(name) or "") for name in ("event.provider", "severity_code", "event.code")]
+    yield from ("-".join(parts), "/".join(parts), parts[2], parts[0], str(row.get("process.name") or ""))
+    yield f"{parts[0]}-{row.get('event.severity')}-{parts[2]}"
+    yield f"01{parts[0]}/{row.get('event.severity')}/{parts[2]}"
+    yield f"{parts[0]} {row.get('event.action') or ''}"
+    yield str(row.get("subtype") or "")
+
+
+def _stamp(text: str) -> tuple[int, int, int, int, int, int]:
+    text = re.sub(r"[T]", " ", re.sub(r"(?:Z|[+-]\d\d:\d\d)$", "", text.strip()))
+    months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+    named = re.search(r"([A-Z][a-z]{2})[- ]+(\d{1,2})", text)
+    year = re.search(r"\b(\d{4})\b", text)
+    numbers = re.search(r"\d{4}[-/](\d{1,2})[-/](\d{1,2})", text)
+    clock = re.search(r"(\d{1,2}):(\d\d):(\d\d)", text)
+    month, day = (months.index(named[1].lower()) + 1, int(named[2])) if named else (0, 0)
+    if numbers:
+        month, day = int(numbers[1]), int(numbers[2])
+    hour, minute, second = (int(one) for one in clock.groups()) if clock else (0, 0, 0)
+    return int(year[1]) if year else 1900, month, day, hour, minute, second
+
+
+def _part(moment: datetime, name: str, *, yearless: bool) -> tuple[int, ...]:
+    if name == "time":
+        return moment.hour, moment.minute, moment.second
+    return (1900 if yearless else moment.year), moment.month, moment.day
+
+
+def _part_of(stamp: tuple[int, ...], name: str) -> tuple[int, ...]:
+    return stamp[3:] if name == "time" else stamp[:3]
