@@ -48,7 +48,7 @@ class Families:
         """Index into ``known`` of each line, int64[n]."""
         out = np.zeros(len(lines), np.int64)
         head = lines.str.slice(0, HEAD)
-        plain = head.str.contains(r"^\s*[{\[]").fill_null(value=False)
+        plain = head.str.contains(r"^\s*(?:\{|\[\s*[{\]])").fill_null(value=False)
         for json, part in ((False, head.filter(~plain)), (True, lines.filter(plain))):
             out[(plain if json else ~plain).to_numpy()] = self._part(part, json)
         return out

@@ -17,6 +17,8 @@ DEAD_BYTES = 64 << 10
 _ANSI = r"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])"
 """Terminal control sequences (ECMA-48, 5.4 and 5.6): colours, titles."""
 _PLACE = ("log.offset", "event.original", "event.flags", "event.fields")
+_SPLIT = ("unexpected end of data", "incomplete multibyte sequence")
+"""What Python says of the first bytes of a character at the very end."""
 _ESCAPE, _HIGH = 0x1B, 0x80
 _ASCII = bytes(range(_HIGH)) + b"?" * _HIGH
 
@@ -101,12 +103,13 @@ def _flagged(cut: npt.NDArray[np.bool_]) -> pl.Series:
 
 def _one(raw: bytes, cut: bool) -> tuple[str, list[str] | None]:
     flags = ["truncated"] if cut else []
+    raw = raw.rstrip(b"\0\r\n")
     for encoding, flag in (("utf-8", ""), ("gb18030", "gb18030")):
         try:
             return raw.decode(encoding), [*flags, *filter(None, [flag])] or None
         except UnicodeDecodeError as error:
-            # A character that the cut or the sender split in two is no other encoding.
-            if error.end >= len(raw) - 1 and error.start >= len(raw) - 3 and error.start > 0:
+            # A character that the cut or the sender split in two is no other encoding; one that cannot begin so is.
+            if error.reason in _SPLIT and error.start > 0:
                 return raw[: error.start].decode(encoding, "replace"), ["truncated", *filter(None, [flag])]
     return raw.decode("latin-1"), [*flags, "undecoded"]
 
