@@ -119,6 +119,8 @@ def field(name: str, value: Any, row: Flat, original: str) -> bool | None:
     if inner:
         return any(same(value, one) for one in _natives(row, inner[1]))
     places = ALIASES.get(name, (name,))
+    if name == "user.name" and row.get(name) is None:
+        places = (name, "user.target.name")  # where a line tells of one account only, the one acted upon
     if not any(one in columns.BY_NAME for one in places) and not any(one in row for one in places):
         return None
     if name in TIMES:
@@ -134,7 +136,9 @@ def _natives(row: Flat, name: str) -> Iterator[Any]:
     """Values of the native field, whatever joins its parts: ``Provider.@Name`` is ``Provider_Name`` here."""
     wanted = _letters(name.replace("#text", ""))
     last = _letters(name.split(".")[-1].replace("#text", "")) or wanted
-    known = [(key, value) for key, value in row.items() if _letters(key) in (wanted, last)]
+    ends = {key: [_letters("".join(key.split(".")[at:])) for at in range(key.count(".") + 1)] for key in row}
+    known = [(key, row[key]) for key, one in ends.items() if wanted in one]
+    known = known or [(key, row[key]) for key, one in ends.items() if last in one]
     yield from (value for _, value in known)
     if not known:
         yield None
