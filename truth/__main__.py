@@ -21,7 +21,8 @@ HEAD = ("protocol", "peer", "unit", "compared", "equal", "missing", "extra", "sh
 
 def modules() -> list[str]:
     """Names of the comparators, one module each."""
-    return [found.name for found in pkgutil.iter_modules(truth.__path__) if found.name not in ("base", "__main__")]
+    names = [found.name for found in pkgutil.iter_modules(truth.__path__) if found.name not in ("base", "__main__")]
+    return [name for name in names if hasattr(importlib.import_module(f"truth.{name}"), "compare")]
 
 
 def lines(data: Path, only: list[str]) -> Iterator[Line]:

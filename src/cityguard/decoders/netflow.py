@@ -77,17 +77,19 @@ def is_export(raw: bytes) -> bool:
 
 def headed(version: Words, second: Words) -> Bools:
     """Whether the first two words (int64[n], 16 bits) are a header's, for datagrams on the usual ports."""
-    return np.isin(version, (1, 5, 7, 8, 9, 10)) | ((version == 0) & (second == 5))
+    found: Bools = np.isin(version, (1, 5, 7, 8, 9, 10)) | ((version == 0) & (second == 5))
+    return found
 
 
 def likely(version: Words, second: Words, size: Words) -> Bools:
     """Which datagrams on other ports are worth asking ``is_export``, by their first two words and their size."""
-    found = (version == 0) & (second == 5) & (size >= 28)
+    found: Bools = (version == 0) & (second == 5) & (size >= 28)
     for number, layout in ((1, fixed.V1), (5, fixed.V5), (7, fixed.V7)):
         found |= (version == number) & (second > 0) & (size == fixed.HEADER[number] + second * layout.size)
     found |= (version == 8) & (second > 0) & (size > fixed.HEADER[8])
     found |= (version == 9) & (second > 0) & (second < 1000) & (size > 24)
-    return found | ((version == 10) & (second == size))
+    found |= (version == 10) & (second == size)
+    return found
 
 
 def _is_sflow(raw: bytes) -> bool:

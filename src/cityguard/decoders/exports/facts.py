@@ -18,6 +18,7 @@ _KINDS = {
     "vrf": ((234, 235), (236,)),
     "distinguisher": ((234, 235), (90,)),
     "application": ((95,), (96,)),
+    "boot": ((149,), (160,)),
 }
 _COLUMNS = {  # column <- kind, and the column that numbers it
     "observer.ingress.interface.name": ("interface", "observer.ingress.interface.id"),
@@ -25,6 +26,7 @@ _COLUMNS = {  # column <- kind, and the column that numbers it
     "ingressVRFName": ("vrf", "ingressVRFID"),
     "egressVRFName": ("vrf", "egressVRFID"),
     "mplsVpnRouteDistinguisher": ("distinguisher", "ingressVRFID"),
+    "egressMplsVpnRouteDistinguisher": ("distinguisher", "egressVRFID"),
     "network.application": ("application", "applicationId"),
 }
 _SCOPE_INTERFACE = 2
@@ -61,6 +63,10 @@ class Facts:
             place = next((places[0, one] for one in names if (0, one) in places), None)
             key = next((places[0, one] for one in keys if (0, one) in places), None)
             if place is None:
+                continue
+            if kind == "boot":
+                told = [one for one in values.unsigned(records, place).tolist() if one > 0]
+                out += [("boot", "", str(one)) for one in told[-1:]]
                 continue
             numbers = values.series(records, key) if key is not None else self._scope(records, kind)
             texts = values.series(records, place)
@@ -111,6 +117,10 @@ class Facts:
             found = pl.DataFrame({"k": numbers}).join(names, on="k", how="left", maintain_order="left")["v"]
             made.append(found.alias(name))
         return table.with_columns(made) if made else table
+
+    def boot(self, peer: str, domain: int) -> int:
+        """When the exporter started, ms since 1970; 0 = not told."""
+        return int(self._known.get((peer, domain, "boot"), OrderedDict[str, str]()).get("", "0"))
 
     def __bool__(self) -> bool:
         return bool(self._known)

@@ -89,16 +89,17 @@ def table(sets: Sets, sampling: Sampling, facts: Facts, *, community_id: bool) -
     if not len(found):
         return pl.DataFrame()
     shared, owner = sets.datagrams, np.repeat(sets.owner, many)
-    rate, samplers = shared.rate[owner], {}
+    rate, samplers, boot = shared.rate[owner], {}, shared.boot[owner]
     if sets.stream is not None:
         peer, _, domain = sets.stream
         rate = np.where(rate > 0, rate, sampling.rate(peer, domain))
         samplers = dict(sampling.samplers(peer, domain))
+        boot = np.where(boot > 0, boot, facts.boot(peer, domain))
     origin = Origin(
         shared.number[owner],
         shared.received[owner],
         shared.exported[owner],
-        shared.boot[owner],
+        boot,
         rate,
         _peers(shared.peer, owner),
     )

@@ -15,7 +15,7 @@ from cityguard.decoders import address
 from cityguard.decoders.address import Bools, U64s, Words
 from cityguard.decoders.events import Ends
 from cityguard.decoders.exports import times, values
-from cityguard.decoders.exports.template import Place
+from cityguard.decoders.exports.template import OUTER, Place
 from cityguard.decoders.exports.values import Records
 from cityguard.decoders.flow import Keys
 
@@ -38,6 +38,7 @@ _BACK_BYTES = (*_of(232), (_BACK, 1), (_BACK, 85), (3054, 176))
 _BACK_PACKETS = (*_of(299), (_BACK, 2), (_BACK, 86), (3054, 177))
 _PORTS = {"source.port": _of(7, 182, 180), "destination.port": _of(11, 183, 181)}
 _NATS = {"source.nat.ip": _of(225, 281, 40001), "destination.nat.ip": _of(226, 282, 40002)}
+_OUTERS = {"outer.source.ip": ((OUTER, 8), (OUTER, 27)), "outer.destination.ip": ((OUTER, 12), (OUTER, 28))}
 _NAT_PORTS = {"source.nat.port": _of(227, 40003), "destination.nat.port": _of(228, 40004)}
 _MACS = {"source.mac": _of(56, 365, 81), "destination.mac": _of(80, 57)}
 _LONGS = {
@@ -129,8 +130,9 @@ def table(records: Records, origin: Origin, samplers: Mapping[int, int], *, comm
     icmp = _icmp(taken, proto, n)
     ping = icmp >= 0
     ports = {name: _or(taken.number(names, better=True), n) for name, names in _PORTS.items()}
-    if ping.any():
-        ports = {name: np.where(ping, -1, port) for name, port in ports.items()}
+    portless = (proto == ICMP) | (proto == ICMP6)
+    if portless.any():
+        ports = {name: np.where(portless, -1, port) for name, port in ports.items()}
     told_vlan = taken.number(_of(58, 243), better=True)
     vlan = np.where(_or(told_vlan, n) > 0, _or(told_vlan, n) & 0xFFF, -1)
     columns = [
@@ -245,7 +247,8 @@ def _icmp(taken: _Taken, proto: Words, n: int) -> Words:
         told = np.where(kind >= 0, np.maximum(told, kind << 8 | np.maximum(_or(code, n), 0)), told)
     port = _or(taken.number(_PORTS["destination.port"]), n)
     port = np.where((port > 0) & (port < 256), port << 8, port)
-    return np.where(mine, np.maximum(np.maximum(told, port), 0) & 0xFFFF, -1)
+    found = np.maximum(told, port) & 0xFFFF
+    return np.where(mine & (np.maximum(told, port) >= 0) & ((found > 0) | (proto == ICMP)), found, -1)
 
 
 def _volume(taken: _Taken, n: int) -> list[pl.Series]:
@@ -295,7 +298,7 @@ def _rate(taken: _Taken, origin: Origin, samplers: Mapping[int, int], n: int) ->
         apart = values.unsigned(taken.records, space)
         own = np.where((own > 0) & (apart > 0), (own + apart) // np.maximum(own, 1), own)
     rate = rate if own is None else np.where(own > 0, own, rate)
-    return _count("flow.sampling", np.where(rate > 0, rate, -1), pl.Int32, n)
+    return _count("flow.sampling", np.where(rate > 1, rate, -1), pl.Int32, n)
 
 
 def _told(taken: _Taken, n: int) -> list[pl.Series]:
@@ -307,7 +310,7 @@ def _told(taken: _Taken, n: int) -> list[pl.Series]:
             if name.endswith("as.number"):
                 found = np.where(found > 0, found, -1)
             out.append(_count(name, found, pl.Int64, n))
-    for name, names in _NATS.items():
+    for name, names in (*_NATS.items(), *_OUTERS.items()):
         place = taken.first(names)
         if place is not None:
             taken.used.add(place.name)

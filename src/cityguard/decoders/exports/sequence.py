@@ -66,6 +66,7 @@ class Sequences:
                 after.append(nth)
             elif ahead and _MASK + 1 - ahead <= LATE and state.late < LATE_ROW:
                 state.late, loss.late = state.late + 1, loss.late + 1
+                loss.lost = max(loss.lost - max(unit, 0), 0)  # no longer
                 late.append(nth)
                 continue  # the numbers go on from where they were
             state.late = 0

@@ -11,6 +11,9 @@ from cityguard.decoders.exports.registry import REVERSE, Element, element
 
 VARIABLE = 65_535
 MAX_FIELDS = 512
+OUTER = -1
+"""Stands for the enterprise of what records say of the outer packet of a tunnel."""
+_INNER = frozenset({4, 5, 6, 7, 8, 11, 12, 27, 28, 31, 32, 60, 139})
 _PEN = 0x8000
 _BASE, _PER_FIELD = 512, 160  # bytes a template costs while it is kept, with its parsed form
 
@@ -63,6 +66,7 @@ class Template:
         """Where each element stands; the first one counts where it comes twice, and fields of no bytes do not."""
         out: dict[tuple[int, int], Place] = {}
         at = loose = 0
+        inner = self._inner()
         for nth, (enterprise, number, length) in enumerate(self.fields):
             where = at
             if self.variable and length == VARIABLE:
@@ -72,8 +76,23 @@ class Template:
                 at += length
             if not length or (self.options and self.version == 9 and nth < self.scopes):
                 continue  # scopes of v9 are no elements but kinds of things (RFC 3954, 6.1)
-            out.setdefault((enterprise, number), Place((enterprise, number), where, length, self._element(nth)))
+            what, name = self._element(nth), (enterprise, number)
+            if nth < inner and not enterprise and number in _INNER:
+                name, what = (OUTER, number), Element(f"outer{what.name[0].upper()}{what.name[1:]}", what.kind)
+            out.setdefault(name, Place(name, where, length, what))
         return out
+
+    def _inner(self) -> int:
+        """From which field on a template tells of the packet inside a tunnel, 0 = of no tunnel.
+
+        Elements that come twice stand in the order of the headers, outermost first (RFC 7011, 8): a second protocol
+        tells a tunnel, and the first address behind the first protocol where the inner packet begins.
+        """
+        numbers = [number if not enterprise else -1 for enterprise, number, _ in self.fields]
+        if self.options or numbers.count(4) < 2:
+            return 0
+        first = numbers.index(4)
+        return next((nth for nth in range(first, len(numbers)) if numbers[nth] in (8, 12, 27, 28)), 0)
 
     def _element(self, nth: int) -> Element:
         enterprise, number, _ = self.fields[nth]

@@ -266,6 +266,8 @@ def distinguisher(raw: bytes) -> str | None:
     """A route distinguisher as type:administrator:number (RFC 4364, 4.2)."""
     if len(raw) != 8:
         return _hex(raw)
+    if not any(raw):
+        return None
     kind = int.from_bytes(raw[:2], "big")
     if kind == 1:
         return f"1:{address.one(raw[2:6])}:{int.from_bytes(raw[6:], 'big')}"
