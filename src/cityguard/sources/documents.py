@@ -15,6 +15,8 @@ MAX_BYTES = 256 << 20
 """Of a JSON document that is not one object a line; it has to be held whole."""
 _SEAM = re.compile(rb"^\}\s*?\n(?=\{)", re.MULTILINE)
 XML = (b"<?xml", b"<Events", b"<Event>", b"<Event ")
+JOURNAL = b"__CURSOR="
+"""How an entry in the Journal Export Format begins."""
 _OPEN = re.compile(rb"<Event[\s>]")
 _CLOSE = b"</Event>"
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -23,6 +25,8 @@ _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 def is_document(head: bytes) -> bool:
     """Whether JSON or event XML is anything but one object a line."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(JOURNAL):
+        return True
     if text.startswith(XML):
         first = text.partition(b"\n")[0]
         return first.count(_CLOSE) != 1 or not first.rstrip().endswith(_CLOSE)
@@ -49,6 +53,9 @@ def frames(buffer: np.ndarray, *, line_bytes: int) -> Iterator[Frames]:
     if text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(XML):
         yield from _elements(text)
         return
+    if text.startswith(JOURNAL):
+        yield from _entries(text)
+        return
     for start, end in _spans(text):
         yield from _objects(text, start, end)
 
@@ -59,6 +66,27 @@ def _spans(text: bytes) -> Iterator[tuple[int, int]]:
         yield begin, seam.start() + 1
         begin = seam.end()
     yield begin, len(text)
+
+
+def _entries(text: bytes) -> Iterator[Frames]:
+    """Entries of a journal, each up to its empty line; a value of raw bytes may hold empty lines itself."""
+    starts, ends, place, begin = list[int](), list[int](), 0, 0
+    while place < len(text):
+        end = text.find(b"\n", place)
+        end = len(text) if end < 0 else end
+        if end == place:
+            if place > begin:
+                starts.append(begin)
+                ends.append(place)
+            begin = end + 1
+        elif text.find(b"=", place, end) < 0:
+            end += 8 + int.from_bytes(text[end + 1 : end + 9], "little") + 1
+        place = end + 1
+    if begin < len(text):
+        starts.append(begin)
+        ends.append(len(text))
+    offset = np.array(starts, np.int64)
+    yield from _framed(np.frombuffer(text, np.uint8), offset, np.array(ends, np.int64) - offset, 0)
 
 
 def _elements(text: bytes) -> Iterator[Frames]:

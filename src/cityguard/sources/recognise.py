@@ -43,6 +43,8 @@ def look(head: bytes) -> Look:
         return Look("capture", False, head, ())
     if head.startswith(evtx.MAGIC):
         return Look("evtx", False, head, ())
+    if head.startswith(documents.JOURNAL):
+        return Look("text", True, head, ("__CURSOR=",))
     if b"\0" in head[:1024].rstrip(b"\0"):
         return Look("binary", False, head, ())
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
