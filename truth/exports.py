@@ -403,10 +403,8 @@ def _ndpi(data: Path) -> Iterator[Line]:
         total = 0
         for path in base.captures(answer.parent.parent):
             flows = base.rows(path, "flow")
-            carried = (
-                flows.filter(pl.col("network.protocol") == "netflow") if "network.protocol" in flows.columns else flows
-            )
-            total += int(carried["network.packets"].sum())
+            if "network.protocol" in flows.columns:
+                total += int(flows.filter(pl.col("network.protocol") == "netflow")["network.packets"].sum())
         line.add(answer.parent.parent.name, ["packet"] * int(told[1]), ["packet"] * total)
     if line.compared:
         yield line

@@ -185,11 +185,11 @@ def same(row: dict[str, Any], name: str, value: Any) -> bool:
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value):
         switched, mine, theirs = name.endswith("_switched"), _time(ours), _time(value) or 0.0
         if switched and mine is not None and value.endswith(".999Z"):
-            return int(mine) + 1 == int(theirs)
+            return bool(int(mine) + 1 == int(theirs))
         late = (0.0, 1.0, _WRAP, 1.0 + _WRAP) if switched else (0.0,)
         return mine is not None and any(abs(theirs - mine - one) < 0.0011 for one in late)
     if isinstance(ours, datetime):
-        return round(ours.timestamp() * 1000) == value
+        return bool(round(ours.timestamp() * 1000) == value)
     if isinstance(value, float):
         return ours is not None and abs(float(ours) - value) < 1e-6
     if value in (0, "", "0.0.0.0") or (isinstance(value, str) and not value.strip("\0 ")):
