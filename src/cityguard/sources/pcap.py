@@ -1,11 +1,12 @@
 """Capture files: pcap and pcapng to pieces of packets (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng).
 
-``records`` finds where the records start; times, lengths and link types are gathered as arrays.
+``walk`` finds where the records start; times, lengths and link types are gathered as arrays.
 A file that breaks off or lies about a length keeps its valid prefix, and says so in ``notes``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import struct
 from collections.abc import Iterator
@@ -16,14 +17,15 @@ import numpy.typing as npt
 
 from cityguard.errors import DecodeError
 from cityguard.model import Frames
-from cityguard.sources import records
-from cityguard.sources.records import MAX_PACKET
+from cityguard.sources import walk
+from cityguard.sources.walk import MAX_PACKET
 
 PIECE = 65_536
 """Packets in one piece at most."""
 PIECE_BYTES = 16 << 20
 """Bytes of the file that one piece spans; its last packet may reach beyond."""
 MAX_INTERFACES = 65_536
+_POPULATE_READ = 22  # of Linux' madvise
 
 Buffer = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
@@ -94,12 +96,21 @@ class Capture(Iterator[Frames]):
         link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF  # the upper bits tell of the FCS
         end, place, broken = len(self._buffer), 24, False
         while place < end and not broken:
-            starts, place, broken = records.walk(self._buffer, place, order, size)
+            self._ask_for(place)
+            starts, place, broken = walk.chain(self._buffer, place, order, size)
             for part in _pieces(starts):
                 yield self._records(part, order, tick, size, link)
                 self._release(int(part[-1]))
         if place < end:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
+
+    def _ask_for(self, place: int) -> None:
+        """Bring the pages of the next window at once instead of one by one."""
+        start = place // mmap.PAGESIZE * mmap.PAGESIZE
+        size = min(walk.WINDOW + MAX_PACKET, len(self._buffer) - start)
+        if self._pages is not None and size > 0:
+            with contextlib.suppress(OSError):  # an older kernel
+                self._pages.madvise(_POPULATE_READ, start, size)
 
     def _release(self, place: int) -> None:
         """What lies before was read: its pages need not stay in memory."""
@@ -114,25 +125,26 @@ class Capture(Iterator[Frames]):
         return self._frames(at + size, u32(at + 8), time, u32(at + 12), np.full(len(at), link, np.int32))
 
     def _pcapng(self) -> Iterator[Frames]:
-        end, place, why = len(self._buffer), 0, records.SPECIAL
+        end, place, why = len(self._buffer), 0, walk.SPECIAL
         order, interfaces = "<", list[_Interface]()
-        while why in (records.SPECIAL, records.FULL):
-            starts, kinds, place, why = records.blocks(self._buffer, place, order, PIECE)
+        while why in (walk.SPECIAL, walk.FULL):
+            self._ask_for(place)
+            starts, kinds, place, why = walk.blocks(self._buffer, place, order, PIECE)
             for part in _pieces(starts):
                 kind = kinds[np.searchsorted(starts, part[0]) :][: len(part)]
                 yield self._blocks(part, kind, order, interfaces)
                 self._release(int(part[-1]))
-            if why != records.SPECIAL:
+            if why != walk.SPECIAL:
                 continue
             head = bytes(self._buffer[place : place + 12])
             if head[:4] == _PCAPNG:
                 if head[8:] not in _ORDER:
-                    why = records.BROKEN
+                    why = walk.BROKEN
                     break
                 order, interfaces = _ORDER[head[8:]], []
             length = struct.unpack_from(order + "4xI", head)[0]
             if length < 12 or length % 4 or place + length > end:
-                why = records.BROKEN
+                why = walk.BROKEN
                 break
             if head[:4] != _PCAPNG and length >= 20:
                 if len(interfaces) == MAX_INTERFACES:
@@ -140,12 +152,12 @@ class Capture(Iterator[Frames]):
                     return
                 interfaces.append(_interface(bytes(self._buffer[place + 8 : place + length - 4]), order))
             place += length
-        if why == records.BROKEN or end - place:
+        if why == walk.BROKEN or end - place:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
 
     def _blocks(self, at: Words, kind: Words, order: str, interfaces: list[_Interface]) -> Frames:
         u32, u16 = _reader(self._buffer, order + "u4"), _reader(self._buffer, order + "u2")
-        simple, obsolete = kind == records.SIMPLE, kind == records.OBSOLETE
+        simple, obsolete = kind == walk.SIMPLE, kind == walk.OBSOLETE
         far = np.where(simple, at - 12, at)  # keeps every read inside the block; masked below
         which = np.where(simple, 0, np.where(obsolete, u16(at + 8), u32(at + 8)))
         known = which < len(interfaces)

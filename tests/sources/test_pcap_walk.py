@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cityguard.sources import records
+from cityguard.sources import walk
 
 some_record = st.builds(
     lambda size, second, lie, fill: struct.pack("<IIII", 1_700_000_000 + second, 5, size + lie, size) + fill * size,
@@ -23,11 +23,11 @@ some_record = st.builds(
 
 def chain(raw: bytes, compiled: bool, patch: pytest.MonkeyPatch, window: int = 700) -> tuple[list[int], int, bool]:
     buffer = np.frombuffer(raw, np.uint8)
-    patch.setattr(records.fast, "ON", compiled)
-    patch.setattr(records, "WINDOW", window)
+    patch.setattr(walk.fast, "ON", compiled)
+    patch.setattr(walk, "WINDOW", window)
     place, broken, found = 24, False, list[int]()
     while place < len(raw) and not broken:
-        starts, place, broken = records.walk(buffer, place, "<", 16)
+        starts, place, broken = walk.chain(buffer, place, "<", 16)
         found += starts.tolist()
     return found, place, broken
 
@@ -38,11 +38,11 @@ def test_every_way_along_the_chain_finds_the_same_records(body: list[bytes], cut
     raw = bytes(24) + b"".join(body)
     raw = raw[: len(raw) - cut]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_PART", 64)
-        patch.setattr(records, "_LOOK", 200)
+        patch.setattr(walk, "_PART", 64)
+        patch.setattr(walk, "_LOOK", 200)
         one = chain(raw, True, patch, window)
         assert chain(raw, False, patch, window) == one
-        patch.setattr(records, "_together", records._one_by_one)
+        patch.setattr(walk, "_together", walk._one_by_one)
         assert chain(raw, False, patch, 1 << 20) == one
 
 
@@ -51,8 +51,8 @@ def test_a_guess_that_was_wrong_is_walked_over(monkeypatch: pytest.MonkeyPatch) 
     fake = struct.pack("<IIII", 1_700_000_000, 5, 4, 4) + b"fake"
     record = struct.pack("<IIII", 1_700_000_000, 5, len(fake) * 9 + 3, len(fake) * 9 + 3) + b"..." + fake * 9
     raw = bytes(24) + record * 400
-    monkeypatch.setattr(records, "_PART", 256)
-    monkeypatch.setattr(records, "_LOOK", 512)
+    monkeypatch.setattr(walk, "_PART", 256)
+    monkeypatch.setattr(walk, "_LOOK", 512)
     found, place, broken = chain(raw, False, monkeypatch, 1 << 20)
     assert found == list(range(24, len(raw), len(record)))
     assert (place, broken) == (len(raw), False)
@@ -73,12 +73,12 @@ def test_blocks_are_found_the_same_way(body: list[bytes], cut: int, count: int) 
     buffer = np.frombuffer(raw[: len(raw) - cut], np.uint8)
 
     def all_of(compiled: bool, patch: pytest.MonkeyPatch) -> list[Any]:
-        patch.setattr(records.fast, "ON", compiled)
+        patch.setattr(walk.fast, "ON", compiled)
         place, out = 0, list[Any]()
         while True:
-            starts, kinds, place, why = records.blocks(buffer, place, "<", count)
+            starts, kinds, place, why = walk.blocks(buffer, place, "<", count)
             out.append((starts.tolist(), kinds.tolist(), place, why))
-            if why != records.FULL:
+            if why != walk.FULL:
                 return out
 
     with pytest.MonkeyPatch.context() as patch:
