@@ -134,8 +134,6 @@ EXPORT = _group(
     ("observer.egress.interface.id", "long", "interface the traffic went out by (ifIndex)", "出接口索引"),
 )
 
-DURATION = tuple(column for column in FLOW if column.name == "event.duration")
-
 IDENTITY = _group(
     "",
     ("user.name", "keyword", "account that acted", "账号"),
@@ -197,6 +195,8 @@ HTTP = _group(
     ("http.response.status_text", "keyword", "reason phrase", "状态短语"),
     ("http.proxied", "keywords", "headers that tell of proxies: Via, X-Forwarded-For …", "代理头"),
     ("http.file.names", "keywords", "file names in Content-Disposition, both ways", "文件名"),
+    ("http.response.body.mime_type", "keyword", "what the body is by its first bytes", "响应体实际类型"),
+    ("url.port", "port", "port in Host or the target", "主机头端口"),
 )
 
 TLS = _group(
@@ -341,25 +341,32 @@ DEVICE = _group(
 )
 
 _KEYS = COMMON + ENDPOINTS + NETWORK + CALENDAR
-_HOST = _KEYS + IDENTITY + PROCESS + FILE + DEVICE
+# What any log may tell besides its own subject: who, with which program, through which device.
+_LOG = _KEYS + IDENTITY + FLOW + PROCESS + FILE + DEVICE + HTTP + DATABASE + CLOUD
+
+
+def _table(*groups: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns of groups, each once."""
+    return tuple({column.name: column for group in groups for column in group}.values())
+
 
 DATASETS: dict[str, tuple[Column, ...]] = {
-    "flow": _KEYS + FLOW + DEVICE + IDENTITY + CLOUD + EXPORT,
-    "dns": _KEYS + IDENTITY + DNS + DURATION,
-    "http": _KEYS + IDENTITY + HTTP + DURATION,
-    "tls": _KEYS + IDENTITY + TLS,
-    "ssh": _KEYS + IDENTITY + SSH,
-    "ot": _KEYS + OT,
-    "web": _KEYS + IDENTITY + HTTP + DEVICE,
-    "auth": _HOST + DATABASE + CLOUD,
-    "process": _HOST,
-    "file": _HOST,
-    "registry": _HOST,
-    "network": _HOST + DNS,
-    "host": _HOST,
-    "firewall": _KEYS + IDENTITY + FLOW + DEVICE + CLOUD,
-    "ids": _KEYS + IDENTITY + FLOW + DEVICE + DNS + HTTP + TLS + FILE,
-    "audit": _HOST + HTTP + DATABASE + CLOUD,
+    "flow": _table(_KEYS, FLOW, DEVICE, IDENTITY, CLOUD, EXPORT),
+    "dns": _table(_LOG, DNS),
+    "http": _LOG,
+    "tls": _table(_LOG, TLS),
+    "ssh": _table(_LOG, SSH),
+    "ot": _table(_KEYS, OT, IDENTITY, DEVICE),
+    "web": _LOG,
+    "auth": _LOG,
+    "process": _LOG,
+    "file": _LOG,
+    "registry": _LOG,
+    "network": _table(_LOG, DNS),
+    "host": _LOG,
+    "firewall": _LOG,
+    "ids": _table(_LOG, DNS, TLS, SSH),
+    "audit": _LOG,
 }
 """Dataset name -> its columns. Columns outside this list are the source's own names ("native")."""
 
