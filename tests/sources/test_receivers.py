@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cityguard.sources import tcp, udp
@@ -54,7 +54,7 @@ def test_lines_arrive_however_they_were_cut() -> None:
 
 
 @given(
-    st.lists(st.binary(min_size=1, max_size=30).filter(lambda b: b"\n" not in b and b.strip()), max_size=20), st.data()
+    st.lists(st.binary(min_size=1, max_size=30).filter(lambda b: not {10, 0} & set(b) and b.strip()), max_size=20), st.data()
 )
 def test_splitting_never_loses_or_invents_a_line(lines: list[bytes], data: st.DataObject) -> None:
     text = b"".join(line + b"\n" for line in lines)
@@ -65,3 +65,31 @@ def test_splitting_never_loses_or_invents_a_line(lines: list[bytes], data: st.Da
         text = text[size:]
         got += tcp.split(peer)
     assert got == lines
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.sampled_from(["\n", "\0", "count"])), max_size=6),
+    st.integers(1, 9),
+)
+def test_messages_come_out_whole_however_they_are_framed_and_cut(given_: list[tuple[bytes, str]], step: int) -> None:
+    messages, stream = [], b""
+    for body, framing in given_:
+        message = b"<13>" + body.replace(b"\n", b"x").replace(b"\0", b"x").replace(b"\r", b"x")
+        messages.append(message)
+        stream += b"%d %s" % (len(message), message) if framing == "count" else message + framing.encode()
+    peer, out = tcp.Peer("x"), list[bytes]()
+    for start in range(0, len(stream), step):
+        peer.buffer += stream[start : start + step]
+        out += tcp.split(peer)
+    assert out == messages
+
+
+def test_a_counted_message_that_is_too_long_is_cut_and_the_next_one_read() -> None:
+    peer = tcp.Peer("x")
+    stream = b"%d <13>" % (tcp.MAX_LINE + 104) + b"a" * (tcp.MAX_LINE + 100) + b"5 <13>b"
+    out = list[bytes]()
+    for start in range(0, len(stream), 1000):
+        peer.buffer += stream[start : start + 1000]
+        out += tcp.split(peer)
+    assert [len(one) for one in out] == [tcp.MAX_LINE, 5]

@@ -83,9 +83,19 @@ def _once(lines: pl.Series) -> pl.DataFrame:
     found = groups(lines, (_NEW, _OLD, _BARE, _PLAIN)) if new.any() else groups(lines, (_OLD, _BARE, _PLAIN))
     if found.height and not found["row"].is_sorted():
         found = found.sort("row")
-    return found.select(
+    made = found.select(
         *(pl.col(name) if name in found.columns else pl.lit(None, pl.String).alias(name) for name in COLUMNS),
         pl.lit(None, pl.String).alias("relay"),
+    )
+    # Words before a colon are no header by themselves.
+    bare = (made["pri"].is_null() & made["stamp"].is_null()).to_numpy()
+    if not bare.any():
+        return made
+    kept = pl.Series(~bare)
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, made.height)
+    return made.with_columns(
+        *(made[name].zip_with(kept, nothing).alias(name) for name in ("host", "program", "pid", "msgid", "structured")),
+        made["message"].zip_with(kept, lines).alias("message"),
     )
 
 

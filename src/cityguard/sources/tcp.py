@@ -1,7 +1,8 @@
-"""TCP line receiver: newline framing, bounded per connection and in all, one event per line."""
+"""TCP receiver of messages: newline, NUL or octet-counted framing, bounded per connection and in all."""
 
 from __future__ import annotations
 
+import re
 import selectors
 import socket
 import time
@@ -14,6 +15,8 @@ MAX_LINE = 64 << 10
 MAX_CONNECTIONS = 1000
 MAX_PER_PEER = 50
 IDLE_S = 300.0
+_COUNT = re.compile(rb"([1-9][0-9]{0,6}) (?=<)")
+_END = re.compile(rb"[\n\0]")
 
 
 @dataclass(slots=True)
@@ -22,6 +25,7 @@ class Peer:
     buffer: bytearray = field(default_factory=bytearray)
     last: float = 0.0
     skipping: bool = False  # inside a line that was longer than MAX_LINE
+    ignore: int = 0  # bytes left of a counted message that was longer than that
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -30,7 +34,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def receive(server: socket.socket, sink: Sink, stop: Event) -> None:
-    """Serve until ``stop`` is set. Over-long lines are cut at 64 KiB; idle or surplus connections are closed."""
+    """Serve until ``stop`` is set. Over-long messages are cut at 64 KiB; idle or surplus connections are closed."""
     server.setblocking(False)
     with selectors.DefaultSelector() as selector:
         selector.register(server, selectors.EVENT_READ)
@@ -85,17 +89,37 @@ def _read(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> list[
 
 
 def split(peer: Peer) -> list[bytes]:
-    """Take the whole lines out of a peer's buffer; what is longer than MAX_LINE is cut and its rest skipped."""
-    *whole, rest = bytes(peer.buffer).split(b"\n")
-    if peer.skipping and whole:
-        whole, peer.skipping = whole[1:], False
-    elif peer.skipping:
-        rest = b""
-    if len(rest) > MAX_LINE:
-        whole.append(rest[:MAX_LINE])
-        rest, peer.skipping = b"", True
-    peer.buffer = bytearray(rest)
-    return [line[:MAX_LINE] for line in whole if line.strip()]
+    """Take the whole messages out of a peer's buffer; what is longer than MAX_LINE is cut and its rest skipped.
+
+    RFC 6587: messages end with a newline (or NUL, as some senders write), or stand behind their length in octets.
+    Each message is looked at on its own, so a sender may change its mind.
+    """
+    buffer, place, out = bytes(peer.buffer), 0, list[bytes]()
+    while place < len(buffer):
+        if peer.ignore:
+            step = min(peer.ignore, len(buffer) - place)
+            peer.ignore, place = peer.ignore - step, place + step
+            continue
+        counted = None if peer.skipping else _COUNT.match(buffer, place)
+        if counted:
+            size = int(counted[1])
+            start, taken = counted.end(), min(size, MAX_LINE)
+            if len(buffer) - start < taken:
+                break
+            out.append(buffer[start : start + taken].rstrip(b"\r\n\0"))
+            peer.ignore, place = size - taken, start + taken
+            continue
+        end = _END.search(buffer, place)
+        if end is None:
+            if peer.skipping or len(buffer) - place > MAX_LINE:
+                out += [] if peer.skipping else [buffer[place : place + MAX_LINE]]
+                peer.skipping, place = True, len(buffer)
+            break
+        if not peer.skipping:
+            out.append(buffer[place : min(end.start(), place + MAX_LINE)])
+        peer.skipping, place = False, end.end()
+    peer.buffer = bytearray(buffer[place:])
+    return [line for line in out if line.strip()]
 
 
 def _expire(selector: selectors.BaseSelector) -> None:
