@@ -31,6 +31,7 @@ def fields() -> str:
         ("Processes, registry", columns.PROCESS),
         ("Files", columns.FILE),
         ("Devices", columns.DEVICE),
+        ("Exported flows", columns.EXPORT),
         ("Databases", columns.DATABASE),
         ("Clouds", columns.CLOUD),
     )

@@ -351,7 +351,7 @@ def _table(*groups: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 DATASETS: dict[str, tuple[Column, ...]] = {
-    "flow": _table(_KEYS, FLOW, DEVICE, IDENTITY, CLOUD, EXPORT),
+    "flow": _table(_KEYS, FLOW, DEVICE, IDENTITY, PROCESS, CLOUD, EXPORT),
     "dns": _table(_LOG, DNS),
     "http": _LOG,
     "tls": _table(_LOG, TLS),
