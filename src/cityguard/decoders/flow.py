@@ -237,6 +237,7 @@ def _slice(piece: Piece, hashes: U64s, which: slice) -> Slice:
         packets.tunnel[which],
         packets.outer[which],
         packets.outers,
+        packets.stations,
     )
 
 

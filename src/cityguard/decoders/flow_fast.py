@@ -45,7 +45,8 @@ class Table:
             which.start, which.stop, rank, self._secret, self._idle, self._active, self._answers,
             packets.number, packets.time, packets.wire, packets.size, packets.v6, packets.proto, *signed[:4],
             packets.source_port, packets.destination_port, packets.icmp, packets.flags, packets.seq, packets.claimed,
-            packets.vlan, packets.mac, packets.marks, packets.tunnel, packets.outer, *signed[4:], buffer,
+            packets.vlan, packets.mac, packets.marks, packets.tunnel, packets.outer, *signed[4:],
+            *packets.stations, buffer,
             self.rows, self.used, self._slots, done,
         )  # fmt: skip
         if ended:
@@ -107,7 +108,8 @@ def _update(
     start: Any, stop: Any, rank: Any, secret: Any, idle: Any, active: Any, answers: Any,
     number: Any, time: Any, wire: Any, size: Any, v6: Any, proto: Any, sh: Any, sl: Any, dh: Any, dl: Any,
     source_port: Any, destination_port: Any, icmp: Any, flags: Any, seq: Any, claimed: Any,
-    vlan: Any, mac: Any, marks: Any, tunnel: Any, outer: Any, o_sh: Any, o_sl: Any, o_dh: Any, o_dl: Any, buffer: Any,
+    vlan: Any, mac: Any, marks: Any, tunnel: Any, outer: Any, o_sh: Any, o_sl: Any, o_dh: Any, o_dl: Any,
+    to_station: Any, from_station: Any, buffer: Any,
     rows: Any, used: Any, slots: Any, done: Any,
 ) -> Any:  # fmt: skip
     mask = len(slots) - 1
@@ -206,8 +208,11 @@ def _update(
                 row[TUNNEL] = tunnel[p]
                 row[A_SEQ] = row[B_SEQ] = -1
                 row[A_MAC] = row[B_MAC] = -1
-                if mac[p] >= 0:
-                    destination, source = _u48(buffer, mac[p]), _u48(buffer, mac[p] + 6)
+                if mac[p] != -1:
+                    if mac[p] >= 0:
+                        destination, source = _u48(buffer, mac[p]), _u48(buffer, mac[p] + 6)
+                    else:
+                        destination, source = to_station[-2 - mac[p]], from_station[-2 - mac[p]]
                     row[A_MAC] = source if forward else destination
                     row[B_MAC] = destination if forward else source
                 wrap = outer[p]

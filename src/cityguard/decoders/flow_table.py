@@ -82,6 +82,7 @@ class Slice:
     tunnel: Words
     outer: Words
     outers: tuple[U64s, U64s, U64s, U64s]
+    stations: tuple[Words, Words]
 
 
 class Index:
@@ -286,6 +287,8 @@ def _begin(rows: Rows, fresh: Words, packets: Slice, buffer: U8s, first: Words, 
     mac, read = packets.mac[first], Window(buffer)
     destination = np.where(mac < 0, -1, read.u32(mac) << 16 | read.u16(mac + 4))
     source = np.where(mac < 0, -1, read.u32(mac + 6) << 16 | read.u16(mac + 10))
+    told = np.flatnonzero(mac < -1)
+    destination[told], source[told] = (side[-2 - mac[told]] for side in packets.stations)
     rows[fresh, A_MAC] = np.where(forward, source, destination)
     rows[fresh, B_MAC] = np.where(forward, destination, source)
     outer = packets.outer[first]

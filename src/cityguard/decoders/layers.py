@@ -142,9 +142,9 @@ class Layers:
         """Follow these frames, whose cursor is behind the link header, to their innermost packet."""
         for _ in range(MAX_STEPS):
             if not len(rows):
-                return
+                break
             rows = self._step(rows)
-        self.drop(rows, NO_IP)
+        self.reason[~self.found & (self.reason == 0)] = NO_IP
 
     def _step(self, rows: Words) -> Words:
         kinds = self.kind[rows]

@@ -103,8 +103,7 @@ def _nflog(work: Layers, rows: Words) -> Words:
         done |= (kind == 9) & (place + 4 <= work.end[rows])
         size = np.maximum((work.read.u16_little(place) + 3) & ~3, 4)
         place = np.where(done | (place + 4 > work.end[rows]), place, place + size)
-    rows, place = rows[done], place[done] if not done.all() else place
-    return work.to(rows, Kind.IP, place + 4)
+    return work.to(work.keep(rows, done, NO_IP), Kind.IP, place[done] + 4)
 
 
 def _frame_relay(work: Layers, rows: Words) -> Words:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cityguard.decoders import link, tunnel
+from cityguard import fast
+from cityguard.decoders import link, packet_fast, tunnel
 from cityguard.decoders.fragments import FRAGMENTED, INCOMPLETE, OVERLAP, Fragments, Whole
 from cityguard.decoders.layers import ICMP, ICMP6, NO_IP, REASONS, SCTP, TCP, UDP, Layers
 from cityguard.decoders.window import Bools, U8s, U64s, Window, Words
@@ -32,6 +34,7 @@ _STEPS = link.STEPS | tunnel.STEPS
 _MAX_NESTED = 4
 """Datagrams reassembled inside of reassembled ones."""
 _RAW = 101
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,12 @@ class Packets:
     captured: Words  # its bytes at hand
     claimed: Words  # its bytes on the wire
     vlan: Words  # outermost tag, -1 = none
-    mac: Words  # where the Ethernet header starts in the buffer, -1 = none
+    mac: Words  # where the Ethernet header starts in the buffer, -1 = none, -2 - n = row n of ``stations``
     marks: U8s  # FRAGMENTED, OVERLAP, INCOMPLETE
     tunnel: Words  # codes of tunnel.NAMES gone through, four bits each, the outermost highest; 0 = none
     outer: Words  # row of ``outers``, -1 = none
     outers: tuple[U64s, U64s, U64s, U64s]  # outermost source and destination of packets in tunnels, high and low halves
+    stations: tuple[Words, Words]  # MAC of destination and source, of packets whose Ethernet header is not at hand
 
     def __len__(self) -> int:
         return len(self.number)
@@ -91,6 +95,7 @@ class Packets:
             self.tunnel[which],
             self.outer[which],
             self.outers,
+            self.stations,
         )
 
 
@@ -128,36 +133,83 @@ class Reader:
     length, all with the ports of the whole, the last with the payload.
     """
 
-    def __init__(self, vxlan_ports: Iterable[int] = tunnel.VXLAN_PORTS) -> None:
+    def __init__(
+        self,
+        vxlan_ports: Iterable[int] = tunnel.VXLAN_PORTS,
+        *,
+        payloads: bool = True,
+        compiled: bool | None = None,
+    ) -> None:
+        """Args:
+        vxlan_ports: UDP ports of destination that mean VXLAN.
+        payloads: False = payloads of reassembled datagrams are not wanted, which saves a copy of the piece.
+        compiled: use numba; None = where it is there.
+        """
         self._carriers = tunnel.Carriers(vxlan_ports)
         self._fragments = Fragments()
+        self._payloads = payloads
+        self._compiled = fast.ON if compiled is None else compiled
 
     def decode(self, frames: Frames) -> Read:
         """Decode a piece of packets."""
-        work = Layers(frames, _STEPS, self._carriers)
+        n = len(frames)
+        easy = np.zeros(n, np.bool_)
+        if self._compiled and n:
+            easy = packet_fast.plain(frames, self._carriers.wanted, self._carriers.served)
+        rest = np.flatnonzero(~easy)
+        work = Layers(frames.take(rest) if easy.any() else frames, _STEPS, self._carriers)
         work.run(link.start(work))
         rows = np.flatnonzero(work.found)
-        parts = np.flatnonzero(work.fragment >= 0) if self._parted(work) else rows[:0]
-        if not len(parts):
-            return Read(frames, _transport(work, rows), _others(work), work.reason)
-        wholes = self._fragments.add(work, parts)
-        return self._joined(work, wholes, np.setdiff1d(rows, parts, assume_unique=True))
+        parts = rows[work.fragment[rows] >= 0]
+        wholes = self._fragments.add(work, parts) if len(parts) else []
+        rows = np.setdiff1d(rows, parts, assume_unique=True) if len(parts) else rows
+        reason = np.zeros(n, np.uint8)
+        reason[rest] = work.reason
+        return self._joined(frames, work, wholes, rows, rest, np.flatnonzero(easy), reason)
 
     def flush(self) -> Read:
         """The capture is over: packets of the datagrams that never became whole."""
         work = Layers(_no_frames(), _STEPS, self._carriers)
-        return self._joined(work, self._fragments.flush(), np.zeros(0, np.int64))
+        none = np.zeros(0, np.int64)
+        return self._joined(work.frames, work, self._fragments.flush(), none, none, none, np.zeros(0, np.uint8))
 
-    @staticmethod
-    def _parted(work: Layers) -> bool:
-        return bool(work.fragment.size) and bool(work.fragment.max() >= 0)
+    def _joined(
+        self, frames: Frames, work: Layers, wholes: list[Whole], rows: Words, rest: Words, easy: Words, reason: U8s
+    ) -> Read:
+        """All packets in order: the easy ones, those of ``rows``, and reassembled datagrams where their last part came.
 
-    def _joined(self, work: Layers, wholes: list[Whole], rows: Words) -> Read:
-        """The packets of ``rows`` and those of reassembled datagrams, each where its last fragment came."""
-        base, end = _span(work)
-        chunks, length = [work.frames.buffer[base:end]], end - base
-        found = [_moved(_transport(work, rows), -base)]
-        places = [rows]
+        Args:
+            frames: the piece.
+            work: the walk through the frames ``rest`` of it.
+            wholes: datagrams that are over.
+            rows: rows of ``work`` with a packet.
+            rest: rows of the piece.
+            easy: rows of the piece that are plain packets.
+            reason: per frame of the piece.
+        """
+        others = _others(work)
+        base, found, places = 0, [_transport(work, rows)], [rest[rows]]
+        if wholes:
+            chunks = [np.zeros(0, np.uint8)]
+            if self._payloads:
+                base, end = _span(frames)
+                chunks[0] = frames.buffer[base:end]
+            again, triggers = self._whole_again(wholes, chunks)
+            found += again
+            places += [rest[one] if len(rest) else one for one in triggers]
+            if self._payloads:
+                frames = replace(frames, buffer=np.concatenate(chunks), offset=frames.offset - base)
+                found[0], others = _moved(found[0], -base), _others_moved(others, -base)
+        packets, place = _concat(found), np.concatenate(places)
+        if len(easy):
+            packets = _with_plain(frames, self._carriers, easy, packets, place)
+        elif len(found) > 1:
+            packets = packets.take(np.argsort(place, kind="stable"))
+        return Read(frames, packets, others, reason)
+
+    def _whole_again(self, wholes: list[Whole], chunks: list[U8s]) -> tuple[list[Packets], list[Words]]:
+        """Packets of reassembled datagrams, and the row of the frame each came with; their bytes go to ``chunks``."""
+        found, places, length = [], [], len(chunks[0])
         for nested in range(_MAX_NESTED + 1):
             if not wholes:
                 break
@@ -170,21 +222,12 @@ class Reader:
             held = np.zeros(len(wholes), np.bool_)
             held[again] = True
             packets, triggers = _each_part(_transport(inner, np.flatnonzero(inner.found)), inner, wholes, held)
-            found.append(_moved(packets, length))
+            found.append(_moved(packets, length) if self._payloads else _bare(packets, pieces))
             places.append(triggers)
             chunks.append(pieces)
             length += len(pieces)
             wholes = self._fragments.add_wholes(inner, np.array(again, np.int64), wholes) if again else []
-        frames = replace(work.frames, buffer=np.concatenate(chunks), offset=work.frames.offset - base)
-        packets = _concat(found).take(np.argsort(np.concatenate(places), kind="stable"))
-        others = _others(work)
-        others = replace(
-            others,
-            place=others.place - base,
-            end=others.end - base,
-            mac=np.where(others.mac < 0, -1, others.mac - base),
-        )
-        return Read(frames, packets, others, work.reason)
+        return found, places
 
 
 def decode(frames: Frames) -> tuple[Packets, U8s]:
@@ -256,6 +299,7 @@ def _transport(work: Layers, rows: Words) -> Packets:
         work.tunnel[rows],
         outer,
         outers,
+        (_NONE, _NONE),
     )
 
 
@@ -294,11 +338,11 @@ def _no_frames() -> Frames:
     return Frames(np.zeros(0, np.uint8), none, none, none, none, none, np.zeros(0, np.int32))
 
 
-def _span(work: Layers) -> tuple[int, int]:
+def _span(frames: Frames) -> tuple[int, int]:
     """The part of the buffer the piece lies in."""
-    if not len(work.frames):
+    if not len(frames):
         return 0, 0
-    return int(work.frames.offset.min()), int(work.end.max())
+    return int(frames.offset.min()), int((frames.offset + frames.length).max())
 
 
 def _rebuilt(wholes: list[Whole], carriers: tunnel.Carriers) -> tuple[U8s, Layers]:
@@ -356,24 +400,77 @@ def _each_part(packets: Packets, work: Layers, wholes: list[Whole], held: Bools)
 
 
 def _moved(packets: Packets, by: int) -> Packets:
-    return replace(packets, payload=packets.payload + by, mac=np.where(packets.mac < 0, -1, packets.mac + by))
+    return replace(packets, payload=packets.payload + by, mac=np.where(packets.mac < 0, packets.mac, packets.mac + by))
+
+
+def _others_moved(others: Others, by: int) -> Others:
+    mac = np.where(others.mac < 0, -1, others.mac + by)
+    return replace(others, place=others.place + by, end=others.end + by, mac=mac)
+
+
+def _bare(packets: Packets, buffer: U8s) -> Packets:
+    """Without payloads; the stations are read now, their headers are not kept."""
+    known = np.flatnonzero(packets.mac >= 0)
+    at, read = packets.mac[known], Window(buffer)
+    to, source = (read.u32(at + side) << 16 | read.u16(at + side + 4) for side in (0, 6))
+    mac = np.full(len(packets), -1, np.int64)
+    mac[known] = -2 - np.arange(len(known))
+    none = np.zeros(len(packets), np.int64)
+    return replace(packets, payload=none, captured=none, mac=mac, stations=(to, source))
+
+
+_INTS, _SMALL = packet_fast.INTS, {"v6": np.bool_, "proto": np.uint8, "flags": np.uint8}
+
+
+def _with_plain(frames: Frames, carriers: tunnel.Carriers, easy: Words, packets: Packets, place: Words) -> Packets:
+    """Add the plain packets; all in order of their frames."""
+    n, count = len(easy) + len(packets), len(packets)
+    at = np.empty(n, np.int64)
+    if count:
+        at[np.argsort(np.concatenate([easy, place]), kind="stable")] = np.arange(n)
+    else:
+        at = np.arange(n)
+    mine = at[len(easy) :]
+    ints: dict[str, Words] = {name: np.empty(n, np.int64) for name in _INTS}
+    small: dict[str, Any] = {name: np.empty(n, kind) for name, kind in _SMALL.items()}
+    halves = [np.empty(n, np.uint64) for _ in range(4)]
+    views = (halves[0].view(np.int64), halves[1].view(np.int64), halves[2].view(np.int64), halves[3].view(np.int64))
+    packet_fast.write(frames, carriers.wanted, carriers.served, easy, at[: len(easy)], ints, small, views)
+    marks, tunnels, outer = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.full(n, -1, np.int64)
+    if count:
+        for name, column in {**ints, **small, "marks": marks, "tunnel": tunnels, "outer": outer}.items():
+            column[mine] = getattr(packets, name)
+        for half, column in zip(halves, (*packets.source, *packets.destination), strict=True):
+            half[mine] = column
+    return Packets(
+        source=(halves[0], halves[1]),
+        destination=(halves[2], halves[3]),
+        marks=marks,
+        tunnel=tunnels,
+        outer=outer,
+        outers=packets.outers,
+        stations=packets.stations,
+        **(ints | small),
+    )
 
 
 def _concat(all_: list[Packets]) -> Packets:
     if len(all_) == 1:
         return all_[0]
-    outer, count = [], 0
+    outer, mac, count, known = [], [], 0, 0
     for one in all_:
         outer.append(np.where(one.outer < 0, -1, one.outer + count))
+        mac.append(np.where(one.mac < -1, one.mac - known, one.mac))
         count += len(one.outers[0])
+        known += len(one.stations[0])
 
-    def pairs(name: str) -> tuple[npt.NDArray[np.uint64], ...]:
+    def pairs(name: str) -> tuple[npt.NDArray[Any], ...]:
         return tuple(np.concatenate(halves) for halves in zip(*(getattr(one, name) for one in all_), strict=True))
 
     joined = {
         one.name: pairs(one.name)
-        if one.name in ("source", "destination", "outers")
+        if one.name in ("source", "destination", "outers", "stations")
         else np.concatenate([getattr(part, one.name) for part in all_])
         for one in fields(Packets)
     }
-    return Packets(**joined | {"outer": np.concatenate(outer)})  # type: ignore[arg-type]
+    return Packets(**joined | {"outer": np.concatenate(outer), "mac": np.concatenate(mac)})  # type: ignore[arg-type]

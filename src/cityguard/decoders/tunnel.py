@@ -50,8 +50,12 @@ class Carriers:
     def __init__(self, vxlan_ports: Iterable[int] = VXLAN_PORTS) -> None:
         ports = dict.fromkeys(vxlan_ports, _vxlan) | _UDP  # what is usual elsewhere stays that
         self._ports = {port: step for port, step in ports.items() if 0 < port < 65_536}
-        self._wanted = np.zeros(65_536, np.bool_)
-        self._wanted[list(self._ports)] = True
+        self.wanted = np.zeros(65_536, np.bool_)
+        """Destination ports of UDP that may carry a packet."""
+        self.wanted[list(self._ports)] = True
+        self.served = np.zeros(65_536, np.bool_)
+        """Source ports: of those the side that serves may speak from its port."""
+        self.served[[3544, 5247]] = True
 
     def __call__(self, work: Layers, rows: Words) -> Words:
         proto = work.proto[rows]
@@ -71,11 +75,11 @@ class Carriers:
         at = work.body[rows]
         ports = np.where(at + 8 <= work.end[rows], work.read.u16(at + 2), 0)
         sources = work.read.u16(at)
-        answers = (sources == 3544) | (sources == 5247)  # the side that serves may speak from its port
-        wanted = self._wanted[ports] | answers
+        answers = self.served[sources]
+        wanted = self.wanted[ports] | answers
         if not wanted.any():
             return rows[:0]
-        ports = np.where(answers & ~self._wanted[ports], sources, ports)
+        ports = np.where(answers & ~self.wanted[ports], sources, ports)
         rows, at, ports = rows[wanted], at[wanted] + 8, ports[wanted]
         found = []
         for port in np.unique(ports).tolist():
