@@ -156,3 +156,21 @@ def test_a_line_cut_inside_a_character_is_told_from_one_in_gb18030(raw: bytes, v
     read = text(one_each([raw]))
     assert read.values.to_list() == [value]
     assert read.flags.to_list() == [flags]
+
+
+def test_statements_over_many_lines_are_one_event_each(known: collect.Collectors, tmp_path: Path) -> None:
+    head = (
+        "2026-03-05 14:12:{:02d}.548 (EP[0] sess:0x7f01 thrd:4146 user:APP trxid:1 stmt:0x7 appname:x ip:10.1.1.9) "
+    )
+    tail = " EXECTIME: 35(ms) ROWCOUNT: 2(rows) EXEC_ID: 9."
+    text = "".join(
+        head.format(n) + "[SEL] select a,\n" + "  b,\n" * 6 + "  '中文'\nfrom t." + tail + "\n" for n in range(30)
+    )
+    path = tmp_path / "dmsql_DMSERVER_20260305_141200.log"
+    path.write_bytes(text.encode("gb18030"))
+    chunks = list(collect.read(path, known, now=NOW))
+    assert {chunk.source for chunk in chunks} == {"dm-sqllog"}
+    rows = pl.concat([batch.table for chunk in chunks for batch in chunk.decoded.batches])
+    assert rows["db.statement"].unique().to_list() == ["select a,\n" + "  b,\n" * 6 + "  '中文'\nfrom t"]
+    assert rows.height == 30
+    assert rows["db.rows_affected"].to_list() == [2] * 30

@@ -20,7 +20,7 @@ from cityguard.config import Limits
 from cityguard.decoders.base import Decoder
 from cityguard.errors import CityguardError, DecodeError, InputError
 from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames, LogSource
-from cityguard.sources import documents, evtx, lines, opened, pcap, recognise
+from cityguard.sources import documents, evtx, lines, multiline, opened, pcap, recognise
 
 __all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "walk"]
 
@@ -171,7 +171,8 @@ def _score(one: Collector, seen: recognise.Look) -> float:
     if seen.kind == "json":
         return float(any(all(seen.has_key(key) for key in keys) for keys in detect.keys))
     share = seen.share(detect.lines) if detect.lines and seen.kind == "text" else 0.0
-    return share if share >= 0.5 else 0.0
+    # Of a record of many lines only the first bears its mark.
+    return share if share >= (0.05 if one.begins else 0.5) else 0.0
 
 
 def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[Frames]:
@@ -189,6 +190,10 @@ def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[F
         yield lines.one_each([input_.whole(1 << 16).tobytes()])
     elif recognise.look(input_.head()).document:
         yield from documents.frames(input_.whole(documents.MAX_BYTES), line_bytes=line_bytes)
+    elif one.begins:
+        yield from multiline.frames(
+            lines.frames(input_.blocks(), line_bytes=line_bytes), one.begins, line_bytes=line_bytes
+        )
     else:
         yield from lines.frames(input_.blocks(), line_bytes=line_bytes)
 

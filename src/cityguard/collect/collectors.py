@@ -23,6 +23,7 @@ UNITS: dict[Kind, str] = {"lines": "line", "evtx": "record", "capture": "packet"
 
 class _Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind = "lines"
+    begins: str | None = None  # a Rust regex of the first line of a record; the lines that follow belong to it
 
 
 class _Title(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +86,7 @@ class Collector:
     detect: Detect | None = None
     tests: tuple[Sample, ...] = ()
     families: bool = False  # lines that a more particular collector knows are read by that one
+    begins: str | None = None  # what the first line of a record of several lines looks like
 
     @property
     def dataset(self) -> str:
@@ -229,6 +231,7 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         file.detect,
         tuple(file.tests),
         file.families,
+        file.source.begins,
     )
 
 
@@ -250,6 +253,7 @@ def _patterns(file: _File) -> list[str]:
     found += [str(one) for one in file.options.get("patterns", ())]
     found += [str(file.options[name]) for name in ("header", "starts", "keys") if name in file.options]
     found += [str(pattern) for pattern, _ in file.options.get("rewrite", ())]
+    found += [file.source.begins] if file.source.begins else []
     found += [str(w["match"]) for c in file.classes for w in c.when.values() if isinstance(w, dict) and "match" in w]
     return [*found, *([file.detect.lines] if file.detect and file.detect.lines else [])]
 
