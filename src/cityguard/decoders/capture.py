@@ -11,15 +11,15 @@ import polars as pl
 from cityguard.decoders import address, flow, netflow, packet, stream
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.events import Talk
+from cityguard.decoders.known import NOTHING, Carried, Known
 from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, protocols
-from cityguard.decoders.recognise import Recogniser
+from cityguard.decoders.recognise import Recogniser, fitting
 from cityguard.errors import InputError
 from cityguard.model import DeadLetter, Decoded, EventBatch, Frames, LogSource
 
 MAX_SAMPLES = 20
 """Rejected packets shown per piece."""
-MAX_LABELS = 500_000
 _SAMPLE_BYTES = 65_536
 _NETFLOW = "netflow"
 
@@ -57,7 +57,8 @@ class _Capture:
             for kind in one.frames
         }
         self._columnar = [index + 1 for index, one in enumerate(self._protocols) if one.columnar]
-        self._labels: dict[int, int] = {}
+        self._known = Known()
+        self._carried = {True: Carried(), False: Carried()}
         self._exports = _Exports()
         kinds = {name: kind for kind, name in enumerate(self._names) if name}
         self._exported = kinds.get(_NETFLOW, 0)
@@ -67,6 +68,9 @@ class _Capture:
             if speaker and index + 1 not in self._columnar
         }
         self._streams = stream.Streams(openers, kinds)
+        self._followed = np.array([kind in openers for kind in range(len(self._names))], np.bool_)
+        self._spoken = np.array([False, *(speaker is not None for speaker in self._speakers)], np.bool_)
+        self._by_first = _by_first(self._protocols)
 
     def decode(self, frames: Frames) -> Decoded:
         read = self._reader.decode(frames)
@@ -84,8 +88,8 @@ class _Capture:
             self._link(read)
         if self._payloads and len(packets):
             hashes = flow.digest(keys.columns())
-            batches += self._segments(read, keys, hashes)
-            exported = self._datagrams(read, keys, hashes)
+            batches += self._segments(read)
+            exported = self._datagrams(read, hashes)
             batches += exported.batches
             notes = exported.notes
             now = int(packets.time.max())
@@ -122,70 +126,94 @@ class _Capture:
                 known.append(number)
         read.reason[np.isin(read.frames.number[: len(read.reason)], known)] = 0
 
-    def _segments(self, read: Read, keys: flow.Keys, hashes: U64s) -> list[EventBatch]:
+    def _segments(self, read: Read) -> list[EventBatch]:
         """TCP: connections are recognised by their first payloads and followed by their protocol's parser."""
-        rows = np.flatnonzero(read.packets.proto == TCP)
-        tcp, mine, ways = read.packets.take(rows), hashes[rows], keys.take(rows)
-        kinds = self._recogniser.kinds(read.frames.buffer, tcp, mine, ways.forward, tcp=True)
-        self._label(mine, kinds)
+        buffer, tcp = self._carried[True].join(
+            read.frames.buffer, read.packets.take(np.flatnonzero(read.packets.proto == TCP))
+        )
+        if not len(tcp):
+            return []
+        keys = flow.Keys(tcp)
+        hashes = flow.digest(keys.columns())
+        kinds = self._look(buffer, tcp, keys, hashes, tcp=True)
         batches = []
-        for kind in self._columnar:
-            batches += self._table(kind, read, tcp, ways, mine)
-        followed = np.where(np.isin(kinds, self._columnar) | (kinds == 0), 0, kinds)
-        followed[np.isin(followed, [kind + 1 for kind, one in enumerate(self._speakers) if one is None])] = 0
-        self._streams.add(read.frames, tcp, ways, mine, followed)
+        if self._columnar:
+            every = np.where(kinds > 0, kinds, self._known.of(hashes))
+            for kind in self._columnar:
+                batches += self._table(kind, buffer, tcp, keys, hashes, np.flatnonzero(every == kind))
+        self._streams.add(buffer, tcp, keys, hashes, np.where(self._followed[kinds], kinds, 0))
         return batches
 
-    def _table(self, kind: int, read: Read, tcp: Packets, keys: flow.Keys, hashes: U64s) -> list[EventBatch]:
-        known = [key for key, label in self._labels.items() if label == kind]
-        rows = np.flatnonzero(np.isin(hashes, np.array(known, np.uint64)))
+    def _look(self, buffer: U8s, packets: Packets, keys: flow.Keys, hashes: U64s, *, tcp: bool) -> Words:
+        """int64[n]: what the packet's conversation was recognised as in this piece; what may be yet is kept."""
+        seen = self._recogniser.look(buffer, packets, hashes, keys.forward, self._known.of(hashes), tcp=tcp)
+        self._label(hashes, np.where(seen.vain, NOTHING, seen.kinds))
+        self._carried[tcp].keep(buffer, packets, np.flatnonzero(seen.waits))
+        return seen.kinds
+
+    def _table(
+        self, kind: int, buffer: U8s, tcp: Packets, keys: flow.Keys, hashes: U64s, rows: Words
+    ) -> list[EventBatch]:
         speaker = self._speakers[kind - 1]
         if not len(rows) or speaker is None:
             return []
-        table = speaker.table(read.frames.buffer, tcp.take(rows), keys.take(rows), hashes[rows])
+        table = speaker.table(buffer, tcp.take(rows), keys.take(rows), hashes[rows])
         return [self._batch(kind - 1, "ot", table)] if table.height else []
 
-    def _datagrams(self, read: Read, keys: flow.Keys, hashes: U64s) -> Decoded:
+    def _datagrams(self, read: Read, hashes: U64s) -> Decoded:
         """UDP: exported flows, and the datagrams of conversations whose protocol is known."""
         packets = read.packets
         exports = netflow_rows(read.frames, packets)
         rows = np.flatnonzero((packets.proto == UDP) & (packets.captured > 0) & ~exports)
-        udp, mine, ways = packets.take(rows), hashes[rows], keys.take(rows)
-        self._label(mine, self._recogniser.kinds(read.frames.buffer, udp, mine, ways.forward, tcp=False))
-        kinds = self._kinds(mine)
-        heard = np.flatnonzero(np.isin(kinds, [at + 1 for at, one in enumerate(self._speakers) if one]))
-        view = read.frames.buffer.data
-        starts, ends = udp.payload[heard].tolist(), (udp.payload + udp.captured)[heard].tolist()
-        columns = (heard, kinds[heard], udp.number[heard], udp.time[heard], ways.forward[heard])
-        for row, kind, number, time, forward, start, end in zip(
-            *(column.tolist() for column in columns), starts, ends, strict=True
-        ):
-            talk = stream.talk(udp, ways, row)
-            speaker = self._speakers[kind - 1]
-            if speaker is not None:
-                moment = stream.Moment(number, time)
-                speaker.datagram(bytes(view[start:end]), talk if forward else talk.turned(), moment)
+        self._heard(read.frames.buffer, packets.take(rows))
         sent = np.flatnonzero(exports)
         self._label(hashes[sent], np.full(len(sent), self._exported))
         return self._exports.decode(read.frames, packets.take(sent))
 
+    def _heard(self, buffer: U8s, packets: Packets) -> None:
+        buffer, udp = self._carried[False].join(buffer, packets)
+        if not len(udp):
+            return
+        keys = flow.Keys(udp)
+        hashes = flow.digest(keys.columns())
+        fresh = self._look(buffer, udp, keys, hashes, tcp=False)
+        kinds = np.where(fresh > 0, fresh, np.maximum(self._known.of(hashes), 0))
+        rows = np.flatnonzero(self._spoken[kinds])
+        for kind in np.unique(kinds[rows]).tolist():
+            if only := self._protocols[kind - 1].only:
+                mine = rows[kinds[rows] == kind]
+                rows = np.setdiff1d(rows, mine[~fitting(only, buffer, udp.take(mine))], assume_unique=True)
+        view, forward = buffer.data, keys.forward[rows].tolist()
+        starts, ends = udp.payload[rows].tolist(), (udp.payload + udp.captured)[rows].tolist()
+        columns = (rows, kinds[rows], udp.number[rows], udp.time[rows])
+        for row, kind, number, time, ahead, start, end in zip(
+            *(column.tolist() for column in columns), forward, starts, ends, strict=True
+        ):
+            talk, at = stream.talk(udp, keys, row), stream.Moment(number, time)
+            data = bytes(view[start:end])
+            self._tell(kind, data, talk if ahead else talk.turned(), at)
+
+    def _tell(self, kind: int, data: bytes, talk: Talk, at: stream.Moment) -> None:
+        """Give a datagram to its conversation's protocol; one that is not of it to the one whose mark it bears."""
+        speaker = self._speakers[kind - 1]
+        if speaker is None or speaker.datagram(data, talk, at):
+            return
+        for other in self._by_first.get(data[0], ()):
+            one, another = self._protocols[other], self._speakers[other]
+            fits = another is not None and another is not speaker and any(mark.fits(data) for mark in one.marks)
+            if fits and one.starts(data[:512], False) and another is not None:
+                another.datagram(data, talk, at)
+                return
+
     def _label(self, hashes: U64s, kinds: Words) -> None:
         mine = np.flatnonzero(kinds)
-        first = np.sort(np.unique(hashes[mine], return_index=True)[1])  # as they came, whatever their digests
-        for key, kind in zip(hashes[mine][first].tolist(), kinds[mine][first].tolist(), strict=True):
-            if len(self._labels) < MAX_LABELS:
-                self._labels.setdefault(key, kind)
-
-    def _kinds(self, hashes: U64s) -> Words:
-        """int64[n]: the protocol of each conversation, 0 = not known."""
-        every, where = np.unique(hashes, return_inverse=True)
-        kinds = np.fromiter((self._labels.get(key, 0) for key in every.tolist()), np.int64, len(every))
-        return kinds[where.ravel()]
+        first = mine[np.sort(np.unique(hashes[mine], return_index=True)[1])]  # as they came, whatever their digests
+        self._known.tell(hashes[first], kinds[first])
 
     def _flows(self, table: pl.DataFrame) -> list[EventBatch]:
         if not table.height:
             return []
-        codes = self._kinds(flow.digest({name: table[name].to_numpy() for name in flow.KEYS}))
+        codes = np.maximum(self._known.of(flow.digest({name: table[name].to_numpy() for name in flow.KEYS})), 0)
         rows = flow.rows(table)
         answered = ((rows["source.packets"] > 0) & (rows["destination.packets"] > 0)).to_numpy()
         ports = np.where(answered & (codes == 0), rows["destination.port"].fill_null(-1).to_numpy(), -1)
@@ -205,6 +233,15 @@ class _Capture:
     def _batch(self, index: int, dataset: str, table: pl.DataFrame) -> EventBatch:
         one = self._protocols[index]
         return EventBatch(dataset, "capture", table, logsource=one.sources.get(dataset) or _source(one, dataset))
+
+
+def _by_first(protocols: tuple[Protocol, ...]) -> dict[int, list[int]]:
+    """First byte of a datagram -> protocols over UDP whose mark may fit it."""
+    table: dict[int, list[int]] = {}
+    for index, one in enumerate(protocols):
+        for first in {mark.value[0] for mark in one.marks if one.udp and not mark.offset and not mark.mask}:
+            table.setdefault(first, []).append(index)
+    return table
 
 
 _FLOW = LogSource(("network",), (), ("connection",))

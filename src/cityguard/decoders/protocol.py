@@ -33,6 +33,14 @@ class Mark:
     offset: int = 0
     mask: bytes = b""
 
+    def fits(self, data: bytes) -> bool:
+        """Whether a payload begins so."""
+        part = data[self.offset : self.offset + len(self.value)]
+        if not self.mask:
+            return part == self.value
+        pairs = zip(part, self.value, self.mask, strict=False)
+        return len(part) == len(self.value) and all(have & keep == want & keep for have, want, keep in pairs)
+
 
 class Out:
     """Where a speaker puts its rows."""
@@ -110,6 +118,8 @@ class Protocol:
     """EtherTypes whose payload is this protocol."""
     marks: tuple[Mark, ...] = ()
     priority: int = 0
+    only: tuple[Mark, ...] = ()
+    """Of a recognised UDP conversation only datagrams that one of these fits are given to the speaker; () = all."""
     columnar: bool = False
     """The speaker takes TCP packets as arrays (``Speaker.table``)."""
 
@@ -124,3 +134,19 @@ def protocols() -> tuple[Protocol, ...]:
         for one in getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "PROTOCOLS", ())
     ]
     return tuple(sorted(found, key=lambda one: (-one.priority, one.name)))
+
+
+def spoken(data: bytes, port: int = -1) -> str | None:
+    """The protocol of a TCP stream that begins inside another (a proxy's tunnel); None while it is not told.
+
+    Args:
+        data: its first bytes, of one side.
+        port: where it leads, if that is known.
+    """
+    for one in protocols():
+        if one.speaker is None or one.columnar or not data:
+            continue
+        usual = port in one.tcp
+        if (usual or any(mark.fits(data) for mark in one.marks)) and one.starts(data[:512], usual):
+            return one.name
+    return None

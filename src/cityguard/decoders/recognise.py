@@ -6,18 +6,36 @@ Only the first payloads of a conversation are looked at; the marks are compared 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Mark, Protocol
 
 LOOK = 4
-"""Payloads of each direction that are looked at, per piece and connection."""
+"""Payloads of each direction that are looked at."""
+WINDOW = 16
+"""Payloads of both directions after which a conversation is given up."""
 HEAD = 512
 """Bytes of a payload shown to ``starts``."""
-_SYN = 2
+_SYN, _ACK = 0x02, 0x10
+_EVENTS = 0x07  # FIN, SYN, RST
 _EIGHT = np.dtype([("head", ">u8")])
-_KEEP: U64s = np.array([(0xFFFFFFFFFFFFFFFF << (64 - 8 * room)) & 0xFFFFFFFFFFFFFFFF for room in range(9)], np.uint64)
+_ALL = 0xFFFFFFFFFFFFFFFF
+_KEEP: U64s = np.array([(_ALL << (64 - 8 * room)) & _ALL for room in range(9)], np.uint64)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found in a piece, one entry per packet."""
+
+    kinds: Words
+    """What the packet's conversation was recognised as in this piece, 0 = not in this one."""
+    vain: Bools
+    """Its conversation was given up in this piece."""
+    waits: Bools
+    """Its conversation may be recognised yet, when more of it comes."""
 
 
 class Recogniser:
@@ -25,36 +43,65 @@ class Recogniser:
 
     def __init__(self, protocols: tuple[Protocol, ...]) -> None:
         self._protocols = protocols
-        self._marks = [(index, mark) for index, one in enumerate(protocols) for mark in one.marks]
         self._ports = {True: _ports([one.tcp for one in protocols]), False: _ports([one.udp for one in protocols])}
+        marks = [(index, mark) for index, one in enumerate(protocols) for mark in one.marks]
+        self._short = _table([(index, mark) for index, mark in marks if mark.offset + len(mark.value) <= 8])
+        self._long = [(index, mark) for index, mark in marks if mark.offset + len(mark.value) > 8]
 
-    def kinds(self, buffer: U8s, packets: Packets, hashes: U64s, forward: Bools, *, tcp: bool) -> Words:
-        """int64[n]: at the payload that tells what a conversation speaks, which protocol.
+    def look(self, buffer: U8s, packets: Packets, hashes: U64s, forward: Bools, known: Words, *, tcp: bool) -> Seen:
+        """Recognise conversations.
 
         Args:
             buffer: where the payloads are.
             packets: packets of one transport, in order.
             hashes: digest of each packet's key.
             forward: bool[n], its direction.
+            known: int64[n], what its conversation is known as; those are not looked at, until a SYN opens them anew.
             tcp: whether these are TCP segments.
         """
         kinds = np.zeros(len(packets), np.int64)
-        rows, groups = _first(packets, hashes, forward, tcp=tcp)
-        decided: set[int] = set()
+        vain, waits = np.zeros(len(packets), np.bool_), np.zeros(len(packets), np.bool_)
+        opens = _openings(packets, hashes, forward) if tcp else np.zeros(len(packets), np.bool_)
+        fresh = known == 0
+        if opens.any():
+            fresh |= np.isin(hashes, hashes[opens])
+        rows = np.flatnonzero(fresh)
+        if not len(rows):
+            return Seen(kinds, vain, waits)
+        group, epoch, last = _conversations(hashes[rows], opens[rows])
+        mine = (epoch > 0) | (known[rows] == 0)
+        rows, group, last = rows[mine], group[mine], last[mine]
+        told, count = self._decide(buffer, packets.take(rows), group, forward[rows], tcp=tcp)
+        kinds[rows] = told[group]
+        open_yet = last & (told[group] == 0)
+        vain[rows] = open_yet & (count[group] >= WINDOW)
+        telling = (packets.captured[rows] > 0) | ((packets.flags[rows] & _EVENTS) > 0 if tcp else False)
+        waits[rows] = open_yet & (count[group] < WINDOW) & telling
+        return Seen(kinds, vain, waits)
+
+    def _decide(self, buffer: U8s, packets: Packets, group: Words, forward: Bools, *, tcp: bool) -> tuple[Words, Words]:
+        """Per conversation: its kind, and how many payloads it had."""
+        size = int(group.max()) + 1 if len(group) else 0
+        told = np.zeros(size, np.int64)
+        data = np.flatnonzero(packets.captured > 0)
+        whole = _rank(group[data])
+        side = _rank(group[data] * 2 + forward[data])
+        rows = data[(whole < WINDOW) & (side < LOOK)]
         view = buffer.data
-        for at, index in self._asked(buffer, packets.take(rows), tcp=tcp):
-            group = int(groups[at])
-            if group in decided:
+        shown = packets.take(rows)
+        starts, ends = shown.payload.tolist(), (shown.payload + np.minimum(shown.captured, HEAD)).tolist()
+        sources, destinations = shown.source_port.tolist(), shown.destination_port.tolist()
+        groups = group[rows].tolist()
+        decided: set[int] = set()
+        for at, index in self._asked(buffer, shown, tcp=tcp):
+            if groups[at] in decided:
                 continue
-            row = rows[at]
-            start = int(packets.payload[row])
-            data = bytes(view[start : start + min(int(packets.captured[row]), HEAD)])
             one = self._protocols[index]
             usual = one.tcp if tcp else one.udp
-            if one.starts(data, packets.source_port[row] in usual or packets.destination_port[row] in usual):
-                kinds[row] = index + 1
-                decided.add(group)
-        return kinds
+            if one.starts(bytes(view[starts[at] : ends[at]]), sources[at] in usual or destinations[at] in usual):
+                told[groups[at]] = index + 1
+                decided.add(groups[at])
+        return told, np.bincount(group[data], minlength=size)
 
     def _asked(self, buffer: U8s, packets: Packets, *, tcp: bool) -> list[tuple[int, int]]:
         """Which payload is shown to which protocol: pairs of their places, marks before ports, in order."""
@@ -63,19 +110,27 @@ class Recogniser:
             return []
         read = Window(buffer)
         head = _head(read, packets)
-        wanted = np.zeros(n * 0, np.int64)
-        at, who = [wanted], [wanted]
-        for index, mark in self._marks:
-            hit = np.flatnonzero(_fits(mark, head, read, packets))
-            at.append(hit)
-            who.append(np.full(len(hit), index))
+        at, who = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for bits, values, least, indices in self._short:
+            masked = head & bits
+            place = np.minimum(np.searchsorted(values, masked), len(values) - 1)
+            hits = np.flatnonzero((values[place] == masked) & (packets.captured >= least))
+            for one in range(indices.shape[1] if len(hits) else 0):
+                index = indices[place[hits], one]
+                at.append(hits[index >= 0])
+                who.append(index[index >= 0])
+        for number, mark in self._long:
+            hits = np.flatnonzero(_fits(mark, read, packets))
+            at.append(hits)
+            who.append(np.full(len(hits), number))
         table = self._ports[tcp]
+        used = np.fromiter(table, np.int64, len(table))
         for ports in (packets.source_port, packets.destination_port):
-            for port in np.intersect1d(ports, np.fromiter(table, np.int64, len(table))).tolist():
-                hit = np.flatnonzero(ports == port)
-                for index in table[port]:
-                    at.append(hit)
-                    who.append(np.full(len(hit), index + len(self._protocols)))
+            for port in np.intersect1d(ports, used).tolist():
+                hits = np.flatnonzero(ports == port)
+                for number in table[port]:
+                    at.append(hits)
+                    who.append(np.full(len(hits), number + len(self._protocols)))
         row, rank = np.concatenate(at), np.concatenate(who)
         order = np.lexsort((rank, row))
         pairs = zip(row[order].tolist(), (rank[order] % len(self._protocols)).tolist(), strict=True)
@@ -90,29 +145,65 @@ def _ports(given: list[tuple[int, ...]]) -> dict[int, list[int]]:
     return table
 
 
-def _first(packets: Packets, hashes: U64s, forward: Bools, *, tcp: bool) -> tuple[Words, U64s]:
-    """The first payloads of each direction, and the conversation each belongs to (a SYN begins a new one)."""
-    group = hashes
-    if tcp:
-        opens = ((packets.flags & _SYN) > 0) & (packets.flags & 0x10 == 0)
-        if opens.any():
-            order = np.argsort(hashes, kind="stable")
-            opened = np.cumsum(opens[order])
-            begin = np.concatenate([[True], hashes[order][1:] != hashes[order][:-1]])
-            base = np.maximum.accumulate(np.where(begin, opened - opens[order], 0))
-            nth = np.empty(len(order), np.int64)
-            nth[order] = opened - base
-            group = hashes + nth.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    data = np.flatnonzero(packets.captured > 0)
-    side = group[data] * np.uint64(2) + forward[data].astype(np.uint64)
-    order = np.argsort(side, kind="stable")
-    ordered = side[order]
-    begin = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(order) else np.zeros(0, np.bool_)
+def _table(marks: list[tuple[int, Mark]]) -> list[tuple[np.uint64, U64s, int, Words]]:
+    """Marks in the first eight bytes, those of one mask together: mask, sorted values, bytes, protocols (-1 = no)."""
+    groups: dict[tuple[int, int], dict[int, list[int]]] = {}
+    for index, mark in marks:
+        size = len(mark.value)
+        shift = (8 - mark.offset - size) * 8
+        mask = mark.mask or b"\xff" * size
+        value = bytes(a & b for a, b in zip(mark.value, mask, strict=True))
+        key = (int.from_bytes(mask, "big") << shift, mark.offset + size)
+        groups.setdefault(key, {}).setdefault(int.from_bytes(value, "big") << shift, []).append(index)
+    tables = []
+    for (bits, least), values in groups.items():
+        ordered = sorted(values)
+        wide = max(map(len, values.values()))
+        indices = np.array([values[one] + [-1] * (wide - len(values[one])) for one in ordered], np.int64)
+        tables.append((np.uint64(bits), np.array(ordered, np.uint64), least, indices))
+    return tables
+
+
+def _openings(packets: Packets, hashes: U64s, forward: Bools) -> Bools:
+    """SYNs that open a connection; the same one sent again does not."""
+    opens: Bools = ((packets.flags & _SYN) > 0) & (packets.flags & _ACK == 0)
+    rows = np.flatnonzero(opens)
+    order = rows[np.lexsort((rows, hashes[rows]))]
+    again = np.zeros(len(order), np.bool_)
+    same = (hashes[order][1:] == hashes[order][:-1]) & (packets.seq[order][1:] == packets.seq[order][:-1])
+    again[1:] = same & (forward[order][1:] == forward[order][:-1])
+    opens[order[again]] = False
+    return opens
+
+
+def _conversations(hashes: U64s, opens: Bools) -> tuple[Words, Words, Bools]:
+    """Of each packet: its conversation (numbered), how many openings came before it, whether none comes after."""
+    n = len(hashes)
+    order = np.argsort(hashes, kind="stable")
+    begin = np.concatenate([[True], hashes[order][1:] != hashes[order][:-1]])
+    opened = opens[order]
+    total = np.cumsum(opened)
+    base = np.maximum.accumulate(np.where(begin, total - opened, 0))
+    starts = begin | opened
+    numbers = np.cumsum(starts) - 1
+    newest = np.append(begin[1:], True)
+    final = np.zeros(int(numbers[-1]) + 1, np.bool_)
+    final[numbers[newest]] = True
+    group, epoch = np.empty(n, np.int64), np.empty(n, np.int64)
+    group[order], epoch[order] = numbers, total - base
+    return group, epoch, final[group]
+
+
+def _rank(keys: Words) -> Words:
+    """How many of the same come before each."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    order = np.argsort(keys, kind="stable")
+    begin = np.concatenate([[True], keys[order][1:] != keys[order][:-1]])
     place = np.arange(len(order))
     rank = np.empty(len(order), np.int64)
-    rank[order] = place - np.maximum.accumulate(np.where(begin, place, 0)) if len(order) else 0
-    rows = data[rank < LOOK]
-    return rows, group[rows]
+    rank[order] = place - np.maximum.accumulate(np.where(begin, place, 0))
+    return rank
 
 
 def _head(read: Window, packets: Packets) -> U64s:
@@ -124,17 +215,18 @@ def _head(read: Window, packets: Packets) -> U64s:
     return (head << late.astype(np.uint64)) & _KEEP[room]
 
 
-def _fits(mark: Mark, head: U64s, read: Window, packets: Packets) -> Bools:
-    size = len(mark.value)
-    mask = mark.mask or b"\xff" * size
-    long_enough = packets.captured >= mark.offset + size
-    if mark.offset + size <= 8:
-        shift = (8 - mark.offset - size) * 8
-        bits = np.uint64(int.from_bytes(mask, "big") << shift)
-        wanted = np.uint64(int.from_bytes(bytes(a & b for a, b in zip(mark.value, mask, strict=True)), "big") << shift)
-        fits: Bools = long_enough & ((head & bits) == wanted)
-        return fits
-    fits = long_enough.copy()
+def _fits(mark: Mark, read: Window, packets: Packets) -> Bools:
+    mask = mark.mask or b"\xff" * len(mark.value)
+    fits: Bools = packets.captured >= mark.offset + len(mark.value)
     for place, (value, keep) in enumerate(zip(mark.value, mask, strict=True)):
         fits &= (read.u8(packets.payload + mark.offset + place) & keep) == value & keep
     return fits
+
+
+def fitting(marks: tuple[Mark, ...], buffer: U8s, packets: Packets) -> Bools:
+    """bool[n]: whether one of the marks fits the payload."""
+    read = Window(buffer)
+    found = np.zeros(len(packets), np.bool_)
+    for mark in marks:
+        found |= _fits(mark, read, packets)
+    return found

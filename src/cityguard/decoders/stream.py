@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.flow import Keys
-from cityguard.decoders.packet import Packets, U64s, Words
-from cityguard.model import Frames
+from cityguard.decoders.packet import Packets, U8s, U64s, Words
 
 AHEAD = 65_536
 """Bytes of one side that may wait for a gap to be filled."""
@@ -27,11 +27,14 @@ MAX_STREAMS = 20_000
 """Connections followed at once; beyond that the one silent for longest is closed."""
 MAX_HELD = 64 << 20
 """Bytes held by all of them together."""
+MAX_TURNS = 4
+"""Protocols one payload may lead through."""
+_SHOW_ALL = [0, 0]
+_NOBODY = Talk((0, 0, -1), (0, 0, -1), 0, False, -1)
 _HALF, FULL = 1 << 31, 1 << 32  # of the circle of sequence numbers
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """The packet that completed some bytes."""
 
     number: int
@@ -46,7 +49,10 @@ class Parser(Protocol):
 
     done: bool  # nothing more is wanted
     held: int  # bytes it keeps
-    # Optional: ``then: str``, set with ``done``: what follows is spoken in the protocol of that name (STARTTLS).
+    # Optional: ``then: str``, set with ``done``: what follows is spoken in the protocol of that name (STARTTLS);
+    # ``rest: list[tuple[int, bytes]]``: bytes of the sides that are already its.
+    # ``skip: list[int]``: how many bytes of each side need not be shown; they are counted down here, and when none is
+    # left the parser is fed nothing, to notice.
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         """New bytes of a side (0 = the lower end of the key, 1 = the higher)."""
@@ -115,13 +121,19 @@ class Side:
                 self.next = (self.next + len(data) - late) % FULL
         return found
 
-    def _wait(self, seq: int, data: bytes) -> tuple[bytes, bool]:
-        if len(data) > len(self.ahead.get(seq, b"")):
-            self.held += len(data) - len(self.ahead.get(seq, b""))
+    def hold(self, seq: int, data: bytes, at: Moment | None = None) -> bool:
+        """Keep a segment that lies ahead; returns whether too much waits now."""
+        known = len(self.ahead.get(seq, b""))
+        if len(data) > known:
+            self.held += len(data) - known
             self.ahead[seq] = data
-        if self.held <= AHEAD and len(self.ahead) <= AHEAD_SEGMENTS:
+            if at is not None:
+                self.moments.setdefault(seq, at)
+        return self.held > AHEAD or len(self.ahead) > AHEAD_SEGMENTS
+
+    def _wait(self, seq: int, data: bytes) -> tuple[bytes, bool]:
+        if not self.hold(seq, data):
             return b"", False
-        assert self.next is not None
         self.next = self.first()
         return self._follow(), True
 
@@ -149,29 +161,55 @@ def distance(seq: int, base: int) -> int:
 class Stream:
     """One connection under way."""
 
-    __slots__ = ("ended", "held", "parser", "sides", "spoke")
+    __slots__ = ("ended", "ends", "first", "held", "kind", "parser", "sides", "skip", "spoke")
 
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: Parser, ends: Talk = _NOBODY, kind: int = 0) -> None:
+        self.kind = kind
         self.ended = 0  # a bit per side that sent its FIN
+        self.ends = ends
         self.sides = (Side(), Side())
-        self.parser = parser
+        self.first = [-1, -1]  # the number of each side's SYN
         self.held = 0
         self.spoke = False  # a payload was seen
+        self.speak(parser)
+
+    def speak(self, parser: Parser) -> None:
+        """What follows is for this parser."""
+        self.parser = parser
+        self.skip: list[int] = getattr(parser, "skip", _SHOW_ALL)
+
+    def begun(self, side: int, seq: int) -> bool:
+        """Whether this SYN has been seen before."""
+        return self.first[side] == seq
 
     def open(self, side: int, seq: int) -> None:
-        """A SYN: numbering of this side starts here."""
-        self.sides[side].restart((seq + 1) % FULL)
+        """A SYN: numbering of this side starts here, unless it is the same again."""
+        if not (self.spoke and self.begun(side, seq)):
+            self.first[side] = seq
+            self.sides[side].restart((seq + 1) % FULL)
+
+    def passes(self, side: int, seq: int, claimed: int) -> bool:
+        """A segment in order that the parser need not see: counted only."""
+        one = self.sides[side]
+        if self.skip[side] < claimed or not claimed or one.next != seq or one.ahead or self.sides[1 - side].ahead:
+            return False
+        self.skip[side] -= claimed
+        one.next = (seq + claimed) % FULL
+        return True
+
+    def noticed(self, side: int, at: Moment) -> int:
+        """Nothing more is to be skipped. Returns as ``data`` does."""
+        self.parser.feed(side, b"", at)
+        return self._grown()
 
     def data(self, side: int, seq: int, data: bytes, missing: int, at: Moment) -> int:
         """A segment; returns by how many bytes the connection's holdings have grown."""
         self.spoke = True
         one = self.sides[side]
-        fresh, lost = one.push(seq, data)
-        if seq in one.ahead:
-            one.moments.setdefault(seq, at)
-        if lost:
-            self.parser.gap(side)
-        if fresh:
+        if one.next is not None and distance(seq, one.next) > 0:
+            if one.hold(seq, data, at):
+                self._give_up(side)
+        elif fresh := one.push(seq, data)[0]:
             self.parser.feed(side, fresh, at)
         if missing:
             one.skip(missing)
@@ -217,30 +255,35 @@ class Streams:
         """``openers`` by kind; ``names`` gives the kind of a protocol's name."""
         self._openers, self._names = openers, names or {}
         self._streams: OrderedDict[int, Stream] = OrderedDict()
+        self._finished: set[int] = set()  # in this piece
+        self._evicted: OrderedDict[int, int] = OrderedDict()  # closed to make room: their kinds
         self._held = 0
 
-    def add(self, frames: Frames, packets: Packets, keys: Keys, hashes: U64s, kinds: Words) -> None:
+    def add(self, buffer: U8s, packets: Packets, keys: Keys, hashes: U64s, kinds: Words) -> None:
         """Follow the TCP packets of a piece.
 
         Args:
-            frames: where the payloads are.
+            buffer: where the payloads are.
             packets: TCP packets, in order.
             keys: their keys.
             hashes: uint64[n], digest of each key.
-            kinds: int64[n], key into the openers where a payload starts a conversation of that kind, else 0.
+            kinds: int64[n], key into the openers where the packet's conversation was recognised in this piece, else 0.
         """
-        starts = np.flatnonzero(kinds)
-        known = np.fromiter(self._streams, np.uint64, len(self._streams))
-        wanted = np.isin(hashes, np.concatenate([known, hashes[starts]]))
+        followed = len(self._streams) + len(self._evicted)
+        known = np.sort(np.fromiter(chain(self._streams, self._evicted), np.uint64, followed))
+        place = np.minimum(np.searchsorted(known, hashes), max(len(known) - 1, 0))
+        wanted = kinds > 0
+        if len(known):
+            wanted |= known[place] == hashes
         wanted &= (packets.claimed > 0) | ((packets.flags & 0x07) > 0)
         rows = np.flatnonzero(wanted)
         if not len(rows):
             return
-        kind_of = dict(zip(hashes[starts][::-1].tolist(), kinds[starts][::-1].tolist(), strict=True))
-        view = frames.buffer.data
+        view = buffer.data
         columns = (
             rows,
             hashes[rows],
+            kinds[rows],
             keys.forward[rows],
             packets.seq[rows],
             packets.payload[rows],
@@ -251,24 +294,27 @@ class Streams:
             packets.time[rows],
             packets.ack[rows],
         )
-        finished: set[int] = set()
-        for row, key, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
+        self._finished.clear()
+        streams, finished = self._streams, self._finished
+        for row, key, kind, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             side = 0 if forward else 1
-            opens = flags & 0x12 == 0x02
-            if key in finished and not kinds[row] and not opens:
+            stream = streams.get(key)
+            if stream is not None and flags & 0x07 == 0 and stream.passes(side, seq, claimed):
+                if not stream.skip[side]:
+                    self._held += stream.noticed(side, Moment(number, time))
                 continue
-            stream = self._streams.get(key)
-            if stream is not None and opens and stream.spoke:
+            opens = flags & 0x12 == 0x02
+            if stream is not None and opens and stream.spoke and not stream.begun(side, seq):
                 self._close(key)  # the same ports again: another connection
                 stream = None
             if stream is None:
-                if key not in kind_of:  # closed to make room
+                kind = kind or self._evicted.pop(key, 0)
+                if not kind or (key in finished and not opens):
                     continue
                 opener = side if opens else 1 - side if flags & 0x12 == 0x12 else -1
-                ends = replace(talk(packets, keys, row), opener=opener)
-                stream = self._open(key, int(kinds[row]) or kind_of[key], ends)
+                stream = self._open(key, kind, replace(talk(packets, keys, row), opener=opener))
                 finished.discard(key)
             if flags & 0x02:
                 stream.open(side, seq)
@@ -276,17 +322,17 @@ class Streams:
             if flags & 0x10 and stream.sides[1 - side].ahead:
                 self._held += stream.acknowledge(1 - side, ack)
             if claimed:
-                data = bytes(view[start : start + captured])
-                self._held += stream.data(side, seq, data, claimed - captured, Moment(number, time))
-                self._streams.move_to_end(key)
+                at = Moment(number, time)
+                self._held += stream.data(side, seq, bytes(view[start : start + captured]), claimed - captured, at)
+                streams.move_to_end(key)
+                if stream.parser.done:
+                    self._turn(stream, at)
             stream.ended |= (flags & 0x01) << side
-            if stream.parser.done and getattr(stream.parser, "then", "") in self._names:
-                self._turn(stream, talk(packets, keys, row))
             if stream.parser.done or flags & 0x04 or stream.ended == 3:
                 self._close(key)
                 finished.add(key)
-            while self._held > MAX_HELD and self._streams:
-                self._close(next(iter(self._streams)))
+            while self._held > MAX_HELD and streams:
+                self._evict()
 
     def close(self) -> None:
         """The input has ended: close every connection."""
@@ -295,18 +341,33 @@ class Streams:
 
     def _open(self, key: int, kind: int, ends: Talk) -> Stream:
         if len(self._streams) >= MAX_STREAMS:
-            self._close(next(iter(self._streams)))
-        stream = self._streams[key] = Stream(self._openers[kind](ends))
+            self._evict()
+        stream = self._streams[key] = Stream(self._openers[kind](ends), ends, kind)
         return stream
 
-    def _turn(self, stream: Stream, ends: Talk) -> None:
-        """The rest of a connection is spoken in another protocol."""
-        kind = self._names[stream.parser.then]  # type: ignore[attr-defined]
-        stream.parser.close()
-        self._held -= stream.held
-        stream.parser = self._openers[kind](ends)
-        stream.held = stream.sides[0].held + stream.sides[1].held
-        self._held += stream.held
+    def _evict(self) -> None:
+        """Close the connection that has been silent for longest, to make room."""
+        key = next(iter(self._streams))
+        self._evicted[key] = self._streams[key].kind
+        if len(self._evicted) > MAX_STREAMS:
+            self._evicted.popitem(last=False)
+        self._close(key)
+
+    def _turn(self, stream: Stream, at: Moment) -> None:
+        """The rest of a connection is spoken in another protocol, if the parser says so."""
+        for _ in range(MAX_TURNS):
+            kind = self._names.get(getattr(stream.parser, "then", ""), 0)
+            if not stream.parser.done or kind not in self._openers:
+                return
+            rest = getattr(stream.parser, "rest", ())
+            stream.parser.close()
+            self._held -= stream.held
+            stream.kind = kind
+            stream.speak(self._openers[kind](stream.ends))
+            for side, data in rest:
+                stream.parser.feed(side, data, at)
+            stream.held = stream.sides[0].held + stream.sides[1].held + stream.parser.held
+            self._held += stream.held
 
     def _close(self, key: int) -> None:
         stream = self._streams.pop(key)

@@ -1,60 +1,53 @@
-"""HTTP/1 (RFC 9110, 9112): requests and responses of a connection, paired in order, one row each pair.
+"""HTTP/1 and 0.9 (RFC 9110, 9112): requests and responses of a connection, paired in order, one row each pair.
 
-Bodies are counted, not kept. After a gap the reader finds its way again at the next message that begins a segment.
+Bodies are counted and their first bytes looked at, not kept. After a gap the reader finds its way again at the next
+message that begins a segment. What a CONNECT opens is handed to the protocol that is spoken in it.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
-from cityguard.decoders.events import Rows, Talk
-from cityguard.decoders.protocol import Mark, Protocol, Speaker
+from cityguard.decoders.app.http_message import (
+    MAX_BODY_SHOWN,
+    Message,
+    both_fields,
+    code,
+    is_request,
+    parse,
+    request_fields,
+    response_fields,
+)
+from cityguard.decoders.events import Talk
+from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker, spoken
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
-METHODS = (
-    b"GET ",
-    b"POST",
-    b"HEAD",
-    b"PUT ",
-    b"DELE",
-    b"OPTI",
-    b"PATC",
-    b"CONN",
-    b"TRAC",
-    b"PROP",
-    b"MKCO",
-    b"REPO",
-    b"SEAR",
-    b"LOCK",
-    b"UNLO",
-    b"MOVE",
-    b"COPY",
+_NAMES = (
+    "GET HEAD POST PUT DELETE OPTIONS PATCH CONNECT TRACE TRACK PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT "
+    "SEARCH QUERY MERGE CHECKOUT CHECKIN UNCHECKOUT VERSION-CONTROL MKWORKSPACE MKACTIVITY MKCALENDAR UPDATE LABEL "
+    "BASELINE-CONTROL ORDERPATCH ACL BIND UNBIND REBIND LINK UNLINK SUBSCRIBE UNSUBSCRIBE NOTIFY POLL BCOPY BDELETE "
+    "BMOVE BPROPFIND BPROPPATCH RPC_IN_DATA RPC_OUT_DATA RPC_CONNECT SOURCE PURGE DEBUG CCM_POST X-MS-ENUMATTS M-SEARCH"
 )
-"""How a request begins, four bytes."""
+METHODS = tuple(f"{name} ".encode() for name in _NAMES.split())
+"""How a request begins (RFC 9110, 4918, 3253 … and what Exchange, Icecast, RPC proxies and caches add)."""
+_HEADS = frozenset(method[:4] for method in METHODS)
 MAX_HEAD = 65_536
 """Bytes of a message's head."""
 MAX_WAITING = 128
 """Requests of one connection that wait for their responses."""
-_MAX_VALUE = 4_096
-_MAX_HEADERS = 256
+MAX_TUNNEL = 4_096
+"""Bytes of a tunnel that are kept until it is known what is spoken in it."""
+_OLD = re.compile(rb"[A-Z]{3,16} +[^ \r\n][^\r\n]*\r?\n")
 _ENDLESS = 1 << 62
 _EXCHANGE = 1_024  # bytes a waiting request costs besides its head
 
 
 @dataclass(slots=True)
-class _Message:
-    start: str
-    headers: dict[str, str]
-    head: int  # bytes of the head
-    body: int = 0  # bytes of the body so far
-
-
-@dataclass(slots=True)
 class _Exchange:
-    request: _Message
+    request: Message
     at: Moment
     side: int
 
@@ -65,56 +58,86 @@ class _Side:
     lost: bool = False  # looking for the next message
     left: int = 0  # bytes of body to come
     chunked: bool = False
-    message: _Message | None = None  # its body is under way
+    message: Message | None = None  # its body is under way
+    at: Moment | None = None  # when its head was complete
 
 
 class Conversation:
     """One connection; adds a row per exchange."""
 
-    def __init__(self, rows: Rows, ends: Talk) -> None:
+    def __init__(self, out: Out, ends: Talk) -> None:
         self.done, self.held = False, 0
-        self._rows, self._talks = rows, (ends, ends.turned())
+        self.then, self.rest = "", list[tuple[int, bytes]]()
+        self.skip, self._wished = [0, 0], [0, 0]  # bytes of each side's body that need not be shown
+        self._rows, self._talks = out.rows("http"), (ends, ends.turned())
         self._sides = (_Side(), _Side())
         self._waiting: deque[_Exchange] = deque()
         self._kept = 0  # bytes of the requests that wait
+        self._old = -1  # the side that asked as HTTP/0.9 does
+        self._tunnel = False
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         one = self._sides[side]
+        self._settle(side, one)
+        if self._tunnel:
+            self._through(side, data)
+            return
         if one.lost:
-            if data[:4] not in METHODS and data[:5] != b"HTTP/":
+            if data[:4] not in _HEADS and data[:5] != b"HTTP/":
                 return
             one.lost = False
         one.buffer += data
-        while one.buffer and not one.lost and self._step(side, one, at):
+        while one.buffer and not one.lost and not self._tunnel and self._step(side, one, at):
             pass
+        self._wish(side, one)
         self._count()
 
     def gap(self, side: int) -> None:
         one = self._sides[side]
+        self._settle(side, one)
         self._finish(side, one)
         while self._waiting and self._waiting[0].side != side:  # which answer is theirs can no longer be told
-            self._give(None)
+            self._give(None, None)
         one.buffer.clear()
         one.lost, one.left, one.chunked = True, 0, False
+        self.skip[side] = self._wished[side] = 0
         self._count()
 
     def close(self) -> None:
         for side, one in enumerate(self._sides):
+            self._settle(side, one)
             self._finish(side, one)
         while self._waiting:
-            self._give(None)
+            self._give(None, None)
 
     def _count(self) -> None:
         self.held = len(self._sides[0].buffer) + len(self._sides[1].buffer) + self._kept
+
+    def _settle(self, side: int, one: _Side) -> None:
+        """Count what was skipped of a body."""
+        passed = self._wished[side] - self.skip[side]
+        self._wished[side] = self.skip[side]
+        if passed and one.message is not None:
+            one.message.body += passed
+            one.left -= passed
+            if not one.left and not one.chunked:
+                self._finish(side, one)
+
+    def _wish(self, side: int, one: _Side) -> None:
+        shown = one.message is not None and len(one.message.shown) >= MAX_BODY_SHOWN
+        self.skip[side] = self._wished[side] = one.left if shown and not one.buffer else 0
 
     def _step(self, side: int, one: _Side, at: Moment) -> bool:
         """Use up what can be; False when more bytes are needed."""
         if one.left:
             count = min(one.left, len(one.buffer))
             one.left -= count
+            message = one.message
+            if message is not None:
+                message.body += count
+                if len(message.shown) < MAX_BODY_SHOWN:
+                    message.shown += one.buffer[: min(count, MAX_BODY_SHOWN - len(message.shown))]
             del one.buffer[:count]
-            if one.message is not None:
-                one.message.body += count
             if not one.left and not one.chunked:
                 self._finish(side, one)
             return count > 0
@@ -133,168 +156,162 @@ class Conversation:
         if not line:  # the line end behind a chunk
             return True
         try:
-            one.left = int(line[:8], 16)
+            one.left = int(line[:16], 16)
         except ValueError:
             self.gap(side)
             return False
-        if one.left == 0:
-            one.chunked = False
+        if one.left <= 0:
+            one.left, one.chunked = 0, False
             self._finish(side, one)
         return True
 
     def _head(self, side: int, one: _Side, at: Moment) -> bool:
         while one.buffer and one.buffer[0] in b"\r\n":  # trailers' end, or blank lines before a request (RFC 9112, 2.2)
             del one.buffer[:1]
+        if self._old == 1 - side:
+            return self._bare_answer(side, one, at)
         end, width = one.buffer.find(b"\r\n\r\n"), 4
         bare = one.buffer.find(b"\n\n", 0, end if end >= 0 else len(one.buffer))
         if bare >= 0:
             end, width = bare, 2
+        if end < 0 or one.buffer[0] not in b"H":
+            old = _OLD.match(one.buffer)
+            if old and b" HTTP/" not in old.group() and (end < 0 or end < old.end()):
+                return self._bare_request(side, one, bytes(old.group()), at)
         if end < 0:
             if len(one.buffer) > MAX_HEAD:
                 self.gap(side)
             return False
-        message = _parse(bytes(one.buffer[:end]), end + width)
+        message = parse(bytes(one.buffer[:end]), end + width)
         del one.buffer[: end + width]
-        if message.start.startswith("HTTP/"):
+        if message.is_response:
             self._response(side, one, message, at)
-        elif _is_request(message.start):
+        elif is_request(message.start):
             self._request(side, one, message, at)
         else:
             self.gap(side)
         return True
 
-    def _request(self, side: int, one: _Side, message: _Message, at: Moment) -> None:
+    def _bare_request(self, side: int, one: _Side, line: bytes, at: Moment) -> bool:
+        """A request of HTTP/0.9: one line."""
+        del one.buffer[: len(line)]
+        self._old = side
+        self._request(side, one, parse(line.rstrip(), len(line)), at)
+        return True
+
+    def _bare_answer(self, side: int, one: _Side, at: Moment) -> bool:
+        """What follows it is the body, up to the end; unless the server speaks a newer HTTP."""
+        if one.buffer[:5] == b"HTTP/"[: len(one.buffer)]:
+            self._old = -1
+            return len(one.buffer) >= 5
+        if one.message is None:
+            one.message, one.at, one.left = Message("", {}, 0), at, _ENDLESS
+        return bool(one.buffer)
+
+    def _request(self, side: int, one: _Side, message: Message, at: Moment) -> None:
         self._waiting.append(_Exchange(message, at, side))
         self._kept += message.head + _EXCHANGE
         if len(self._waiting) > MAX_WAITING:
-            self._give(None)
-        self._body(side, one, message, has_body=False)
+            self._give(None, None)
+        self._body(side, one, message, at, until_close=False)
 
-    def _response(self, side: int, one: _Side, message: _Message, at: Moment) -> None:
-        code = _code(message.start)
-        if 100 <= code < 200 and code != 101:
+    def _response(self, side: int, one: _Side, message: Message, at: Moment) -> None:
+        status = code(message.start)
+        if 100 <= status < 200 and status != 101:
             return  # an interim answer
-        method = self._waiting[0].request.start.split(" ", 1)[0] if self._waiting else ""
-        none = method == "HEAD" or code in (101, 204, 304)
-        if code == 101 or (method == "CONNECT" and code < 300):
-            one.message = message
+        mine = bool(self._waiting) and self._waiting[0].side != side
+        method = self._waiting[0].request.start.split(" ", 1)[0] if mine else ""
+        one.message, one.at = message, at
+        if status == 101 or (method == "CONNECT" and 200 <= status < 300):
             self._finish(side, one)
-            self.done = True  # another protocol from here
-            return
-        if none:
-            one.message = message
+            self._tunnel = method == "CONNECT"
+            self.done = not self._tunnel  # another protocol from here
+            for place, other in enumerate(self._sides):
+                if self._tunnel and other.buffer:
+                    self._through(place, bytes(other.buffer))
+                other.buffer.clear()
+        elif method == "HEAD" or status in (204, 304):
             self._finish(side, one)
-            return
-        self._body(side, one, message, has_body=True)
+        else:
+            self._body(side, one, message, at, until_close=True)
 
-    def _body(self, side: int, one: _Side, message: _Message, *, has_body: bool) -> None:
-        one.message = message
-        length = message.headers.get("content-length", "")
+    def _body(self, side: int, one: _Side, message: Message, at: Moment, *, until_close: bool) -> None:
+        one.message, one.at = message, at
+        length = message.headers.get("content-length", "").split(",")[0].strip()
         if "chunked" in message.headers.get("transfer-encoding", "").lower():
             one.chunked = True
         elif length.isascii() and length.isdigit() and len(length) < 19:
             one.left = int(length)
-        elif has_body:
-            one.left = _ENDLESS  # until the connection closes
+        elif until_close:
+            one.left = _ENDLESS
         if not one.left and not one.chunked:
             self._finish(side, one)
 
+    def _through(self, side: int, data: bytes) -> None:
+        """Bytes of a tunnel: kept until it is known what they are."""
+        if sum(len(part) for _, part in self.rest) + len(data) > MAX_TUNNEL:
+            self.done, self.rest = True, []
+            return
+        self.rest.append((side, data))
+        whole = b"".join(part for place, part in self.rest if place == side)
+        found = spoken(whole, self._talks[side].destination[2])
+        if found is not None:
+            self.then, self.done = found, True
+
     def _finish(self, side: int, one: _Side) -> None:
+        """A message is over: a response takes the request that has waited longest."""
         message, one.message = one.message, None
-        if message is None or not message.start.startswith("HTTP/"):
+        if message is None or (message.start and not message.is_response):
             return
         while self._waiting and self._waiting[0].side == side:  # a stray answer from the asker's own side
-            self._give(None)
+            self._give(None, None)
         if self._waiting:
-            self._give(message)
+            self._give(message, one.at)
+        elif one.at is not None and message.start:
+            fields = response_fields(message) | both_fields(None, message)
+            fields["http.version"] = message.start[5:8]
+            self._rows.add(one.at.number, one.at.time, self._talks[1 - side], fields)
 
-    def _give(self, response: _Message | None) -> None:
+    def _give(self, response: Message | None, at: Moment | None) -> None:
         """A row of the request that has waited longest, with its response if there was one."""
         exchange = self._waiting.popleft()
         self._kept -= exchange.request.head + _EXCHANGE
-        fields = _request_fields(exchange.request)
+        fields = request_fields(exchange.request) | both_fields(exchange.request, response)
         if response is not None:
-            fields |= _response_fields(response)
+            fields |= response_fields(response)
+            if at is not None and at.time >= exchange.at.time > 0:
+                fields["event.duration"] = at.time - exchange.at.time
         self._rows.add(exchange.at.number, exchange.at.time, self._talks[exchange.side], fields)
-
-
-def _parse(raw: bytes, size: int) -> _Message:
-    lines = raw.replace(b"\r\n", b"\n").split(b"\n", _MAX_HEADERS + 1)
-    headers: dict[str, str] = {}
-    for line in lines[1 : _MAX_HEADERS + 1]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            headers.setdefault(_text(name).strip().lower(), _text(value).strip())
-    return _Message(_text(lines[0]), headers, size)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-
-
-def _is_request(start: str) -> bool:
-    return start[:4].encode("utf-8", "replace")[:4] in METHODS and start.count(" ") >= 1
-
-
-def _code(start: str) -> int:
-    part = start.split(" ", 2)[1:2]
-    return int(part[0]) if part and len(part[0]) == 3 and part[0].isascii() and part[0].isdigit() else 0
-
-
-def _request_fields(message: _Message) -> dict[str, Any]:
-    method, _, rest = message.start.partition(" ")
-    target, _, version = rest.rpartition(" ")
-    if not version.startswith("HTTP/"):  # HTTP/0.9 has no version
-        target, version = rest, ""
-    host = message.headers.get("host", "")
-    path, query = target, ""
-    if "://" in target[:16]:
-        authority, slash, path = target.split("://", 1)[1].partition("/")
-        host, path = host or authority, slash + path or "/"
-    path, _, query = path.partition("?")
-    return {
-        "http.request.method": method,
-        "http.version": version[5:] or None,
-        "http.request.bytes": message.head + message.body,
-        "http.request.body.bytes": message.body,
-        "http.request.referrer": _cut(message.headers.get("referer")),
-        "url.original": _cut(target),
-        "url.path": _cut(path),
-        "url.query": _cut(query),
-        "url.domain": _cut(_without_port(host)),
-        "user_agent.original": _cut(message.headers.get("user-agent")),
-    }
-
-
-def _response_fields(message: _Message) -> dict[str, Any]:
-    kind = message.headers.get("content-type", "").split(";")[0].strip().lower()
-    return {
-        "http.response.status_code": _code(message.start) or None,
-        "http.response.bytes": message.head + message.body,
-        "http.response.body.bytes": message.body,
-        "http.response.mime_type": _cut(kind),
-    }
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() and "]" not in port else host
-
-
-def _cut(value: str | None) -> str | None:
-    return value[:_MAX_VALUE] if value else None
 
 
 class Web(Speaker):
     """Every HTTP connection of a capture."""
 
     def stream(self, talk: Talk) -> Conversation:
-        return Conversation(self.out.rows("http"), talk)
+        return Conversation(self.out, talk)
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A method, or a status line; a first byte or two on the usual port."""
-    return data[:4] in METHODS or data[:4] == b"HTTP" or (usual and len(data) < 6)
+    """A request line or a status line; on the usual port also one of HTTP/0.9, and a first byte or two."""
+    if len(data) < 6:
+        return usual and data[:1].isupper()
+    if data[:5] == b"HTTP/":
+        return data[5:6] in (b"0", b"1", b"2")
+    blank = data.find(b" ", 0, 24)
+    if blank < 0 or data[: blank + 1] not in _METHOD_SET:
+        return False
+    end = data.find(b"\n")
+    if end < 0:
+        return data[blank + 1 : blank + 2] in (b"/", b"h", b"*", b"H") or data[:8] == b"CONNECT "
+    return b" HTTP/" in data[:end] or (usual and len(data[:end].strip()) > blank)
+
+
+_METHOD_SET = frozenset(METHODS)
+
+
+def version_2(data: bytes, usual: bool) -> bool:
+    """The preface of HTTP/2 (RFC 9113, 3.4)."""
+    return data[:14] == b"PRI * HTTP/2.0"
 
 
 PROTOCOLS = (
@@ -303,7 +320,8 @@ PROTOCOLS = (
         starts,
         Web,
         {"http": LogSource(("webserver", "proxy", "network"), (), ("http",))},
-        tcp=(80, 8000, 8080),
-        marks=tuple(Mark(method) for method in (*METHODS, b"HTTP")),
+        tcp=(80, 8000, 8008, 8080, 8081, 8088, 8888, 3128),
+        marks=(*(Mark(method[:8]) for method in METHODS), Mark(b"HTTP/")),
     ),
+    Protocol("http2", version_2, marks=(Mark(b"PRI * HT"),), priority=1),
 )

@@ -212,6 +212,7 @@ PROTOCOLS = (
         Datagrams,
         {"tls": LogSource(("network",), (), ("tls", "ssl", "quic"))},
         udp=(443, 784, 853, 8853),
+        only=(Mark(b"\x80", 0, b"\x80"),),
         marks=(
             Mark(b"\x80\x00\x00\x00\x01", 0, b"\x80\xff\xff\xff\xff"),
             Mark(b"\x80\x6b\x33\x43\xcf", 0, b"\x80\xff\xff\xff\xff"),
