@@ -11,6 +11,8 @@ from cityguard.sources import documents, evtx, pcap
 
 SAMPLE = 40
 """Lines looked at."""
+HEADS = ("#fields", "#path", "#Fields", "# Time: ", "# User@Host: ")
+"""Lines that begin as comments do and tell the kind: Zeek, W3C, MySQL's slow queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,9 @@ def look(head: bytes) -> Look:
         return Look("binary", False, head, ())
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     lines = tuple(line for line in _decoded(head).splitlines() if line.strip())
-    plain = tuple(
-        line for line in lines if not line.startswith("#") or line.startswith(("#fields", "#path", "#Fields"))
-    )
+    plain = tuple(line for line in lines if not line.startswith("#") or line.startswith(HEADS))
+    if start.startswith(documents.XML):  # one element may fill many lines
+        plain = (" ".join(plain[:SAMPLE]),)
     is_json = start[:1] in (b"{", b"[") and (start[:1] == b"{" or re.match(rb"\[\s*[{\]]", start) is not None)
     return Look(
         "json" if is_json else "text",
