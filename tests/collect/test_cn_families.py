@@ -24,7 +24,7 @@ DOMESTIC = (
     *("sangfor-das", "nsfocus-ips", "nsfocus-waf", "nsfocus-uts", "nsfocus-osms", "nsfocus-das", "acm", "dbapp-waf"),
     *("dbapp-apt", "antiy", "jumpserver", "qizhi", "fort", "secfox", "dm-sqllog", "server-audit", "oracle-unified"),
     *("tidb-audit", "opengauss-audit", "db-audit-views", "safeline", "modsecurity-json", "elkeid", "cloud-flow"),
-    *("aliyun-actiontrail", "huaweicloud-cts", "tencentcloud-audit", "cloud-flow-huawei", "kylin-kysec"),
+    *("aliyun-actiontrail", "huaweicloud-cts", "tencentcloud-audit", "cloud-flow-huawei", "kylin-kysec", "ruijie"),
 )
 SHARED = {"syslog", "ndjson", "zeek"}
 """They take what nobody else knows, or lines that only make sense under a header."""
@@ -159,9 +159,7 @@ def test_a_line_cut_inside_a_character_is_told_from_one_in_gb18030(raw: bytes, v
 
 
 def test_statements_over_many_lines_are_one_event_each(known: collect.Collectors, tmp_path: Path) -> None:
-    head = (
-        "2026-03-05 14:12:{:02d}.548 (EP[0] sess:0x7f01 thrd:4146 user:APP trxid:1 stmt:0x7 appname:x ip:10.1.1.9) "
-    )
+    head = "2026-03-05 14:12:{:02d}.548 (EP[0] sess:0x7f01 thrd:4146 user:APP trxid:1 stmt:0x7 appname:x ip:10.1.1.9) "
     tail = " EXECTIME: 35(ms) ROWCOUNT: 2(rows) EXEC_ID: 9."
     text = "".join(
         head.format(n) + "[SEL] select a,\n" + "  b,\n" * 6 + "  '中文'\nfrom t." + tail + "\n" for n in range(30)
