@@ -111,6 +111,10 @@ class Facts:
             mine = self._known.get((peer, domain, kind))
             if not mine or column not in table.columns or name in table.columns:
                 continue
+            first, last = table[column].min(), table[column].max()
+            if first == last and not table[column].null_count():
+                made.append(pl.Series(name, [mine.get(str(first))], pl.String).new_from_index(0, table.height))
+                continue
             numbers = table[column].cast(pl.String)
             unique = numbers.unique()
             names = pl.DataFrame({"k": unique, "v": pl.Series([mine.get(one) for one in unique], dtype=pl.String)})

@@ -82,6 +82,7 @@ class Streams:
         self.pending = Pending()
         self._sequences, self._notes = sequences, notes
         self._seen: OrderedDict[Stream, dict[bytes, None]] = OrderedDict()
+        self._applied: OrderedDict[Stream, dict[tuple[int, bytes], None]] = OrderedDict()
 
     def decode(self, frames: Frames, which: Words, version: Words, peers: Sequence[str]) -> Iterator[list[Sets]]:
         """Data sets of flows, in lists that share one state of rates and names.
@@ -319,24 +320,43 @@ class Streams:
         if one.bodies is None:
             buffer = piece.frames.buffer
             at, size = piece.at[one.each : one.each + 1], piece.size[one.each : one.each + 1]
-            peer, _, domain = piece.streams[int(piece.stream[piece.owner[one.each]])]
-        elif one.stream is not None:
+            stream = piece.streams[int(piece.stream[piece.owner[one.each]])]
+        else:
             buffer, at, size = _joined(one.bodies)
-            peer, _, domain = one.stream
+            stream = one.stream or ("", 0, 0)
+        begin = int(at[0])
+        mark = (hash(one.template), buffer[begin : begin + int(size[0])].tobytes())
+        if len(at) == 1 and mark in self._applied.get(stream, ()):
+            return None
+        peer, _, domain = stream
         found, _ = groups.records(one.template, buffer, at, size)
         if not len(found):
             return None
         rates = [pair for pair in announced(found) if not self.sampling.knows(peer, domain, *pair)]
         names = self.facts.read(found)
         if not rates and self.facts.knows(peer, domain, names):
+            self._repeated(stream, mark)
             return None
 
         def apply() -> None:
             for sampler, rate in rates:
                 self.sampling.learn(peer, domain, sampler, rate)
             self.facts.learn(peer, domain, names)
+            self._applied.pop(stream, None)  # others may have something to say again
+            self._repeated(stream, mark)
 
         return apply
+
+    def _repeated(self, stream: Stream, mark: tuple[int, bytes]) -> None:
+        """Remember a set that changes nothing, so that it costs nothing when it comes again."""
+        seen = self._applied.setdefault(stream, {})
+        self._applied.move_to_end(stream)
+        if len(seen) >= MAX_SEEN:
+            seen.clear()
+        if len(mark[1]) <= MAX_SAMPLE:
+            seen[mark] = None
+        while len(self._applied) > MAX_SEEN:
+            self._applied.popitem(last=False)
 
     def _flows(self, piece: _Piece, chosen: _Chosen, after: int, before: int) -> list[Sets]:
         """Sets of flows that count from a place between two sets of the piece on, by template."""
