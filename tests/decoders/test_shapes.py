@@ -88,7 +88,7 @@ def test_every_hostile_line_alone_and_all_together_equal_the_plain_way() -> None
 
 def test_the_quick_way_is_really_taken() -> None:
     lines = pl.Series([json.dumps({"a": n, "o": {"b": "x"}}) for n in range(200)])
-    made, left = shapes._parts(lines)
+    made, left = shapes.taken_apart(lines)
     assert [len(part.rows) for part in made] == [200]
     assert not len(left)
 

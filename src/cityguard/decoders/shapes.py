@@ -31,7 +31,7 @@ MIN_LINES: Final = 128
 MAX_PATHS: Final = 64
 """Objects inside objects that one look at the keys covers."""
 _SAMPLES = 200
-_SAFE = re.compile(r"[A-Za-z0-9_@$:/. -]{1,100}")
+_SAFE = re.compile(r"[A-Za-z0-9_@$:/.# -]{1,100}")
 _TRAILING = r",\s*[}\]]"
 _FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError)
 _ROWS = "\0row"
@@ -71,7 +71,7 @@ def read(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.D
 
 
 def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.DataFrame, None, Words] | None:
-    parts, left = _parts(lines)
+    parts, left = taken_apart(lines)
     if not parts:
         return None
     if len(left):
@@ -93,7 +93,7 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
     return made[order], None, rows[order]
 
 
-def _parts(lines: pl.Series) -> tuple[list[Part], Words]:
+def taken_apart(lines: pl.Series) -> tuple[list[Part], Words]:
     """Lines by shape, and those that have to go the plain way."""
     everything = np.arange(len(lines), dtype=np.int64)
     odd = lines.str.contains(_TRAILING).fill_null(value=True).to_numpy()

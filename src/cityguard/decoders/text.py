@@ -19,7 +19,7 @@ _ANSI = r"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\
 _PLACE = ("log.offset", "event.original", "event.flags", "event.fields")
 _SPLIT = ("unexpected end of data", "incomplete multibyte sequence")
 """What Python says of the first bytes of a character at the very end."""
-_ESCAPE, _HIGH = 0x1B, 0x80
+_ESCAPE, _HIGH, _NEWLINE = 0x1B, 0x80, 0x0A
 _ASCII = bytes(range(_HIGH)) + b"?" * _HIGH
 
 
@@ -33,7 +33,12 @@ class Text:
 
 
 def joined(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The items' bytes one after another, and n + 1 offsets into them; no loop over items."""
+    """The items' bytes one after another, and n + 1 offsets into them; no loop over items.
+
+    Lines of a text may keep the line end that follows them.
+    """
+    if (gapless := _in_place(frames)) is not None:
+        return gapless
     offsets = np.concatenate(([0], np.cumsum(frames.length))).astype(np.int64)
     edge = np.zeros(len(frames.buffer) + 1, np.int8)
     np.add.at(edge, frames.offset, 1)
@@ -44,6 +49,21 @@ def joined(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]
     # items that overlap or are out of order cannot be cut out by one mask
     parts = [frames.item(index) for index in range(len(frames))]
     return np.frombuffer(b"".join(parts), np.uint8), offsets
+
+
+def _in_place(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None:
+    """The same without a copy, where nothing but line ends stands between the items."""
+    start, end = frames.offset, frames.offset + frames.length
+    if not len(start):
+        return None
+    gaps = start[1:] - end[:-1]
+    if len(gaps) and (gaps.min() < 0 or gaps.max() > 2):
+        return None
+    between = end[:-1][gaps > 0]
+    if not (frames.buffer[between] < 14).all() or not (frames.buffer[start[1:][gaps > 1] - 1] == _NEWLINE).all():
+        return None
+    offsets = np.concatenate((start, end[-1:])) - start[0]
+    return frames.buffer[int(start[0]) : int(end[-1])], offsets.astype(np.int64)
 
 
 def text(frames: Frames) -> Text:
@@ -129,11 +149,10 @@ def placed(
     Returns:
         The table with ``log.offset``, ``event.original``, ``event.flags`` and, with ``spare``, ``event.fields``.
     """
-    index = pl.Series(rows)
-    own = [
-        pl.Series("log.offset", frames.number[rows]),
-        read.raw.gather(index).alias("event.original"),
-        read.flags.gather(index).alias("event.flags"),
-    ]
+    raw, flags, number = read.raw, read.flags, frames.number
+    if len(rows) != len(frames) or (np.diff(rows) != 1).any():
+        index = pl.Series(rows)
+        raw, flags, number = raw.gather(index), flags.gather(index), number[rows]
+    own = [pl.Series("log.offset", number), raw.alias("event.original"), flags.alias("event.flags")]
     own += [spare.alias("event.fields")] if spare is not None else []
     return pl.DataFrame([*(column for column in table.get_columns() if column.name not in _PLACE), *own])

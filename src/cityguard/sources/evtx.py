@@ -45,21 +45,37 @@ def frames(buffer: np.ndarray) -> Iterator[Frames]:
         records: Iterator[Any] = iter(evtx.PyEvtxParser(io.BytesIO(buffer.data), number_of_threads=1).records_json())
     except (OSError, RuntimeError, ValueError) as error:
         raise DecodeError(f"not an event log: {str(error)[:200]}", place="byte 0") from None
-    items: list[bytes] = []
+    items: list[str] = []
     size = done = 0
     # The parser goes on behind a bad record; each costs input, so this ends (a bound all the same).
     for _ in range(len(buffer) // 24 + 2):
         try:
-            item = next(records)["data"].encode("utf-8", "replace")
+            item = next(records)["data"]
         except StopIteration:
             break
         except (RuntimeError, ValueError, OSError):
-            item = b""
+            item = ""
         items.append(item)
         size += len(item)
         if len(items) >= PIECE or size >= PIECE_BYTES:
-            yield lines.one_each(items, first=done)
+            yield _framed(items, done)
             done += len(items)
             items, size = [], 0
     if items:
-        yield lines.one_each(items, first=done)
+        yield _framed(items, done)
+
+
+def _framed(items: list[str], first: int) -> Frames:
+    whole = "".join(items)
+    if not whole.isascii():
+        return lines.one_each([item.encode("utf-8", "replace") for item in items], first=first)
+    length = np.fromiter(map(len, items), np.int64, len(items))
+    return Frames(
+        buffer=np.frombuffer(whole.encode("ascii"), np.uint8),
+        offset=np.cumsum(length) - length,
+        length=length,
+        number=np.arange(first, first + len(items), dtype=np.int64),
+        time=np.zeros(len(items), np.int64),
+        wire=length,
+        link=np.zeros(len(items), np.int32),
+    )
