@@ -25,6 +25,8 @@ MAX_SEGMENTED = 512
 """Segmented messages put together at once."""
 MAX_MESSAGE = 65_536
 """Bytes of one message put together from segments."""
+_SHOWN = 512
+"""Bytes of a payload a protocol is recognised by (``recognise.HEAD``)."""
 _RESULT, _FORWARDED, _DISTRIBUTE = 0, 4, 9
 _NPDU = frozenset((4, 9, 10, 11))
 _TYPES = (
@@ -48,8 +50,8 @@ def starts(data: bytes, usual: bool) -> bool:
     if len(data) < 4 or data[0] != 0x81 or data[1] >= len(names.BVLC):
         return False
     size = int.from_bytes(data[2:4], "big")
-    if size != len(data) and not (len(data) >= 512 and size > len(data)):
-        return usual and 4 <= size <= len(data)
+    if size < 4 or (size != len(data) and not usual and not size > len(data) >= _SHOWN):
+        return False
     begin = 10 if data[1] == _FORWARDED else 4
     return data[1] not in _NPDU or data[begin : begin + 1] == b"\1"
 

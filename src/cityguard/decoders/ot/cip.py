@@ -166,13 +166,18 @@ def _status(status: int, more: bytes) -> str:
 
 
 def _split(body: bytes) -> list[bytes]:
-    """Messages of a multiple-service packet: a count, offsets from it, the messages."""
-    if len(body) < 2:
+    """Messages of a multiple-service packet: a count, offsets from it, the messages. They may not overlap."""
+    if len(body) < 4:
         return []
     count = min(_word(body, 0)[0], MAX_EMBEDDED, (len(body) - 2) // 2)
     offsets = struct.unpack_from(f"<{count}H", body, 2)
-    ends = (*offsets[1:], len(body))
-    return [body[start:end] for start, end in zip(offsets, ends, strict=True) if 2 + 2 * count <= start < end]
+    found, last = list[bytes](), 2 + 2 * count
+    for start, end in zip(offsets, (*offsets[1:], len(body)), strict=False):
+        if not last <= start < end <= len(body):
+            break
+        found.append(body[start:end])
+        last = end
+    return found
 
 
 def _unwrap(body: bytes, depth: int) -> tuple[list[Fields], Asked | None, int | None]:

@@ -77,7 +77,7 @@ def starts(data: bytes, usual: bool) -> bool:
     if usual and _io(data):
         return True
     if len(data) < _HEAD:
-        return False
+        return usual and int.from_bytes(data[:2], "little") in _COMMANDS
     whole = size(data, 0)
     command, length, session, _, _, options = _head(data, 0)
     if not whole or options:
