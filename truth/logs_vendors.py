@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from cityguard.collect.collect import Live
@@ -122,7 +123,7 @@ def wanted(product: str, decoder: str) -> Wanted:
     return DECODERS.get(decoder, ())
 
 
-def compare(folder: Path) -> Line:
+def recognition(folder: Path) -> Line:
     """One unit a line: the collector that has it, the vendor or service its row names, and that it was not refused."""
     line = Line("vendor of a line", "wazuh-ruletest", "line", floor=0.97)
     cases = [json.loads(text) for path in sorted(folder.rglob("*.jsonl")) for text in base.text(path).splitlines()]
@@ -163,16 +164,14 @@ def decode(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """Each line as a port of syslog would take it: the collector that has it and the row, empty where refused."""
     raw = [text.encode("utf-8", "surrogateescape") for text in texts]
     known = families()
-    names = [known.known[at].name for at in known.of(pl.Series(list(texts), dtype=pl.String))]
-    out = []
-    for name, one in zip(names, raw, strict=True):
-        live = Live(base.collectors()[name], source="truth", key="truth")
-        chunk = live.chunk(lines.one_each([one]), now=base.NOW)
-        found = [row for batch in chunk.decoded.batches for row in batch.table.to_dicts()]
-        out.append((name, found[0] if found else {}))
+    which = known.of(pl.Series(list(texts), dtype=pl.String))
+    out: list[tuple[str, dict[str, Any]]] = [(known.known[at].name, {}) for at in which]
+    for at in np.unique(which):
+        own = np.flatnonzero(which == at)
+        live = Live(known.known[at], source="truth", key="truth")
+        chunk = live.chunk(lines.one_each([raw[index] for index in own]), now=base.NOW)
+        for batch in chunk.decoded.batches:
+            for row in batch.table.to_dicts():
+                index = int(own[row["log.offset"]])
+                out[index] = (out[index][0], out[index][1] or row)
     return out
-
-
-def decoded(text: str) -> tuple[str, dict[str, Any]]:
-    """One line, as ``decode``."""
-    return decode([text])[0]
