@@ -27,8 +27,9 @@ def chain(raw: bytes, compiled: bool, patch: pytest.MonkeyPatch, window: int = 7
     patch.setattr(walk, "WINDOW", window)
     place, broken, found = 24, False, list[int]()
     while place < len(raw) and not broken:
-        starts, place, broken = walk.chain(buffer, place, "<", 16)
+        starts, heads, place, broken = walk.chain(buffer, place, "<", 16)
         found += starts.tolist()
+        assert heads[:, 2].tolist() == [int.from_bytes(raw[at + 8 : at + 12], "little") for at in starts.tolist()]
     return found, place, broken
 
 

@@ -11,6 +11,10 @@ import struct
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+
+from cityguard import fast
+from cityguard.decoders import address_fast
 
 Words = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -43,6 +47,11 @@ _WITH_PORTS = (1, 6, 17, 58, 132)
 
 def text(high: U64s, low: U64s) -> pl.Series:
     """Addresses in canonical form (RFC 5952); IPv4 is given, and IPv4-mapped unwrapped, from ::ffff:0:0/96."""
+    if fast.ON and len(low):
+        data = np.empty(len(low) * 39, np.uint8)
+        ends = np.empty(len(low), np.int64)
+        address_fast.addresses(high, low, data, ends)
+        return _strings(data, ends)
     four = (high == 0) & (low >> np.uint64(32) == _MAPPED)
     if four.all():
         values, inverse = np.unique(low, return_inverse=True)
@@ -73,6 +82,10 @@ def _four(values: U64s) -> list[str]:
 
 def mac(values: Words) -> pl.Series:
     """48-bit numbers as aa:bb:cc:dd:ee:ff; negative becomes null."""
+    if fast.ON and len(values):
+        data = np.empty(len(values) * 17, np.uint8)
+        address_fast.stations(values, data)
+        return _strings(data, np.arange(17, len(data) + 1, 17), values < 0)
     known, inverse = np.unique(values, return_inverse=True)
     names = [None if value < 0 else value.to_bytes(6, "big").hex(":") for value in known.tolist()]
     return pl.Series("", names, pl.String)[inverse]
@@ -94,6 +107,13 @@ def community_id(keys: pl.DataFrame, proto: Words, v6: Bools, ports: Words) -> p
         ports: int64[n], (port a + 1) << 32 | (port b + 1); 0 = none.
     """
     n = len(proto)
+    if fast.ON and n:
+        a_high, a_low, b_high, b_low = (keys[name].to_numpy() for name in ("a_high", "a_low", "b_high", "b_low"))
+        text = np.empty(n * 30, np.uint8)
+        ported = np.zeros(256, np.bool_)
+        ported[list(_WITH_PORTS)] = True
+        address_fast.community_ids(a_high, a_low, b_high, b_low, proto, v6, ports, ported, text)
+        return _strings(text, np.arange(30, n * 30 + 1, 30))
     data = np.zeros((n, 40), np.uint8)
     for index, name in enumerate(("a_high", "a_low", "b_high", "b_low")):
         data[:, 2 + index * 8 : 10 + index * 8] = keys[name].to_numpy().astype(">u8").view(np.uint8).reshape(n, 8)
@@ -110,7 +130,7 @@ def community_id(keys: pl.DataFrame, proto: Words, v6: Bools, ports: Words) -> p
             columns = np.arange(40) if is_six else short
             columns = columns if has_ports else columns[:-4]
             ids[rows] = _sha1(np.ascontiguousarray(data[rows][:, columns]))
-    return pl.Series("", _base64(ids), pl.String)
+    return _base64(ids)
 
 
 def _sha1(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -120,12 +140,25 @@ def _sha1(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
 
 
-def _base64(ids: npt.NDArray[np.uint8]) -> list[str]:
+def _base64(ids: npt.NDArray[np.uint8]) -> pl.Series:
     # 20 bytes and one of padding are exactly 28 characters, so one call encodes the whole column.
     padded = np.zeros((len(ids), 21), np.uint8)
     padded[:, :20] = ids
-    joined = base64.b64encode(padded.tobytes()).decode()
-    return [f"1:{joined[at : at + 27]}=" for at in range(0, len(joined), 28)]
+    text = np.empty((len(ids), 30), np.uint8)
+    text[:, :2] = np.frombuffer(b"1:", np.uint8)
+    text[:, 2:] = np.frombuffer(base64.b64encode(padded.tobytes()), np.uint8).reshape(-1, 28)
+    text[:, 29] = ord("=")
+    return _strings(text.ravel(), np.arange(30, text.size + 1, 30))
+
+
+def _strings(data: npt.NDArray[np.uint8], ends: Words, null: Bools | None = None) -> pl.Series:
+    """Text from its characters and where each ends."""
+    offsets = np.zeros(len(ends) + 1, np.int64)
+    offsets[1:] = ends
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null is not None and null.any() else None
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
+    array = pa.Array.from_buffers(pa.large_string(), len(ends), buffers)
+    return pl.Series("", pl.from_arrow(array))
 
 
 def packed(name: str) -> tuple[int, int]:

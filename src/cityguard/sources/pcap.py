@@ -97,9 +97,13 @@ class Capture(Iterator[Frames]):
         end, place, broken = len(self._buffer), 24, False
         while place < end and not broken:
             self._ask_for(place)
-            starts, place, broken = walk.chain(self._buffer, place, order, size)
+            starts, heads, place, broken = walk.chain(self._buffer, place, order, size)
+            done = 0
             for part in _pieces(starts):
-                yield self._records(part, order, tick, size, link)
+                told = heads[done : done + len(part)]
+                time = told[:, 0] * 1_000_000_000 + told[:, 1] * tick
+                yield self._frames(part + size, told[:, 2], time, told[:, 3], np.full(len(part), link, np.int32))
+                done += len(part)
                 self._release(int(part[-1]))
         if place < end:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
@@ -118,11 +122,6 @@ class Capture(Iterator[Frames]):
         if self._pages is not None and page > self._passed:
             self._pages.madvise(mmap.MADV_DONTNEED, self._passed, page - self._passed)
             self._passed = page
-
-    def _records(self, at: Words, order: str, tick: int, size: int, link: int) -> Frames:
-        u32 = _reader(self._buffer, order + "u4")
-        time = u32(at) * 1_000_000_000 + u32(at + 4) * tick
-        return self._frames(at + size, u32(at + 8), time, u32(at + 12), np.full(len(at), link, np.int32))
 
     def _pcapng(self) -> Iterator[Frames]:
         end, place, why = len(self._buffer), 0, walk.SPECIAL
@@ -179,7 +178,8 @@ class Capture(Iterator[Frames]):
         number = np.arange(self._number, self._number + len(offset), dtype=np.int64)
         self._number += len(offset)
         # A wire length below what was captured is a lie of the file; the larger one is what was seen.
-        return Frames(self._buffer, offset, length, number, np.maximum(time, 0), np.maximum(wire, length), link)
+        whole = np.maximum(wire, length)
+        return Frames(self._buffer, offset, np.ascontiguousarray(length), number, np.maximum(time, 0), whole, link)
 
 
 def _pieces(starts: Words) -> Iterator[Words]:

@@ -29,7 +29,7 @@ Buffer = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
 
 
-def chain(buffer: Buffer, place: int, order: str, size: int) -> tuple[Words, int, bool]:
+def chain(buffer: Buffer, place: int, order: str, size: int) -> tuple[Words, Words, int, bool]:
     """Records of a pcap file that begin in the window from ``place``.
 
     Args:
@@ -39,14 +39,19 @@ def chain(buffer: Buffer, place: int, order: str, size: int) -> tuple[Words, int
         size: bytes of a record header.
 
     Returns:
-        Their starts, where the next one would be, and whether that one is damaged or cut off.
+        Their starts; int64[n, 4] seconds, fraction, captured and wire length of each; where the next one would be, and
+        whether that one is damaged or cut off.
     """
     stop = min(place + WINDOW, len(buffer))
     if fast.ON:
-        starts = np.empty((stop - place) // size + 1, np.int64)
-        count, place, broken = _walk(buffer, place, stop, order == "<", size, starts)
-        return starts[:count].copy(), int(place), bool(broken)
-    return _together(buffer, place, stop, order, size)
+        room = (stop - place) // size + 1
+        starts, heads = np.empty(room, np.int64), np.empty((room, 4), np.int64)
+        count, place, broken = _walk(buffer, place, stop, order == "<", size, starts, heads)
+        return starts[:count], heads[:count], int(place), bool(broken)
+    starts, place, broken = _together(buffer, place, stop, order, size)
+    view: npt.NDArray[np.void] = np.ndarray((max(len(buffer) - 15, 0),), "V16", buffer=buffer, strides=(1,))
+    heads = view[starts].view(order + "u4").reshape(-1, 4).astype(np.int64)
+    return starts, heads, place, broken
 
 
 def blocks(buffer: Buffer, place: int, order: str, count: int) -> tuple[Words, Words, int, int]:
@@ -68,7 +73,7 @@ def _u32(buffer: Any, at: Any, little: Any) -> Any:
 
 
 @fast.compiled
-def _walk(buffer: Any, place: Any, stop: Any, little: Any, size: Any, starts: Any) -> Any:
+def _walk(buffer: Any, place: Any, stop: Any, little: Any, size: Any, starts: Any, heads: Any) -> Any:
     count, end = 0, len(buffer)
     while place < stop:
         if place + size > end:
@@ -77,6 +82,8 @@ def _walk(buffer: Any, place: Any, stop: Any, little: Any, size: Any, starts: An
         if captured > MAX_PACKET or place + size + captured > end:
             return count, place, True
         starts[count] = place
+        heads[count, 0], heads[count, 1] = _u32(buffer, place, little), _u32(buffer, place + 4, little)
+        heads[count, 2], heads[count, 3] = captured, _u32(buffer, place + 12, little)
         count += 1
         place += size + captured
     return count, place, False
