@@ -79,7 +79,17 @@ def tags(data: bytes) -> list[Tag]:
 
 
 def number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
+    """An unsigned number; of one longer than eight octets, the last eight."""
+    return int.from_bytes(data[-8:], "big")
+
+
+def _signed(data: bytes) -> int:
+    return int.from_bytes(data[-8:], "big", signed=True)
+
+
+def _count(data: bytes) -> int:
+    """A number as the column holds it: 31 bits."""
+    return min(number(data), 0x7FFFFFFF)
 
 
 def object_id(data: bytes) -> str | None:
@@ -102,7 +112,7 @@ def value(tag: Tag, prop: int = -1) -> str:
     if kind == 2:
         return str(number(data))
     if kind == 3:
-        return str(int.from_bytes(data, "big", signed=True))
+        return str(_signed(data))
     if kind == 4 and len(data) == 4:
         return str(np.float32(_real(data)[0]))
     if kind == 5 and len(data) == 8:
@@ -225,7 +235,7 @@ def acknowledged(service: int, data: bytes, row: Fields, extra: Fields) -> None:
         _listed(list(_many(found, 2, 3, 4, 5)), row, extra)
     elif service == 26:
         _property(found, top, row, extra)
-        row["ot.quantity"] = number(top.get(4, b""))
+        row["ot.quantity"] = _count(top.get(4, b""))
     elif service == 10 and found:
         row["ot.address"] = object_id(found[0].data)
     elif service == 6:
@@ -323,9 +333,9 @@ def _file(found: list[Tag], row: Fields, extra: Fields) -> None:
         row["ot.address"] = object_id(found[0].data)
     inner = [tag for tag in found if tag.inside and not tag.context]
     if inner:
-        extra["position"] = int.from_bytes(inner[0].data, "big", signed=True)
+        extra["position"] = _signed(inner[0].data)
     if len(inner) >= 2:
-        row["ot.quantity"] = number(inner[1].data) if inner[1].number == 2 else len(inner[1].data)
+        row["ot.quantity"] = _count(inner[1].data) if inner[1].number == 2 else len(inner[1].data)
 
 
 def _octets(found: list[Tag], row: Fields) -> None:

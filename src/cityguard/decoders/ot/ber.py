@@ -75,12 +75,18 @@ def children(data: bytes, parent: Item) -> list[Item]:
 
 
 def integer(data: bytes, one: Item) -> int:
-    """An INTEGER of at most eight octets; longer ones are cut."""
-    return int.from_bytes(data[one.begin : min(one.end, one.begin + 9)], "big", signed=True)
+    """An INTEGER; of one longer than eight octets, the last eight."""
+    return int.from_bytes(data[max(one.begin, one.end - 8) : one.end], "big", signed=True)
 
 
 def unsigned(data: bytes, one: Item) -> int:
-    return int.from_bytes(data[one.begin : min(one.end, one.begin + 9)], "big")
+    """An INTEGER that is not negative, 64 bits at most."""
+    return int.from_bytes(data[max(one.begin, one.end - 8) : one.end], "big")
+
+
+def identifier(data: bytes, one: Item) -> int:
+    """A number as the columns hold it: 63 bits."""
+    return unsigned(data, one) & 0x7FFFFFFFFFFFFFFF
 
 
 def text(data: bytes, one: Item) -> str:

@@ -92,7 +92,7 @@ def message(apdu: bytes, application: int, simulated: bool) -> Fields:
         if number in _TEXTS:
             extra[_TEXTS[number]] = ber.text(apdu, one)
         elif number in _LABELS:
-            extra[_LABELS[number]] = ber.unsigned(apdu, one)
+            extra[_LABELS[number]] = ber.identifier(apdu, one)
         elif number == 4:
             extra["t"] = ber.utc(apdu[one.begin : one.end])
         elif number == 7:

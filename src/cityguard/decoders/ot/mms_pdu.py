@@ -56,7 +56,7 @@ def read(data: bytes, pdu: Item, waiting: dict[int, Asked], row: Fields, extra: 
         _unconfirmed(data, parts, row, extra)
     elif pdu.number in (5, 6):
         row["ot.function.name"] = "cancel"
-        row["ot.transaction_id"] = ber.unsigned(data, pdu)
+        row["ot.transaction_id"] = ber.identifier(data, pdu)
         row["ot.function.class"] = "control" if pdu.number == 5 else None
         row["ot.is_request"] = pdu.number == 5
     else:
@@ -130,7 +130,7 @@ def _service(data: bytes, parts: list[Item], row: Fields) -> Item | None:
     if not parts or (parts[0].form, parts[0].number) != (0, 2):
         row["event.flags"] = ["undecoded"]
         return None
-    row["ot.transaction_id"] = ber.unsigned(data, parts[0])
+    row["ot.transaction_id"] = ber.identifier(data, parts[0])
     for one in parts[1:]:
         if one.form & 0xC0 == ber.CONTEXT:
             name, kind = names.SERVICES.get(one.number, (f"Service {one.number}", None))
@@ -145,7 +145,7 @@ def _failed(data: bytes, kind: int, parts: list[Item], waiting: dict[int, Asked]
     row["ot.function.class"], row["ot.is_request"] = "error", False
     for one in parts:
         if one.number == 0 and not one.form & ber.CONSTRUCTED:
-            row["ot.transaction_id"] = ber.unsigned(data, one)
+            row["ot.transaction_id"] = ber.identifier(data, one)
             break
     asked = waiting.pop(row.get("ot.transaction_id", -1), None)
     if asked:

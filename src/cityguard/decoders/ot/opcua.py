@@ -55,10 +55,10 @@ def header(data: bytes | bytearray, at: int = 0) -> int:
 def starts(data: bytes, usual: bool) -> bool:
     """A sound header, and in a Hello or an OpenSecureChannel what must follow it."""
     if len(data) < _HEAD:
-        return False
+        return usual and data[:3] in _TYPES and data[3:4] in (b"F", b"C", b"A")
     size = header(data)
-    if not size:
-        return False
+    if not size or usual:
+        return size > 0
     kind = data[:3]
     if kind == b"HEL":
         return len(data) >= 32 and _size(data, 28)[0] + 32 == size
@@ -66,7 +66,7 @@ def starts(data: bytes, usual: bool) -> bool:
         return len(data) >= 16 and data[16:42].startswith(b"http://opcfoundation.org/"[: len(data[16:41])])
     if kind == b"ACK":
         return len(data) == size
-    return usual or (len(data) <= size and kind in (b"MSG", b"CLO") and _service(data[24:]) is not None)
+    return len(data) <= size and kind in (b"MSG", b"CLO") and _service(data[24:]) is not None
 
 
 def _service(body: bytes) -> int | None:

@@ -76,7 +76,7 @@ def _asdu(apdu: bytes, asdu: ber.Item, application: int, simulated: bool) -> Fie
         elif number == 1:
             extra["datSet"] = ber.text(apdu, one)
         elif number in _LABELS:
-            extra[_LABELS[number]] = ber.unsigned(apdu, one)
+            extra[_LABELS[number]] = ber.identifier(apdu, one)
         elif number == 4:
             extra["refrTm"] = ber.utc(apdu[one.begin : one.end])
         elif number == 7:
