@@ -14,7 +14,7 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.known import NOTHING, Carried, Known
 from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, protocols
-from cityguard.decoders.recognise import Recogniser, fitting
+from cityguard.decoders.recognise import Recogniser, Seen, fitting
 from cityguard.errors import InputError
 from cityguard.model import DeadLetter, Decoded, EventBatch, Frames, LogSource
 
@@ -135,21 +135,22 @@ class _Capture:
             return []
         keys = flow.Keys(tcp)
         hashes = flow.digest(keys.columns())
-        kinds = self._look(buffer, tcp, keys, hashes, tcp=True)
+        seen = self._look(buffer, tcp, keys, hashes, tcp=True)
+        kinds = seen.kinds
         batches = []
         if self._columnar:
             every = np.where(kinds > 0, kinds, self._known.of(hashes))
             for kind in self._columnar:
                 batches += self._table(kind, buffer, tcp, keys, hashes, np.flatnonzero(every == kind))
-        self._streams.add(buffer, tcp, keys, hashes, np.where(self._followed[kinds], kinds, 0))
+        self._streams.add(buffer, tcp, keys, hashes, np.where(self._followed[kinds], kinds, 0), seen.tells)
         return batches
 
-    def _look(self, buffer: U8s, packets: Packets, keys: flow.Keys, hashes: U64s, *, tcp: bool) -> Words:
-        """int64[n]: what the packet's conversation was recognised as in this piece; what may be yet is kept."""
+    def _look(self, buffer: U8s, packets: Packets, keys: flow.Keys, hashes: U64s, *, tcp: bool) -> Seen:
+        """What conversations are recognised as in this piece; the packets of those that may be yet are kept."""
         seen = self._recogniser.look(buffer, packets, hashes, keys.forward, self._known.of(hashes), tcp=tcp)
         self._label(hashes, np.where(seen.vain, NOTHING, seen.kinds))
         self._carried[tcp].keep(buffer, packets, np.flatnonzero(seen.waits))
-        return seen.kinds
+        return seen
 
     def _table(
         self, kind: int, buffer: U8s, tcp: Packets, keys: flow.Keys, hashes: U64s, rows: Words
@@ -176,7 +177,7 @@ class _Capture:
             return
         keys = flow.Keys(udp)
         hashes = flow.digest(keys.columns())
-        fresh = self._look(buffer, udp, keys, hashes, tcp=False)
+        fresh = self._look(buffer, udp, keys, hashes, tcp=False).kinds
         kinds = np.where(fresh > 0, fresh, np.maximum(self._known.of(hashes), 0))
         rows = np.flatnonzero(self._spoken[kinds])
         for kind in np.unique(kinds[rows]).tolist():

@@ -32,6 +32,8 @@ class Seen:
 
     kinds: Words
     """What the packet's conversation was recognised as in this piece, 0 = not in this one."""
+    tells: Bools
+    """It is the packet that told."""
     vain: Bools
     """Its conversation was given up in this piece."""
     waits: Bools
@@ -60,24 +62,25 @@ class Recogniser:
             tcp: whether these are TCP segments.
         """
         kinds = np.zeros(len(packets), np.int64)
-        vain, waits = np.zeros(len(packets), np.bool_), np.zeros(len(packets), np.bool_)
+        tells, vain, waits = (np.zeros(len(packets), np.bool_) for _ in range(3))
         opens = _openings(packets, hashes, forward) if tcp else np.zeros(len(packets), np.bool_)
         fresh = known == 0
         if opens.any():
             fresh |= np.isin(hashes, hashes[opens])
         rows = np.flatnonzero(fresh)
         if not len(rows):
-            return Seen(kinds, vain, waits)
+            return Seen(kinds, tells, vain, waits)
         group, epoch, last = _conversations(hashes[rows], opens[rows])
         mine = (epoch > 0) | (known[rows] == 0)
         rows, group, last = rows[mine], group[mine], last[mine]
-        told, count = self._decide(buffer, packets.take(rows), group, forward[rows], tcp=tcp)
+        told, places, count = self._decide(buffer, packets.take(rows), group, forward[rows], tcp=tcp)
         kinds[rows] = told[group]
+        tells[rows[places]] = True
         open_yet = last & (told[group] == 0)
         vain[rows] = open_yet & (count[group] >= WINDOW)
         telling = (packets.captured[rows] > 0) | ((packets.flags[rows] & _EVENTS) > 0 if tcp else False)
         waits[rows] = open_yet & (count[group] < WINDOW) & telling
-        return Seen(kinds, vain, waits)
+        return Seen(kinds, tells, vain, waits)
 
     def _decide(self, buffer: U8s, packets: Packets, group: Words, forward: Bools, *, tcp: bool) -> tuple[Words, Words]:
         """Per conversation: its kind, and how many payloads it had."""
@@ -92,7 +95,7 @@ class Recogniser:
         starts, ends = shown.payload.tolist(), (shown.payload + np.minimum(shown.captured, HEAD)).tolist()
         sources, destinations = shown.source_port.tolist(), shown.destination_port.tolist()
         groups = group[rows].tolist()
-        decided: set[int] = set()
+        decided: dict[int, int] = {}
         for at, index in self._asked(buffer, shown, tcp=tcp):
             if groups[at] in decided:
                 continue
@@ -100,8 +103,8 @@ class Recogniser:
             usual = one.tcp if tcp else one.udp
             if one.starts(bytes(view[starts[at] : ends[at]]), sources[at] in usual or destinations[at] in usual):
                 told[groups[at]] = index + 1
-                decided.add(groups[at])
-        return told, np.bincount(group[data], minlength=size)
+                decided[groups[at]] = int(rows[at])
+        return told, list(decided.values()), np.bincount(group[data], minlength=size)
 
     def _asked(self, buffer: U8s, packets: Packets, *, tcp: bool) -> list[tuple[int, int]]:
         """Which payload is shown to which protocol: pairs of their places, marks before ports, in order."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.flow import Keys
-from cityguard.decoders.packet import Packets, U8s, U64s, Words
+from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Words
 
 AHEAD = 65_536
 """Bytes of one side that may wait for a gap to be filled."""
@@ -259,7 +259,7 @@ class Streams:
         self._evicted: OrderedDict[int, int] = OrderedDict()  # closed to make room: their kinds
         self._held = 0
 
-    def add(self, buffer: U8s, packets: Packets, keys: Keys, hashes: U64s, kinds: Words) -> None:
+    def add(self, buffer: U8s, packets: Packets, keys: Keys, hashes: U64s, kinds: Words, tells: Bools) -> None:
         """Follow the TCP packets of a piece.
 
         Args:
@@ -268,6 +268,7 @@ class Streams:
             keys: their keys.
             hashes: uint64[n], digest of each key.
             kinds: int64[n], key into the openers where the packet's conversation was recognised in this piece, else 0.
+            tells: bool[n], whether it is the packet that told; before it something else may have been spoken.
         """
         followed = len(self._streams) + len(self._evicted)
         known = np.sort(np.fromiter(chain(self._streams, self._evicted), np.uint64, followed))
@@ -284,6 +285,7 @@ class Streams:
             rows,
             hashes[rows],
             kinds[rows],
+            tells[rows],
             keys.forward[rows],
             packets.seq[rows],
             packets.payload[rows],
@@ -296,7 +298,7 @@ class Streams:
         )
         self._finished.clear()
         streams, finished = self._streams, self._finished
-        for row, key, kind, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
+        for row, key, kind, told, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             side = 0 if forward else 1
@@ -311,7 +313,7 @@ class Streams:
                 stream = None
             if stream is None:
                 kind = kind or self._evicted.pop(key, 0)
-                if not kind or (key in finished and not opens):
+                if not kind or (key in finished and not opens and not told):
                     continue
                 opener = side if opens else 1 - side if flags & 0x12 == 0x12 else -1
                 stream = self._open(key, kind, replace(talk(packets, keys, row), opener=opener))

@@ -270,7 +270,7 @@ class Transactions(Speaker):
         asker = talk if group else talk.turned()
         ends = (asker.source, asker.destination, message.id)
         key = (*ends, message.question) if message.question[1] else self._last.get(ends, ())
-        asked = self._pending.get(key)
+        asked = None if group else self._pending.get(key)
         if asked is not None and at.time - asked.at.time > WAIT:
             self._forget(key)
             asked = None

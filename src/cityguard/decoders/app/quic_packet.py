@@ -26,6 +26,7 @@ _OTHERS = {
     V2: _SALT_2,
     0xFACEB001: _SALT_21,
     0xFACEB002: _SALT_23,
+    0xFACEB00E: _SALT_23,
     int.from_bytes(b"T050", "big"): "7ff579e5acd072915580304c43a2367c60488310",
     int.from_bytes(b"T051", "big"): "7a4edef4e7ccee5fa4506c19124fc8ccda6e033d",
 }

@@ -58,7 +58,7 @@ class Handshake:
         self._blind[side] = True
         self._records[side].clear()
         self._messages[side].clear()
-        self.done = self.done or all(self._blind)
+        self.done = self.done or all(self._blind) or self._session.client is None
 
     def close(self) -> None:
         self._session.give()
