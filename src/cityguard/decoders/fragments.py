@@ -31,14 +31,8 @@ _PART_COST = 120  # bytes of bookkeeping
 _Outer = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is counted of one fragment."""
-
-    number: int
-    time: int
-    wire: int
-    size: int
+Part = tuple[int, int, int, int]
+"""What is counted of one fragment: number, time, wire length, bytes from the IP header on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +70,10 @@ class _Datagram:
         """Add bytes ``start:end``; of those that are there already the older stay."""
         if end > MAX_DATAGRAM:
             self.marks |= OVERLAP
+            return
+        if start < end and (not self.spans or start >= self.spans[-1][1]):  # in order
+            self.spans.append((start, end, data))
+            self.covered += end - start
             return
         at = bisect.bisect_right(self.spans, start, key=lambda span: span[0])
         at -= at > 0 and self.spans[at - 1][1] > start
@@ -151,16 +149,8 @@ class Fragments:
     def add(self, work: Layers, rows: Words) -> list[Whole]:
         """Take fragments; gives back the datagrams that are over, in order."""
         frames = work.frames
-        parts = [
-            [Part(*one)]
-            for one in zip(
-                frames.number[rows].tolist(),
-                frames.time[rows].tolist(),
-                frames.wire[rows].tolist(),
-                work.size[rows].tolist(),
-                strict=True,
-            )
-        ]
+        columns = (frames.number[rows], frames.time[rows], frames.wire[rows], work.size[rows])
+        parts = [[one] for one in zip(*(column.tolist() for column in columns), strict=True)]
         return self._add(work, rows, parts, rows.tolist())
 
     def add_wholes(self, work: Layers, rows: Words, wholes: list[Whole]) -> list[Whole]:
@@ -192,7 +182,7 @@ class Fragments:
         ):
             key = (*ends, number, -1 if is_six else proto, vlan, tunnel)
             mine, trigger = parts[nth], triggers[nth]
-            now = mine[-1].time
+            now = mine[-1][1]
             one = self._open.get(key)
             if one is not None and abs(now - one.began) > TIMEOUT:
                 given.append(self._drop(key, trigger))
@@ -214,19 +204,23 @@ class Fragments:
             one.held += cost
             self._bytes += cost
             self._parts += len(mine)
-            if one.whole:
+            if one.total is not None and one.whole:
                 given.append(self._drop(key, trigger))
-            given += self._make_room(now, trigger)
+            if self._crowded(now):
+                given += self._make_room(now, trigger)
         return given
+
+    def _crowded(self, now: int) -> bool:
+        """Whether the oldest must go."""
+        for oldest in self._open.values():
+            many = len(self._open) > MAX_DATAGRAMS or self._parts > MAX_PARTS or self._bytes > MAX_BYTES
+            return many or now - oldest.began > TIMEOUT
+        return False
 
     def _make_room(self, now: int, trigger: int) -> list[Whole]:
         given = []
-        while self._open:
-            key, oldest = next(iter(self._open.items()))
-            crowded = len(self._open) > MAX_DATAGRAMS or self._parts > MAX_PARTS or self._bytes > MAX_BYTES
-            if not crowded and now - oldest.began <= TIMEOUT:
-                break
-            given.append(self._drop(key, trigger))
+        while self._crowded(now):
+            given.append(self._drop(next(iter(self._open)), trigger))
         return given
 
     def _drop(self, key: tuple[int, ...], trigger: int) -> Whole:

@@ -353,8 +353,8 @@ def _rebuilt(wholes: list[Whole], carriers: tunnel.Carriers) -> tuple[U8s, Layer
     begin = np.cumsum(size) - size
     head = np.array([len(one.link) for one in wholes], np.int64)
     wire = np.array([one.wire for one in wholes], np.int64)
-    number = np.array([one.parts[-1].number for one in wholes], np.int64)
-    time = np.array([one.parts[-1].time for one in wholes], np.int64)
+    number = np.array([one.parts[-1][0] for one in wholes], np.int64)
+    time = np.array([one.parts[-1][1] for one in wholes], np.int64)
     offset = begin + head
     frames = Frames(buffer, offset, size - head, number, time, wire, np.full(len(raw), _RAW, np.int32))
     work = Layers(frames, _STEPS, carriers)
@@ -377,9 +377,7 @@ def _each_part(packets: Packets, work: Layers, wholes: list[Whole], held: Bools)
     counts = [len(wholes[at].parts) for _, at in chosen]
     which = np.repeat(np.array([row for row, _ in chosen], np.int64), counts)
     out, parts = packets.take(which), [part for _, at in chosen for part in wholes[at].parts]
-    number, time, wire, size = (
-        np.array([getattr(part, name) for part in parts], np.int64) for name in ("number", "time", "wire", "size")
-    )
+    number, time, wire, size = np.array(parts, np.int64).reshape(-1, 4).T.copy()
     last = np.zeros(len(parts), np.bool_)
     last[np.cumsum(counts, dtype=np.int64) - 1] = True
     # Inside a tunnel the fragments are those of the outer packet: its inner size is counted once.
