@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections import Counter
@@ -378,6 +379,10 @@ _FLOW = re.compile(r"^\s+\d+\s+(?:TCP|UDP) (\S+):(\d+) (?:<->|->) (\S+):(\d+) ")
 _PRINTS = re.compile(r"\[(JA3C|JA3S|JA4): ([^\]]+)\]")
 
 
+def _plain_ip(value: str) -> str:
+    return str(ipaddress.ip_address(value.strip("[]")))
+
+
 def _ja4(value: str | None) -> str | None:
     """nDPI writes d wherever it knows a name by any way, and other letters for ALPN than the specification."""
     return value and f"{value[:3]}_{value[4:8]}_{value[10:]}"
@@ -399,7 +404,7 @@ def _ndpi(data: Path) -> Iterator[Line]:
             if not found:
                 continue
             source, port, destination, other = found.groups()
-            ends = tuple(sorted((f"{source.strip('[]')}:{port}", f"{destination.strip('[]')}:{other}")))
+            ends = tuple(sorted((f"{_plain_ip(source)}:{port}", f"{_plain_ip(destination)}:{other}")))
             for name, said_of in _PRINTS.findall(flow):
                 value = _MARKED.sub("", said_of)
                 given = [row[columns[name]] for row in mine.get(ends, ())]

@@ -221,7 +221,7 @@ def _forward(name: str | None) -> str | None:
         if not last.endswith("\\"):
             parts.append(last.replace("\\,", ","))
             last = ""
-    return ", ".join(reversed(parts))
+    return ", ".join(reversed(parts)).replace("emailAddress=", "Email=")
 
 
 def _serial(value: str | None) -> str | None:

@@ -5,19 +5,23 @@ Options: ``only`` = ``flow`` (headers alone) or ``netflow`` (only the flow recor
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import polars as pl
 
 from cityguard.decoders import address, flow, netflow, packet, stream
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.events import Talk
+from cityguard.decoders.events import End, Talk
 from cityguard.decoders.known import NOTHING, Carried, Known
 from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
-from cityguard.decoders.protocol import Out, Protocol, protocols
+from cityguard.decoders.protocol import Out, Protocol, Speaker, protocols
 from cityguard.decoders.recognise import Recogniser, Seen, fitting
 from cityguard.errors import InputError
 from cityguard.model import DeadLetter, Decoded, EventBatch, Frames, LogSource
 
+MAX_SHARED = 8_192
+"""Conversations over UDP in which two protocols are spoken."""
 MAX_SAMPLES = 20
 """Rejected packets shown per piece."""
 _SAMPLE_BYTES = 65_536
@@ -71,6 +75,7 @@ class _Capture:
         self._followed = np.array([kind in openers for kind in range(len(self._names))], np.bool_)
         self._spoken = np.array([False, *(speaker is not None for speaker in self._speakers)], np.bool_)
         self._by_first = _by_first(self._protocols)
+        self._shared: OrderedDict[tuple[End, End], Speaker] = OrderedDict()  # what else is spoken between two ends
 
     def decode(self, frames: Frames) -> Decoded:
         read = self._reader.decode(frames)
@@ -199,12 +204,23 @@ class _Capture:
         speaker = self._speakers[kind - 1]
         if speaker is None or speaker.datagram(data, talk, at):
             return
-        for other in self._by_first.get(data[0], ()):
-            one, another = self._protocols[other], self._speakers[other]
-            fits = another is not None and another is not speaker and any(mark.fits(data) for mark in one.marks)
-            if fits and one.starts(data[:512], False) and another is not None:
-                another.datagram(data, talk, at)
+        ends = (min(talk.source, talk.destination), max(talk.source, talk.destination))
+        another = self._shared.get(ends)
+        if another is None:
+            another = self._other(data)
+            if another is None or another is speaker:
                 return
+            self._shared[ends] = another
+            if len(self._shared) > MAX_SHARED:
+                self._shared.popitem(last=False)
+        another.datagram(data, talk, at)
+
+    def _other(self, data: bytes) -> Speaker | None:
+        for other in self._by_first.get(data[0], ()) if data else ():
+            one = self._protocols[other]
+            if any(mark.fits(data) for mark in one.marks) and one.starts(data[:512], False):
+                return self._speakers[other]
+        return None
 
     def _label(self, hashes: U64s, kinds: Words) -> None:
         mine = np.flatnonzero(kinds)

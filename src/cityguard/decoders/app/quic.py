@@ -25,6 +25,7 @@ MAX_PACKETS = 64
 _REKEYS = 4
 _MAX_DATAGRAM = 16_384
 _MIN_INITIAL = 64
+_GOOGLE, _CRYPTO_GOOGLE = 0x543035, 8  # T05x
 _PADDING, _PING, _ACK, _ACK_ECN, _CRYPTO, _CLOSE, _CLOSE_APP = 0, 1, 2, 3, 6, 0x1C, 0x1D
 
 
@@ -58,6 +59,7 @@ class Connection:
         self.last = self.tried = 0
         self._keys = wire.keys(head.version, head.destination)
         self._rekeyed = 0
+        self._crypto_kind = _CRYPTO_GOOGLE if head.version >> 8 == _GOOGLE else _CRYPTO
         self._crypto = (Crypto(), Crypto())
         self._facts = {"version": _version(head.version), "client_initial_dcid": head.destination.hex()}
         self._facts["client_scid"] = head.source.hex()
@@ -89,7 +91,7 @@ class Connection:
                 continue
             if kind in (_ACK, _ACK_ECN):
                 place = _skip_ack(data, place, ecn=kind == _ACK_ECN)
-            elif kind == _CRYPTO:
+            elif kind == self._crypto_kind:
                 offset, place = wire.varint(data, place)
                 size, place = wire.varint(data, place)
                 if place + size > len(data):
