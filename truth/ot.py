@@ -99,7 +99,8 @@ def zeek(
     """Compare with Zeek's logs of one name, wherever they stand beside a capture."""
     for capture in captures:
         for name, records in base.zeek_logs(capture, log):
-            line.add(name, [unit for record in records for unit in theirs(record)], units(capture))
+            if records:  # a log without the line that names its fields tells nothing
+                line.add(name, [unit for record in records for unit in theirs(record)], units(capture))
     return line
 
 

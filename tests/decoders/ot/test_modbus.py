@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from tests.decoders import wire
 
 from cityguard.decoders import flow, packet
-from cityguard.decoders.ot import modbus
+from cityguard.decoders.ot import modbus, modbus_pdu
 from cityguard.decoders.protocol import Out
 
 
@@ -55,16 +55,17 @@ def test_a_read_and_its_answer_are_two_rows_that_know_each_other() -> None:
         (b"\x06" + struct.pack(">HH", 9, 500), "write", "9", 1, "500"),
         (b"\x0f" + struct.pack(">HHBB", 0, 5, 1, 0b10110), "write", "0", 5, "0,1,1,0,1"),
         (b"\x10" + struct.pack(">HHBHH", 40, 2, 4, 8, 9), "write", "40", 2, "8,9"),
-        (b"\x16" + struct.pack(">HHH", 4, 1, 2), "write", "4", 1, None),
+        (b"\x16" + struct.pack(">HHH", 4, 1, 2), "write", "4", 1, "1,2"),
         (b"\x17" + struct.pack(">HHHHBH", 1, 2, 30, 1, 2, 5), "write", "30", 1, "5"),
         (b"\x18" + struct.pack(">H", 8), "read", "8", None, None),
         (b"\x07", "diagnostic", None, None, None),
-        (b"\x08" + struct.pack(">HH", 0, 1), "diagnostic", "0", None, None),
-        (b"\x08" + struct.pack(">HH", 1, 0), "control", "1", None, None),
-        (b"\x08" + struct.pack(">HH", 4, 0), "control", "4", None, None),
+        (b"\x08" + struct.pack(">HH", 0, 1), "diagnostic", "0", None, "1"),
+        (b"\x08" + struct.pack(">HH", 1, 0), "control", "1", None, "0"),
+        (b"\x08" + struct.pack(">HH", 4, 0), "control", "4", None, "0"),
         (b"\x11", "read", None, None, None),
         (b"\x2b\x0e\x01\x00", "read", "14", None, None),
-        (b"\x5a\x00\x02", "program", None, None, None),
+        (b"\x5a\x00\x02", "read", "2", None, None),
+        (b"\x5a\x00\x41", "control", "65", None, None),
         (b"\x63", None, None, None, None),
         (b"\x03", "read", None, None, None),
         (b"\x10" + struct.pack(">HHB", 40, 100, 200), "write", "40", 100, None),
@@ -102,7 +103,7 @@ def test_a_transaction_number_used_again_belongs_to_the_latest_request() -> None
 
 def test_long_values_are_cut() -> None:
     _, row = rows((0, READ), (1, adu(b"\x03\xc8" + bytes(200))))
-    assert row["ot.value"] == ",".join(["0"] * modbus.MAX_VALUES)
+    assert row["ot.value"] == ",".join(["0"] * modbus_pdu.MAX_VALUES)
 
 
 def test_pdus_side_by_side_and_across_segments_are_all_found() -> None:

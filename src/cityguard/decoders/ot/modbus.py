@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,8 @@ import polars as pl
 
 from cityguard.decoders.events import Ends, count, keyed
 from cityguard.decoders.flow import Keys
+from cityguard.decoders.ot import modbus_pdu
+from cityguard.decoders.ot.modbus_columns import Adus, Fields, Requests, Waiting
 from cityguard.decoders.packet import Bools, Packets, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import FULL, Side, distance
@@ -24,39 +25,15 @@ from cityguard.model import LogSource
 PORT = 502
 MAX_ADU = 1_024
 """Bytes of one MBAP header and PDU at most. The specification says 260 (1.1b3, 4.1); UMAS devices send more."""
-MAX_VALUES = 16
-"""Values of one PDU that are written out."""
 MAX_CONNECTIONS = 50_000
 MAX_WAITING = 65_536
 """Requests that wait for their response into the next piece."""
 MAX_HOLES = 32
-
-_FUNCTIONS = {
-    1: ("Read Coils", "read"),
-    2: ("Read Discrete Inputs", "read"),
-    3: ("Read Holding Registers", "read"),
-    4: ("Read Input Registers", "read"),
-    5: ("Write Single Coil", "write"),
-    6: ("Write Single Register", "write"),
-    7: ("Read Exception Status", "diagnostic"),
-    8: ("Diagnostics", "diagnostic"),
-    11: ("Get Comm Event Counter", "diagnostic"),
-    12: ("Get Comm Event Log", "diagnostic"),
-    15: ("Write Multiple Coils", "write"),
-    16: ("Write Multiple Registers", "write"),
-    17: ("Report Server ID", "read"),
-    20: ("Read File Record", "read"),
-    21: ("Write File Record", "write"),
-    22: ("Mask Write Register", "write"),
-    23: ("Read/Write Multiple Registers", "write"),
-    24: ("Read FIFO Queue", "read"),
-    43: ("Encapsulated Interface Transport", "read"),
-    90: ("Schneider UMAS", "program"),
-    125: ("Schneider Firmware", "program"),
-    126: ("Schneider Unity", "program"),
-}
-_CONTROL = (1, 4, 10)  # Diagnostics that restart, silence or reset a device
-_BITS, _REGISTERS = (1, 2), (3, 4, 23)
+_BEFORE = 1 << 30
+"""How far before the first segment seen a late one may lie."""
+SOURCES = {"ot": LogSource(("ot_command",), ("modbus",), ())}
+_BY_START = (8, 20, 21, 90)
+"""Functions whose name, class or address depends on what they begin with."""
 
 
 @dataclass(slots=True)
@@ -69,10 +46,16 @@ class _Way:
 
     def take(self, seq: int, data: bytes, missing: int) -> list[bytes]:
         """A segment; returns the PDUs it completes."""
+        if self.side.next is None and not self.holes:  # the capture begins in the middle: what is older may come late
+            self.holes.append(((seq - _BEFORE) % FULL, seq))
         if missing == 0 and (self._is_ahead(seq, data) or self._fills(seq, data)):
-            return _split(bytearray(data))
+            rest = bytearray(data)
+            found = _split(rest)
+            if self.side.next == (seq + len(data)) % FULL:
+                self.partial = rest
+            return found
         fresh, lost = self.side.push(seq, data)
-        if lost:
+        if lost or (self.partial and fresh and not _goes_on(self.partial, fresh)):
             self.partial.clear()
         self.partial += fresh
         found = _split(self.partial)
@@ -88,7 +71,6 @@ class _Way:
             return False
         self.holes = [*self.holes[-MAX_HOLES:], (begin, seq)]
         self.side.restart((seq + len(data)) % FULL)
-        self.partial.clear()
         return True
 
     def _fills(self, seq: int, data: bytes) -> bool:
@@ -102,9 +84,15 @@ class _Way:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a segment is nothing but whole PDUs."""
+    """Whether a segment is whole PDUs, but for what is too short to be one."""
     rest = bytearray(data)
-    return bool(_split(rest)) and not rest and data[2:4] == b"\0\0"
+    return bool(_split(rest)) and len(rest) < 8 and data[2:4] == b"\0\0"
+
+
+def _goes_on(partial: bytearray, fresh: bytes) -> bool:
+    """Whether what was left over and what follows it can be one PDU."""
+    head = bytes(partial[:8]) + fresh[:8]
+    return len(head) < 6 or (head[2:4] == b"\0\0" and 8 <= 6 + int.from_bytes(head[4:6], "big") <= MAX_ADU)
 
 
 class Modbus(Speaker):
@@ -115,7 +103,7 @@ class Modbus(Speaker):
         self._fast = fast
         self._next: OrderedDict[tuple[int, int], int] = OrderedDict()  # sequence number expected, by key and side
         self._slow: OrderedDict[int, tuple[_Way, _Way]] = OrderedDict()
-        self._waiting = _Requests.none()
+        self._waiting = Waiting(MAX_WAITING)
 
     def table(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s) -> pl.DataFrame:
         """Rows of the TCP packets of port 502 of one piece, in order."""
@@ -130,9 +118,9 @@ class Modbus(Speaker):
         row, adus = self._by_byte(buffer, packets, keys, hashes, slow)
         joined = np.frombuffer(b"".join(adus), np.uint8)
         size = np.array([len(adu) for adu in adus], np.int64)
-        found = [_Adus(buffer, packets.payload[data[fast]], packets.captured[data[fast]], data[fast])]
+        found = [Adus(buffer, packets.payload[data[fast]], packets.captured[data[fast]], data[fast])]
         if len(row):
-            found.append(_Adus(joined, np.cumsum(size) - size, size, row))
+            found.append(Adus(joined, np.cumsum(size) - size, size, row))
         return self._rows(packets, hashes, found)
 
     def _in_step(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s, data: Words) -> Bools:
@@ -217,21 +205,21 @@ class Modbus(Speaker):
         self._slow.move_to_end(key)
         return one
 
-    def _rows(self, packets: Packets, hashes: U64s, found: list[_Adus]) -> pl.DataFrame:
+    def _rows(self, packets: Packets, hashes: U64s, found: list[Adus]) -> pl.DataFrame:
         row = np.concatenate([one.row for one in found])
         if not len(row):
             return pl.DataFrame()
         order = np.argsort(row, kind="stable")
         row = row[order]
         asks = packets.destination_port[row] == PORT
-        parts = [_Fields(one, packets.destination_port[one.row] == PORT) for one in found]
+        parts = [Fields(one, packets.destination_port[one.row] == PORT) for one in found]
         function, failed = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("code", "failed"))
         unit, transaction = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("unit", "id"))
         start, quantity = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("start", "many"))
         status = np.concatenate([one.status for one in parts])[order]
         values = pl.concat([one.values() for one in parts])[order]
         key = (hashes[row] ^ (transaction << 8 | unit).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        start, quantity = self._match(_Requests(key, function, start, quantity), asks, start, quantity)
+        start, quantity = self._waiting.match(Requests(key, function, start, quantity), asks, start, quantity)
         return pl.concat(
             [
                 keyed(_ends(packets.take(row))),
@@ -240,140 +228,62 @@ class Modbus(Speaker):
                         pl.Series("network.protocol", ["modbus"], pl.String).new_from_index(0, len(row)),
                         pl.Series("ot.protocol", ["modbus"], pl.String).new_from_index(0, len(row)),
                         pl.Series("ot.function.code", function, pl.Int32),
-                        _NAMES[function].alias("ot.function.name"),
-                        _class(function, start, failed).alias("ot.function.class"),
+                        *_named(function, start, failed),
                         pl.Series("ot.unit_id", unit, pl.Int32),
-                        count(start).cast(pl.String).alias("ot.address"),
                         count(quantity).cast(pl.Int32).alias("ot.quantity"),
-                        values.alias("ot.value"),
+                        _asked_bits(values, function, asks, quantity).alias("ot.value"),
                         count(status).cast(pl.String).alias("ot.status"),
                         pl.Series("ot.message.type", ["response", "request"], pl.String)[asks.astype(np.int64)],
                         pl.Series("ot.transaction_id", transaction, pl.Int64),
                         pl.Series("ot.is_request", asks),
+                        _texts(parts, order).alias("event.fields"),
                     ]
                 ),
             ],
             how="horizontal",
         )
 
-    def _match(self, now: _Requests, asks: Bools, start: Words, quantity: Words) -> tuple[Words, Words]:
-        """Give responses the address and quantity of the request before them with the same key."""
-        old, seen = self._waiting, len(self._waiting.key)
-        every = _Requests(*(np.concatenate(pair) for pair in zip(old.columns(), now.columns(), strict=True)))
-        ask = np.concatenate([np.ones(seen, np.bool_), asks])
-        order = np.argsort(every.key, kind="stable")
-        place = np.arange(len(order))
-        heads = np.concatenate([[True], every.key[order][1:] != every.key[order][:-1]])
-        begin = np.maximum.accumulate(np.where(heads, place, 0))
-        latest = np.maximum.accumulate(np.where(ask[order], place, -1))
-        match = np.empty(len(order), np.int64)
-        match[order] = np.where(latest >= begin, order[np.maximum(latest, 0)], -1)
-        mine = match[seen:]
-        fits = ~asks & (mine >= 0)
-        fits &= every.function[np.maximum(mine, 0)] == now.function
-        answered = np.unique(match[seen:][fits])
-        keep = np.setdiff1d(np.flatnonzero(ask), answered)[-MAX_WAITING:]
-        self._waiting = _Requests(*(column[keep] for column in every.columns()))
-        known = np.maximum(mine, 0)
-        return (
-            np.where(fits & (start < 0), every.start[known], start),
-            np.where(fits & (quantity < 0), every.quantity[known], quantity),
-        )
+
+_NAMES = pl.Series("", [modbus_pdu.name(code, None) for code in range(128)], pl.String)
+_CLASSES = pl.Series("", [modbus_pdu.klass(code, None, failed=False) for code in range(128)], pl.String)
 
 
-@dataclass(frozen=True, slots=True)
-class _Requests:
-    key: U64s
-    function: Words
-    start: Words
-    quantity: Words
-
-    @staticmethod
-    def none() -> _Requests:
-        empty = np.zeros(0, np.int64)
-        return _Requests(np.zeros(0, np.uint64), empty, empty, empty)
-
-    def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        return self.key, self.function, self.start, self.quantity
-
-
-@dataclass(frozen=True, slots=True)
-class _Adus:
-    """PDUs with their headers: where they start in a buffer, their bytes, the packet that completed them."""
-
-    buffer: npt.NDArray[np.uint8]
-    at: Words
-    size: Words
-    row: Words
+def _named(function: Words, start: Words, failed: Bools) -> list[pl.Series]:
+    """Name, class and address; those that depend on a subfunction are looked up one by one."""
+    names, classes = _NAMES[function], _CLASSES[function]
+    places = count(start).cast(pl.String)
+    rows = np.flatnonzero(np.isin(function, _BY_START))
+    if len(rows):
+        pairs = [
+            (code, at if at >= 0 else None)
+            for code, at in zip(function[rows].tolist(), start[rows].tolist(), strict=True)
+        ]
+        names = names.scatter(rows, [modbus_pdu.name(*pair) for pair in pairs])
+        classes = classes.scatter(rows, [modbus_pdu.klass(*pair, failed=False) for pair in pairs])
+        places = places.scatter(rows, [modbus_pdu.place(*pair) for pair in pairs])
+    classes = classes.set(pl.Series(failed), "error")
+    return [names.alias("ot.function.name"), classes.alias("ot.function.class"), places.alias("ot.address")]
 
 
-class _Fields:
-    """What the PDUs say, as arrays; -1 = not there."""
-
-    def __init__(self, adus: _Adus, asks: Bools) -> None:
-        self._read, self._at, self._asks = Window(adus.buffer), adus.at, asks
-        read, at = self._read, adus.at
-        self.id, self.unit = read.u16(at), read.u8(at + 6)
-        raw = read.u8(at + 7)
-        self.code = raw & 0x7F
-        self.failed: Bools = ~asks & (raw > 0x7F)
-        self._body = adus.size - 8
-        self.status = np.where(self.failed & (self._body >= 1), read.u8(at + 8), -1)
-        first, second = self._word(0), self._word(2)
-        reads = asks & np.isin(self.code, (1, 2, 3, 4))
-        single, many = np.isin(self.code, (5, 6, 22)), np.isin(self.code, (15, 16))
-        both = asks & (self.code == 23)
-        alone = (self.code == 8) | (asks & (self.code == 24))
-        self.start = np.where((reads | single | many | alone) & ~self.failed, first, -1)
-        self.start = np.where(both, self._word(4), self.start)
-        self.start = np.where(self.code == 43, np.where(self._body >= 1, read.u8(at + 8), -1), self.start)
-        self.many = np.where((reads | many) & ~self.failed, second, np.where(single & ~self.failed, 1, -1))
-        self.many = np.where(both, self._word(6), self.many)
-
-    def _word(self, offset: int) -> Words:
-        return np.where(self._body >= offset + 2, self._read.u16(self._at + 8 + offset), -1)
-
-    def values(self) -> pl.Series:
-        """Values written or read, comma separated, the first ``MAX_VALUES``."""
-        out = np.full(len(self._at), None, object)
-        single = np.flatnonzero(np.isin(self.code, (5, 6)) & ~self.failed & (self._body >= 4))
-        word = self._word(2)
-        text = pl.Series(np.where(self.code == 5, (word > 0).astype(np.int64), word)).cast(pl.String).to_numpy()
-        out[single] = text[single]
-        for codes, asks, offset, bits in (
-            (_BITS, False, 1, True),
-            (_REGISTERS, False, 1, False),
-            ((15,), True, 5, True),
-            ((16,), True, 5, False),
-            ((23,), True, 9, False),
-        ):
-            rows = np.flatnonzero(np.isin(self.code, codes) & (self._asks == asks) & ~self.failed)
-            self._list(out, rows, offset, bits)
-        return pl.Series("", out.tolist(), pl.String)
-
-    def _list(self, out: npt.NDArray[np.object_], rows: Words, offset: int, bits: bool) -> None:
-        told = np.where(self._body[rows] >= offset, self._read.u8(self._at[rows] + 7 + offset), 0)
-        room = np.minimum(told, self._body[rows] - offset)
-        many = room * 8 if bits else room // 2
-        if bits and offset == 5:
-            many = np.minimum(many, np.maximum(self.many[rows], 0))
-        many = np.clip(many, 0, MAX_VALUES)
-        for size in np.unique(many[many > 0]).tolist():
-            mine = rows[many == size]
-            at = self._at[mine][:, None] + 8 + offset
-            nth = np.arange(size)
-            found = (self._read.u8(at + nth // 8) >> (nth % 8)) & 1 if bits else self._read.u16(at + nth * 2)
-            table = pl.DataFrame(found.astype(np.int64))
-            out[mine] = table.select(pl.concat_str(pl.all().cast(pl.String), separator=",")).to_series().to_numpy()
+def _texts(parts: list[Fields], order: Words) -> pl.Series:
+    """What the columns have no room for, as JSON text."""
+    none = pl.Series("", [None], pl.String).new_from_index(0, len(order))
+    rows, texts, begin = list[int](), list[str](), 0
+    for one in parts:
+        rows += [begin + row for row in one.more]
+        texts += one.more.values()
+        begin += len(one.code)
+    return none.scatter(rows, texts)[order] if rows else none
 
 
-_NAMES = pl.Series("", [_FUNCTIONS.get(code, (f"Function {code}", ""))[0] for code in range(128)], pl.String)
-_CLASSES = pl.Series("", [_FUNCTIONS.get(code, ("", None))[1] for code in range(128)], pl.String)
-
-
-def _class(function: Words, start: Words, failed: Bools) -> pl.Series:
-    control = pl.Series(~failed & (function == 8) & np.isin(start, _CONTROL))
-    return _CLASSES[function].set(control, "control").set(pl.Series(failed), "error")
+def _asked_bits(values: pl.Series, function: Words, asks: Bools, quantity: Words) -> pl.Series:
+    """Answers hold whole octets of bits: those that were not asked for are left out where the request is known."""
+    cut = (function <= 2) & ~asks & (quantity > 0) & (quantity < modbus_pdu.MAX_VALUES)
+    if not cut.any():
+        return values
+    size = pl.when(pl.col("cut")).then(pl.col("many") * 2 - 1)
+    table = pl.DataFrame({"values": values, "many": quantity, "cut": cut})
+    return table.select(pl.col("values").str.slice(0, size)).to_series()
 
 
 def _split(partial: bytearray) -> list[bytes]:
@@ -407,17 +317,13 @@ def _ends(packets: Packets) -> Ends:
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole MBAP header on the usual port."""
-    return usual
+    """On the usual port an MBAP header, or the beginning of one; a serial frame with its checksum is none."""
+    if not usual or not data or data[2:4] != b"\0\0"[: max(len(data) - 2, 0)]:
+        return False
+    size = 6 + int.from_bytes(data[4:6], "big")
+    if len(data) < 6 or size == len(data):
+        return len(data) < 6 or size >= 8
+    return 8 <= size <= MAX_ADU and modbus_pdu.crc(data[:-2]) != int.from_bytes(data[-2:], "little")
 
 
-PROTOCOLS = (
-    Protocol(
-        "modbus",
-        starts,
-        Modbus,
-        {"ot": LogSource(("ot_command",), ("modbus",), ())},
-        tcp=(PORT,),
-        columnar=True,
-    ),
-)
+PROTOCOLS = (Protocol("modbus", starts, Modbus, SOURCES, tcp=(PORT,), columnar=True),)

@@ -1,0 +1,157 @@
+"""Modbus PDUs of a piece as arrays: what they say, and requests matched with their responses.
+
+The functions everyone uses are read for all PDUs at once; the others one by one (``modbus_pdu.read``), both alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cityguard.decoders.ot import modbus_pdu
+from cityguard.decoders.ot.modbus_pdu import MAX_VALUES
+from cityguard.decoders.packet import Bools, U64s, Window, Words
+
+_BITS, _REGISTERS = (1, 2), (3, 4)
+_COLUMNAR = np.isin(np.arange(128), list(modbus_pdu.COLUMNAR))
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    key: U64s
+    function: Words
+    start: Words
+    quantity: Words
+
+    @staticmethod
+    def none() -> Requests:
+        empty = np.zeros(0, np.int64)
+        return Requests(np.zeros(0, np.uint64), empty, empty, empty)
+
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.key, self.function, self.start, self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Adus:
+    """PDUs with their headers: where they start in a buffer, their bytes, the packet that completed them."""
+
+    buffer: npt.NDArray[np.uint8]
+    at: Words
+    size: Words
+    row: Words
+
+
+class Fields:
+    """What the PDUs say, as arrays; -1 = not there."""
+
+    def __init__(self, adus: Adus, asks: Bools) -> None:
+        self._read, self._at, self._asks = Window(adus.buffer), adus.at, asks
+        read, at = self._read, adus.at
+        self.id, self.unit = read.u16(at), read.u8(at + 6)
+        raw = read.u8(at + 7)
+        self.code = raw & 0x7F
+        self.failed: Bools = ~asks & (raw > 0x7F)
+        self._body = adus.size - 8
+        self.status = np.where(self.failed & (self._body >= 1), read.u8(at + 8), -1)
+        first, second = self._word(0), self._word(2)
+        reads = asks & np.isin(self.code, (1, 2, 3, 4))
+        single, many = np.isin(self.code, (5, 6)), np.isin(self.code, (15, 16))
+        self.start = np.where((reads | single | many) & ~self.failed, first, -1)
+        self.many = np.where((reads | many) & ~self.failed, second, np.where(single & ~self.failed, 1, -1))
+        self.more: dict[int, str] = {}
+        self._said: dict[int, str] = {}
+        rare = np.flatnonzero(~_COLUMNAR[self.code] & ~self.failed)
+        if len(rare):
+            self._one_by_one(adus, rare)
+
+    def _one_by_one(self, adus: Adus, rows: Words) -> None:
+        view = adus.buffer.data
+        columns = (rows, adus.at[rows] + 7, (adus.at + adus.size)[rows], self._asks[rows])
+        for row, begin, end, asks in zip(*(column.tolist() for column in columns), strict=True):
+            said = modbus_pdu.read(bytes(view[begin:end]), asks)
+            self.failed[row] = said.failed
+            numbers = (self.start, said.start), (self.many, said.many), (self.status, said.status)
+            for column, number in numbers:
+                column[row] = -1 if number is None else number
+            if said.value is not None:
+                self._said[row] = said.value
+            if said.more:
+                self.more[row] = said.text or ""
+
+    def _word(self, offset: int) -> Words:
+        return np.where(self._body >= offset + 2, self._read.u16(self._at + 8 + offset), -1)
+
+    def values(self) -> pl.Series:
+        """Values written or read, comma separated, the first ``MAX_VALUES``."""
+        out = np.full(len(self._at), None, object)
+        single = np.flatnonzero(np.isin(self.code, (5, 6)) & ~self.failed & (self._body >= 4))
+        word = self._word(2)
+        text = pl.Series(np.where(self.code == 5, (word > 0).astype(np.int64), word)).cast(pl.String).to_numpy()
+        out[single] = text[single]
+        for codes, asks, offset, bits in (
+            (_BITS, False, 1, True),
+            (_REGISTERS, False, 1, False),
+            ((15,), True, 5, True),
+            ((16,), True, 5, False),
+        ):
+            rows = np.flatnonzero(np.isin(self.code, codes) & (self._asks == asks) & ~self.failed)
+            self._list(out, rows, offset, bits)
+        for row, said in self._said.items():
+            out[row] = said
+        return pl.Series("", out.tolist(), pl.String)
+
+    def _list(self, out: npt.NDArray[np.object_], rows: Words, offset: int, bits: bool) -> None:
+        told = np.where(self._body[rows] >= offset, self._read.u8(self._at[rows] + 7 + offset), 0)
+        room = np.minimum(told, self._body[rows] - offset)
+        many = room * 8 if bits else room // 2
+        if bits and offset == 5:
+            many = np.minimum(many, np.maximum(self.many[rows], 0))
+        many = np.clip(many, 0, MAX_VALUES)
+        for size in np.unique(many[many > 0]).tolist():
+            mine = rows[many == size]
+            at = self._at[mine][:, None] + 8 + offset
+            nth = np.arange(size)
+            found = (self._read.u8(at + nth // 8) >> (nth % 8)) & 1 if bits else self._read.u16(at + nth * 2)
+            table = pl.DataFrame(found.astype(np.int64))
+            out[mine] = table.select(pl.concat_str(pl.all().cast(pl.String), separator=",")).to_series().to_numpy()
+
+
+class Waiting:
+    """Requests that wait for their responses, from piece to piece.
+
+    Args:
+        limit: how many are kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting = Requests.none()
+
+    def match(self, now: Requests, asks: Bools, start: Words, quantity: Words) -> tuple[Words, Words]:
+        """Give responses the address and quantity of the request before them with the same key."""
+        old, seen = self._waiting, len(self._waiting.key)
+        every = Requests(*(np.concatenate(pair) for pair in zip(old.columns(), now.columns(), strict=True)))
+        ask = np.concatenate([np.ones(seen, np.bool_), asks])
+        order = np.argsort(every.key, kind="stable")
+        place = np.arange(len(order))
+        heads = np.concatenate([[True], every.key[order][1:] != every.key[order][:-1]])
+        begin = np.maximum.accumulate(np.where(heads, place, 0))
+        latest = np.maximum.accumulate(np.where(ask[order], place, -1))
+        match = np.empty(len(order), np.int64)
+        match[order] = np.where(latest >= begin, order[np.maximum(latest, 0)], -1)
+        mine = match[seen:]
+        fits = ~asks & (mine >= 0)
+        fits &= every.function[np.maximum(mine, 0)] == now.function
+        answered = np.unique(match[seen:][fits])
+        keep = np.setdiff1d(np.flatnonzero(ask), answered)[-self._limit :]
+        self._waiting = Requests(*(column[keep] for column in every.columns()))
+        known = np.maximum(mine, 0)
+        return (
+            np.where(fits & (start < 0), every.start[known], start),
+            np.where(fits & (quantity < 0), every.quantity[known], quantity),
+        )
