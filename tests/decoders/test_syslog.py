@@ -70,3 +70,58 @@ def test_gbk_lines_are_read_and_flagged_each_on_its_own() -> None:
     table = syslog.decoder({}).decode(one_each(items)).batches[0].table
     assert table["message"].to_list()[:2] == ["登录失败", "登录"]
     assert table["event.flags"].to_list() == [["gb18030"], None, ["undecoded"]]
+
+
+piece = st.sampled_from(
+    [
+        "<13>",
+        "<999>",
+        "<-1>",
+        "<>",
+        "Mar  5 14:12:09",
+        "Mar 15 14:12:09",
+        "2026-03-05T14:12:09.1+08:00",
+        "2026",
+        "Z",
+        "DST",
+    ]
+    + [
+        " ",
+        "  ",
+        "web01",
+        "10.0.0.1",
+        "::1",
+        "中",
+        "%",
+        "sshd",
+        "app[12]",
+        "a[b:c]",
+        "[",
+        "]",
+        ":",
+        ": ",
+        "message",
+        "x: y",
+        "\n",
+    ]
+)
+
+
+@unhurried
+@given(st.lists(st.lists(piece, max_size=9).map("".join), min_size=1, max_size=8))
+def test_plain_headers_by_position_equal_those_by_pattern(kinds: list[str]) -> None:
+    plain = "<13>Mar  5 14:12:09 web01 sshd[{}]: 登录 failed: x"
+    lines = pl.Series([plain.format(n) for n in range(envelope.MIN_PLAIN)] + kinds * envelope.MIN_PLAIN)
+    assert envelope._once(lines).equals(envelope._matched(lines))
+
+
+def test_many_lines_of_both_plain_forms_and_others_keep_their_order() -> None:
+    forms = [
+        "<13>Mar  5 14:12:09 web01 a[1]: m",
+        "2026-03-05T14:12:09Z 10.0.0.1 b: m",
+        "<5>1 2026-03-05T14:12:09Z h c - - - m",
+        "free",
+    ]
+    found = envelope.header(pl.Series(forms * 100))
+    assert found["program"].to_list() == ["a", "b", "c", None] * 100
+    assert found["host"].to_list() == ["web01", "10.0.0.1", "h", None] * 100

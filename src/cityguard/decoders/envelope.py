@@ -39,6 +39,18 @@ _IS_NEW = r"^\s*(?:<-?[0-9]{1,4}>)?1 (?:-|[0-9]{4}-)"
 _LEVEL = r"^\s*(?i:kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7])\.[A-Za-z]{3,7}:?\s+"
 """``local0.notice:``, as relays print the priority in words."""
 _INNER = rf"^\s*(?:<-?[0-9]{{1,4}}>\S|[*.]?(?:{_BSD}):?\s+\S+\s)"
+MIN_PLAIN: Final = 64
+"""Fewer lines go by the patterns alone."""
+_WORD = r"[[:ascii:]&&[^\s:\[\]%]]"
+_TAG = rf"(?:[A-Za-z]{_WORD}*|[0-9]{{1,3}}\.{_WORD}+) {_WORD}{{1,64}}(?:\[[[:ascii:]&&[^\s:\[\]]]{{1,20}}\])?:"
+_FORMS: Final = (
+    (rf"^(?:<[0-9]{{1,4}}>)?[A-Z][a-z]{{2}} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} {_TAG}", 15),
+    (
+        rf"^(?:<[0-9]{{1,4}}>)?[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})? {_TAG}",
+        0,
+    ),
+)
+"""The plain forms of RFC 3164 headers, and how long their stamp is."""
 COLUMNS = ("pri", "stamp", "host", "program", "pid", "msgid", "structured", "message")
 
 
@@ -73,12 +85,85 @@ def header(lines: pl.Series) -> pl.DataFrame:
         found = _inner(found, again)
     words = pl.col("stamp", "host", "program", "pid", "msgid", "structured")
     pri = pl.col("pri")
-    return found.with_columns(words.replace("-", None), pri.cast(pl.Int64, strict=False)).with_columns(
+    return found.with_columns(pl.when(words != "-").then(words), pri.cast(pl.Int64, strict=False)).with_columns(
         severity=pri.abs() % 8, facility=pl.when(pri.is_between(0, 191)).then(pri // 8)
     )
 
 
 def _once(lines: pl.Series) -> pl.DataFrame:
+    """One header of every line: the plain forms by position, the others by the patterns above."""
+    if len(lines) < MIN_PLAIN:
+        return _matched(lines)
+    parts, rest = list[pl.DataFrame](), np.arange(len(lines))
+    order = [rest[:0]]
+    for pattern, stamp in _FORMS:
+        left = lines if not parts else lines.gather(pl.Series(rest))
+        fits = left.str.contains(pattern).to_numpy()
+        if np.count_nonzero(fits) < MIN_PLAIN:
+            continue
+        made, kept = _cut(left if fits.all() else left.filter(pl.Series(fits)), stamp)
+        taken = np.flatnonzero(fits)[kept]
+        parts.append(made)
+        order.append(rest[taken])
+        rest = np.delete(rest, taken)
+    if not parts:
+        return _matched(lines)
+    if len(rest):
+        parts.append(_matched(lines.gather(pl.Series(rest))))
+        order.append(rest)
+    elif len(parts) == 1:
+        return parts[0]
+    return pl.concat(parts)[np.argsort(np.concatenate(order), kind="stable")]
+
+
+def _cut(lines: pl.Series, stamp: int) -> tuple[pl.DataFrame, Words]:
+    """Headers of a plain form, cut at their blanks and colons; all up to the message is ASCII.
+
+    Args:
+        lines: String, n rows.
+        stamp: characters of the stamp; 0 = up to the next blank.
+
+    Returns:
+        Header fields of the lines whose host is one, and which those are.
+    """
+    line = pl.col("line")
+    begin = pl.when(line.str.starts_with("<")).then(line.str.find(">", literal=True) + 1).otherwise(0)
+    cut = lines.alias("line").to_frame().lazy().with_columns(begin.alias("b"))
+    cut = cut.with_columns(
+        line.str.slice(pl.col("b")).alias("r"),
+        line.str.slice(1, pl.max_horizontal(pl.col("b").cast(pl.Int64) - 2, 0)).alias("pri"),
+    )
+    blank = pl.col("r").str.find(" ", literal=True)
+    size = pl.lit(stamp, pl.UInt32) if stamp else blank
+    cut = cut.with_columns(size.alias("s")).with_columns(
+        pl.col("r").str.slice(0, pl.col("s")).alias("stamp"), pl.col("r").str.slice(pl.col("s") + 1).alias("r")
+    )
+    cut = cut.with_columns(blank.alias("s")).with_columns(
+        pl.col("r").str.slice(0, pl.col("s")).alias("host"), pl.col("r").str.slice(pl.col("s") + 1).alias("r")
+    )
+    cut = cut.with_columns(pl.col("r").str.find(":", literal=True).alias("s")).with_columns(
+        pl.col("r").str.slice(0, pl.col("s")).alias("tag"),
+        pl.col("r").str.slice(pl.col("s") + 1).str.strip_chars_start().alias("message"),
+    )
+    bracket = pl.col("tag").str.find("[", literal=True)
+    nothing = pl.lit(None, pl.String)
+    made = cut.select(
+        pl.when(pl.col("b") > 0).then(pl.col("pri")).alias("pri"),
+        "stamp",
+        "host",
+        pl.when(bracket.is_null()).then(pl.col("tag")).otherwise(pl.col("tag").str.slice(0, bracket)).alias("program"),
+        pl.when(bracket.is_not_null()).then(pl.col("tag").str.slice(bracket + 1).str.strip_suffix("]")).alias("pid"),
+        nothing.alias("msgid"),
+        nothing.alias("structured"),
+        "message",
+        nothing.alias("relay"),
+    ).collect()
+    odd = made["host"].is_in(["Z", "DST", "UTC", "GMT"]).to_numpy()
+    kept = np.flatnonzero(~odd)
+    return (made, kept) if len(kept) == len(odd) else (made[kept], kept)
+
+
+def _matched(lines: pl.Series) -> pl.DataFrame:
     new = lines.str.contains(_IS_NEW)
     found = groups(lines, (_NEW, _OLD, _BARE, _PLAIN)) if new.any() else groups(lines, (_OLD, _BARE, _PLAIN))
     if found.height and not found["row"].is_sorted():
