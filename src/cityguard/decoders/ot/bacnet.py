@@ -81,6 +81,7 @@ class Bacnet(Speaker):
 
     def __init__(self, out: Out) -> None:
         super().__init__(out)
+        self._row = out.rows("ot").add
         self._waiting: OrderedDict[Key, _Asked] = OrderedDict()
         self._segments: OrderedDict[tuple[Key, int], dict[int, bytes]] = OrderedDict()
 
@@ -112,7 +113,7 @@ class Bacnet(Speaker):
             row["event.flags"] = ["truncated"]
         if extra:
             row["event.fields"] = orjson.dumps(extra).decode()
-        self.out.add("ot", at, talk, row)
+        self._row(at.number, at.time, talk, row)
 
     def _bvlc(self, function: int, body: bytes, talk: Talk, at: Moment, extra: Fields, *, cut: bool) -> None:
         """A function of the link layer itself, or one that is cut short."""

@@ -146,7 +146,7 @@ class Messages:
     """Rows of the messages between two ends."""
 
     def __init__(self, out: Out) -> None:
-        self._out = out
+        self._add = out.rows("ot").add
         self._waiting = Waiting()
 
     def take(self, data: bytes, talk: Talk, at: Moment, asks: bool | None) -> None:
@@ -183,9 +183,9 @@ class Messages:
         elif command in _DIAGNOSTIC:
             row["ot.function.class"] = "diagnostic"
         row["event.fields"] = orjson.dumps(extra).decode()
-        self._out.add("ot", at, talk, row)
+        self._add(at.number, at.time, talk, row)
         for one in rows:
-            self._out.add("ot", at, talk, one)
+            self._add(at.number, at.time, talk, one)
 
     def _cip(self, command: int, context: bytes, data: bytes, row: Fields) -> tuple[list[Fields], bool | None]:
         """Rows of what is inside, and whether it is a request."""

@@ -8,7 +8,7 @@ import orjson
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import ber
-from cityguard.decoders.protocol import Protocol, Speaker
+from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
@@ -58,6 +58,10 @@ def framed(data: bytes) -> tuple[int, bool, bytes, bool] | None:
 class Goose(Speaker):
     """GOOSE of a capture."""
 
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self._row = out.rows("ot").add
+
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         if talk.link:
             found = framed(data)
@@ -73,7 +77,7 @@ class Goose(Speaker):
         row = message(apdu, application, simulated)
         if cut:
             row["event.flags"] = ["truncated"]
-        self.out.add("ot", at, talk, row)
+        self._row(at.number, at.time, talk, row)
         return True
 
 

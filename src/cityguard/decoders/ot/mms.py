@@ -105,7 +105,7 @@ class Connection(tpkt.Transport):
 
     def __init__(self, out: Out, talk: Talk) -> None:
         super().__init__()
-        self._out = out
+        self._row = out.rows("ot").add
         self._talks = (talk, talk.turned())
         # an invoke id is the requester's own: requests wait by the side they came from
         self._waiting: tuple[OrderedDict[int, Asked], OrderedDict[int, Asked]] = (OrderedDict(), OrderedDict())
@@ -150,7 +150,7 @@ class Connection(tpkt.Transport):
         row["ot.protocol"] = "mms"
         if extra:
             row["event.fields"] = orjson.dumps(extra).decode()
-        self._out.add("ot", at, self._talks[side], row)
+        self._row(at.number, at.time, self._talks[side], row)
 
 
 class Mms(Speaker):

@@ -92,7 +92,7 @@ class Stream:
 
     def __init__(self, out: Out, talk: Talk) -> None:
         self.done, self.held = False, 0
-        self._out = out
+        self._row = out.rows("ot").add
         self._talks = (talk, talk.turned())
         self._buffers = (bytearray(), bytearray())
         self._lost = [False, False]
@@ -149,7 +149,7 @@ class Stream:
             text = orjson.dumps({"size": size} | small).decode()
             row["event.flags"] = [*row.get("event.flags", ()), "truncated"]
         row["event.fields"] = text
-        self._out.add("ot", at, self._talks[side], row)
+        self._row(at.number, at.time, self._talks[side], row)
 
     def _connection(self, side: int, kind: bytes, data: bytes, at: Moment) -> None:
         """Hello, Acknowledge, Error, ReverseHello."""

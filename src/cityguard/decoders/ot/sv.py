@@ -9,7 +9,7 @@ import orjson
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import ber, goose
-from cityguard.decoders.protocol import Protocol, Speaker
+from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
@@ -29,6 +29,10 @@ def starts(data: bytes, usual: bool) -> bool:
 class SampledValues(Speaker):
     """Sampled values of a capture."""
 
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self._row = out.rows("ot").add
+
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         if talk.link:
             found = goose.framed(data)
@@ -45,7 +49,7 @@ class SampledValues(Speaker):
         for row in rows:
             if cut:
                 row["event.flags"] = ["truncated"]
-            self.out.add("ot", at, talk, row)
+            self._row(at.number, at.time, talk, row)
         return bool(rows)
 
 
