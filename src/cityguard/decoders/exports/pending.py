@@ -20,6 +20,7 @@ class Datagram:
     received: int  # ns
     exported: int  # ns
     boot: int  # ms
+    flag: int  # as in groups.Datagrams
     used: bool  # whether anything of it was of use
     raw: bytes
     waiting: int = 0

@@ -103,6 +103,7 @@ class Streams:
             self._notes.reject(frames, int(which[nth]), "no set in the datagram")
         chosen = self._resolve(piece, data)
         self._follow(piece, chosen)
+        self._wait(piece, np.setdiff1d(data, chosen.sets, assume_unique=True))
         yield from self._told(piece, chosen)
 
     def _walk(self, frames: Frames, which: Words, version: Words, peers: Sequence[str]) -> _Piece:
@@ -228,7 +229,6 @@ class Streams:
                 which[mine] = index.setdefault(found, len(index))
         taken = np.flatnonzero(which >= 0)
         piece.used[piece.owner[data[taken]]] = True
-        self._wait(piece, data[which < 0])
         return _Chosen(data[taken], list(index), which[taken], since[taken])
 
     def _wait(self, piece: _Piece, sets: Words) -> None:
@@ -242,6 +242,7 @@ class Streams:
                     int(shared.received[owner]),
                     int(shared.exported[owner]),
                     int(shared.boot[owner]),
+                    int(shared.flag[owner]),
                     bool(piece.used[owner]),
                     piece.frames.item(int(piece.rows[owner]))[:MAX_SAMPLE],
                 )
@@ -278,7 +279,7 @@ class Streams:
             self._notes.follow(self._sequences, stream, rows, numbers[mine].tolist(), step.tolist(), piece.shared.flag)
 
     def _records(self, piece: _Piece, chosen: _Chosen) -> Words:
-        """How many data records each datagram holds; -1 where a template is not known."""
+        """How many data records each datagram holds; -1 where a template was not known when it came."""
         many = np.zeros(len(piece.kind), np.int64)
         many[piece.kind > 255] = -1
         view = piece.frames.buffer.data
@@ -290,6 +291,7 @@ class Streams:
             for each in sets.tolist():
                 at = int(piece.at[each])
                 many[each] = split(one, bytes(view[at : at + int(piece.size[each])]))[2]
+        many[chosen.sets[chosen.since != chosen.sets]] = -1
         unknown = np.zeros(len(piece.rows), np.bool_)
         unknown[piece.owner[many < 0]] = True
         total = np.bincount(piece.owner, np.maximum(many, 0), len(piece.rows)).astype(np.int64)
@@ -414,7 +416,7 @@ def _waited(one: Template, bodies: list[tuple[bytes, Datagram]], stream: Stream)
         column("exported"),
         column("boot"),
         np.full(len(kept), -1, np.int64),
-        np.zeros(len(kept), np.int64),
+        column("flag"),
         [stream[0]] * len(kept),
     )
     return Sets(one, *_joined(bodies), np.arange(len(kept)), shared, stream)
