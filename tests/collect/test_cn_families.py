@@ -24,7 +24,15 @@ DOMESTIC = (
     *("sangfor-das", "nsfocus-ips", "nsfocus-waf", "nsfocus-uts", "nsfocus-osms", "nsfocus-das", "acm", "dbapp-waf"),
     *("dbapp-apt", "antiy", "jumpserver", "qizhi", "fort", "secfox", "dm-sqllog", "server-audit", "oracle-unified"),
     *("tidb-audit", "opengauss-audit", "db-audit-views", "safeline", "modsecurity-json", "elkeid", "cloud-flow"),
-    *("aliyun-actiontrail", "huaweicloud-cts", "tencentcloud-audit", "cloud-flow-huawei", "kylin-kysec", "ruijie"),
+    *(
+        "aliyun-actiontrail",
+        "huaweicloud-cts",
+        "tencentcloud-audit",
+        "cloud-flow-huawei",
+        "kylin-kysec",
+        "ruijie",
+        "webray-waf",
+    ),
 )
 SHARED = {"syslog", "ndjson", "zeek"}
 """They take what nobody else knows, or lines that only make sense under a header."""
