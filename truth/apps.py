@@ -380,7 +380,10 @@ _PRINTS = re.compile(r"\[(JA3C|JA3S|JA4): ([^\]]+)\]")
 
 
 def _plain_ip(value: str) -> str:
-    return str(ipaddress.ip_address(value.strip("[]")))
+    try:
+        return str(ipaddress.ip_address(value.strip("[]")))
+    except ValueError:  # nDPI's own shortening
+        return value.strip("[]")
 
 
 def _ja4(value: str | None) -> str | None:

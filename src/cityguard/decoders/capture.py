@@ -256,7 +256,7 @@ def _by_first(protocols: tuple[Protocol, ...]) -> dict[int, list[int]]:
     """First byte of a datagram -> protocols over UDP whose mark may fit it."""
     table: dict[int, list[int]] = {}
     for index, one in enumerate(protocols):
-        for first in {mark.value[0] for mark in one.marks if one.udp and not mark.offset and not mark.mask}:
+        for first in {mark.value[0] for mark in one.marks if one.over(tcp=False) and not mark.offset and not mark.mask}:
             table.setdefault(first, []).append(index)
     return table
 

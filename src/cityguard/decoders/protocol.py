@@ -123,6 +123,14 @@ class Protocol:
     columnar: bool = False
     """The speaker takes TCP packets as arrays (``Speaker.table``)."""
 
+    def over(self, *, tcp: bool) -> bool:
+        """Whether it is spoken over TCP, or over UDP; a mere name is over both."""
+        if self.speaker is None:
+            return True
+        if tcp:
+            return self.columnar or self.speaker.stream is not Speaker.stream
+        return self.speaker.datagram is not Speaker.datagram
+
 
 @cache
 def protocols() -> tuple[Protocol, ...]:
@@ -144,7 +152,7 @@ def spoken(data: bytes, port: int = -1) -> str | None:
         port: where it leads, if that is known.
     """
     for one in protocols():
-        if one.speaker is None or one.columnar or not data:
+        if one.speaker is None or one.columnar or not one.over(tcp=True) or not data:
             continue
         usual = port in one.tcp
         if (usual or any(mark.fits(data) for mark in one.marks)) and one.starts(data[:512], usual):

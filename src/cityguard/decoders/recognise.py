@@ -46,6 +46,7 @@ class Recogniser:
     def __init__(self, protocols: tuple[Protocol, ...]) -> None:
         self._protocols = protocols
         self._ports = {True: _ports([one.tcp for one in protocols]), False: _ports([one.udp for one in protocols])}
+        self._over = {way: np.array([one.over(tcp=way) for one in protocols], np.bool_) for way in (True, False)}
         marks = [(index, mark) for index, one in enumerate(protocols) for mark in one.marks]
         self._short = _table([(index, mark) for index, mark in marks if mark.offset + len(mark.value) <= 8])
         self._long = [(index, mark) for index, mark in marks if mark.offset + len(mark.value) > 8]
@@ -135,6 +136,8 @@ class Recogniser:
                     at.append(hits)
                     who.append(np.full(len(hits), number + len(self._protocols)))
         row, rank = np.concatenate(at), np.concatenate(who)
+        mine = self._over[tcp][rank % len(self._protocols)]
+        row, rank = row[mine], rank[mine]
         order = np.lexsort((rank, row))
         pairs = zip(row[order].tolist(), (rank[order] % len(self._protocols)).tolist(), strict=True)
         return list(dict.fromkeys(pairs))
