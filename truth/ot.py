@@ -67,6 +67,11 @@ def case(capture: Path) -> str:
     return f"{capture.parent.parent.name}/{capture.parent.name}"
 
 
+def heard(capture: Path) -> list[dict[str, str]]:
+    """tshark's rows of a capture; retransmissions are the same bytes again."""
+    return [row for row in base.tshark(capture) if "Retransmission]" not in row["_ws.col.Info"]]
+
+
 def tshark(
     line: Line,
     captures: Iterable[Path],

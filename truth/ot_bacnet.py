@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from truth import base
+from truth import base, ot
 from truth.base import Line
 
 FOLDER = "ot-pcap/bacnet"
@@ -56,8 +56,7 @@ def compare(data: Path) -> Iterator[Line]:
     sessions = Line("bacnet", "arkime", "session: set of types, of services", floor=0.98)
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
-        rows = base.rows(capture, "ot")
-        ours = [row for row in rows.to_dicts() if row["ot.protocol"] == "bacnet"] if rows.height else []
+        ours = ot.ours(capture, "bacnet")
         wanted = base.tshark(capture)
         if wanted:
             _tshark(case, wanted, ours, messages, objects)

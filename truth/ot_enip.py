@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from truth import base
+from truth import base, ot
 from truth.base import Line
 
 FOLDER = "ot-pcap/enip-cip"
@@ -25,8 +26,8 @@ def compare(data: Path) -> Iterator[Line]:
     cips = Line("cip", "zeek-icsnpp", "cip.log: direction, sequence, service, status, class, instance", floor=0.98)
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
-        wanted = base.tshark(capture)
-        found = base.rows(capture, "ot").to_dicts() if wanted or _has_logs(capture) else []
+        wanted = ot.heard(capture)
+        found = list(ot.decoded(capture))
         if wanted:
             _tshark(case, wanted, found, commands, services, statuses)
             _objects(case, wanted, found, objects, answered)
@@ -37,24 +38,15 @@ def compare(data: Path) -> Iterator[Line]:
     yield from (commands, services, statuses, objects, answered, logs, cips)
 
 
-def _has_logs(capture: Path) -> bool:
-    return any(capture.parent.glob("zeek*/*/*.log*"))
-
-
 def _of(rows: list[Row], protocol: str) -> list[Row]:
     return [row for row in rows if row["ot.protocol"] == protocol]
-
-
-def numbers(text: str) -> list[int]:
-    """A repeated field of tshark: decimal or hexadecimal, comma separated."""
-    return [int(one, 0) for one in text.split(",") if one]
 
 
 def _tshark(case: str, wanted: list[Row], found: list[Row], commands: Line, services: Line, statuses: Line) -> None:
     theirs = [
         (row["frame.number"], command, status)
         for row in wanted
-        for command, status in zip(numbers(row["enip.command"]), numbers(row["enip.status"]), strict=False)
+        for command, status in zip(ot.numbers(row["enip.command"]), ot.numbers(row["enip.status"]), strict=False)
     ]
     ours = [(str(row["log.offset"]), row["ot.function.code"], int(row["ot.status"], 16)) for row in _of(found, "enip")]
     commands.add(case, theirs, ours)
@@ -65,13 +57,13 @@ def _tshark(case: str, wanted: list[Row], found: list[Row], commands: Line, serv
         [
             (row["frame.number"], code, answers)
             for row in wanted
-            for code, answers in zip(numbers(row["cip.sc"]), numbers(row["cip.rr"]), strict=False)
+            for code, answers in zip(ot.numbers(row["cip.sc"]), ot.numbers(row["cip.rr"]), strict=False)
         ],
         [(str(row["log.offset"]), row["ot.function.code"], int(not row["ot.is_request"])) for row in cip],
     )
     statuses.add(
         case,
-        [(row["frame.number"], status) for row in wanted for status in numbers(row["cip.genstat"])],
+        [(row["frame.number"], status) for row in wanted for status in ot.numbers(row["cip.genstat"])],
         [
             (str(row["log.offset"]), int(row["ot.status"].split("/")[0], 16))
             for row in cip
@@ -88,11 +80,11 @@ def _objects(case: str, wanted: list[Row], found: list[Row], asked: Line, answer
             key = (str(row["log.offset"]), bool(row["ot.is_request"]))
             ours.setdefault(key, []).append(_place(row["ot.address"]))
     for row in wanted:
-        codes, classes = numbers(row["cip.sc"]), numbers(row["cip.class"])
-        instances = numbers(row["cip.instance"])
+        codes, classes = ot.numbers(row["cip.sc"]), ot.numbers(row["cip.class"])
+        instances = ot.numbers(row["cip.instance"])
         if not codes or len(codes) != len(classes) or len(instances) != len(codes):
             continue
-        asks = not any(numbers(row["cip.rr"]))
+        asks = not any(ot.numbers(row["cip.rr"]))
         line = asked if asks else answered
         theirs = Counter((f"0x{one:02X}", str(two)) for one, two in zip(classes, instances, strict=True))
         mine = Counter(ours.get((row["frame.number"], asks), []))
@@ -136,7 +128,7 @@ def _enip(row: Row) -> tuple[Any, ...]:
 
 
 def _ours_enip(row: Row) -> tuple[Any, ...]:
-    extra = base.json.loads(row["event.fields"])
+    extra = json.loads(row["event.fields"])
     return (row["source.ip"], row["ot.function.code"], extra["length"], extra["session"])
 
 

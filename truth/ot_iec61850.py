@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from truth import base
+from truth import base, ot
 from truth.base import Line
 
 FOLDER = "ot-pcap/iec61850"
@@ -24,11 +24,10 @@ def compare(data: Path) -> Iterator[Line]:
     goose = Line("goose", "tshark", "message: frame, APPID, gocbRef, datSet, stNum, sqNum, entries", floor=0.995)
     sampled = Line("sv", "tshark", "ASDU: frame, APPID, svID", floor=0.995)
     for capture in base.captures(data / FOLDER):
-        wanted = base.tshark(capture)
+        wanted = ot.heard(capture)
         if not wanted:
             continue
-        rows = base.rows(capture, "ot")
-        ours = rows.to_dicts() if rows.height else []
+        ours = ot.decoded(capture)
         _mms(
             capture.parent.name, wanted, [row for row in ours if row["ot.protocol"] == "mms"], confirmed, others, named
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cityguard.decoders.ot import opcua_names as names
-from truth import base
+from truth import base, ot
 from truth.base import Line
 
 FOLDER = "ot-pcap/opcua"
@@ -27,11 +27,8 @@ def compare(data: Path) -> Iterator[Line]:
     logs = {name: Line("opcua", "zeek-icsnpp", f"{name}.log", floor=0.98) for name in LOGS}
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
-        rows = base.rows(capture, "ot")
-        ours = [row for row in rows.to_dicts() if row["ot.protocol"] == "opcua"] if rows.height else []
-        for row in ours:
-            row["extra"] = json.loads(row["event.fields"])
-        wanted = base.tshark(capture)
+        ours = [row | {"extra": json.loads(row["event.fields"])} for row in ot.ours(capture, "opcua")]
+        wanted = ot.heard(capture)
         if wanted:
             _tshark(case, wanted, ours, kinds, services)
         for name, records in base.zeek_logs(capture, "opcua_binary", FIELDS):
