@@ -18,8 +18,10 @@ _SYSTEM: Final = {
     ("Execution", "ProcessID"): "ProcessID",
     ("Execution", "ThreadID"): "ThreadID",
     ("Security", "UserID"): "UserID",
+    ("Correlation", "ActivityID"): "ActivityID",
+    ("EventID", "Qualifiers"): "Qualifiers",
 }
-_TEXTS: Final = ("EventID", "Channel", "Computer", "EventRecordID", "Level", "Task", "Opcode", "Keywords")
+_TEXTS: Final = ("EventID", "Channel", "Computer", "EventRecordID", "Level", "Task", "Opcode", "Keywords", "Version")
 
 
 def parse(text: str) -> tuple[Object, Object] | None:
