@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from tests.decoders.test_netflow import (
 from tests.decoders.wire import CLIENT, SERVER
 
 from cityguard import fast
-from cityguard.decoders import netflow
+from cityguard.decoders import address, netflow
 from cityguard.decoders.exports import fixed, loops, values
 from cityguard.model import Frames
 
@@ -285,6 +286,15 @@ def test_addresses_are_written_alike_by_both_ways() -> None:
     assert bytes(text)[offsets[3] : offsets[4]] == b"10.0.0.1"
     compiled, where = loops.dotted(some)
     assert (bytes(compiled), where.tolist()) == (bytes(text), offsets.tolist())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from([0, 1, 0xFFFF, 0x10000, 1 << 48, (1 << 64) - 1, 0xFFFF_0000_0001])] * 2)))
+def test_ipv6_is_written_alike_by_both_ways(some: list[tuple[int, int]]) -> None:
+    pairs = np.array(some, np.uint64).reshape(-1, 2)
+    text, offsets = loops.addresses(pairs[:, 0], pairs[:, 1])
+    found = [bytes(text)[a:b].decode() for a, b in itertools.pairwise(offsets)]
+    assert found == address.text(pairs[:, 0], pairs[:, 1]).to_list()
 
 
 def test_many_sets_of_one_datagram_take_no_time() -> None:

@@ -32,6 +32,7 @@ class Records:
     starts: Words
     loose: list[list[bytes]] = field(default_factory=list)
     _matrix: Octets | None = None
+    _fields: dict[tuple[int, int], Words] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -44,6 +45,19 @@ class Records:
             every = np.ndarray((max(n - size + 1, 0),), np.dtype(f"V{size}"), self.buffer.data, strides=(1,))
             self._matrix = every[self.starts].view(np.uint8).reshape(len(self.starts), size)
         return self._matrix
+
+    def number(self, at: int, size: int) -> Words:
+        """A field of at most 8 bytes by the compiled loops, which read all such fields of a record at once."""
+        if self._fields is None:
+            told = [one for one in self.template.places.values() if one.at >= 0 and one.size <= 8]
+            told = [one for one in told if one.what.kind in "uiabmt" or one.what.kind == "tm"]
+            offsets, sizes = (np.array([getattr(one, name) for one in told], np.int64) for name in ("at", "size"))
+            found = loops.fields(self.buffer, self.starts, offsets, sizes)
+            self._fields = {(one.at, one.size): found[nth] for nth, one in enumerate(told)}
+        known = self._fields.get((at, size))
+        if known is None:
+            known = self._fields[at, size] = loops.unsigned(self.buffer, self.starts, at, size)
+        return known
 
     def bytes(self, place: Place) -> list[bytes]:
         """A field's octets, record by record; slow."""
@@ -89,8 +103,7 @@ def unsigned(records: Records, place: Place) -> Words:
         low = unsigned(records, place._replace(at=place.at + size - 8, size=8))
         return np.where(high, -1, low)
     if fast.ON:
-        out: Words = loops.unsigned(records.buffer, records.starts, place.at, size)
-        return out
+        return records.number(place.at, size)
     if size in (1, 2, 4, 8):
         known = np.dtype({"names": ["x"], "formats": [f">u{size}"], "offsets": [place.at], "itemsize": _width(records)})
         return np.maximum(records.matrix.reshape(-1).view(known)["x"].astype(np.int64), -1)
@@ -129,7 +142,7 @@ def address_text(high: U64s, low: U64s) -> pl.Series:
     if ((high == 0) & (low >> np.uint64(32) == 0xFFFF)).all():
         text = _dotted((low & np.uint64(0xFFFFFFFF)).astype(np.uint32), none)
     else:
-        text = address.text(high, low)
+        text = _compiled_text(high, low) if fast.ON else address.text(high, low)
         text = text.set(pl.Series(none), None) if none.any() else text
     return text
 
@@ -140,6 +153,12 @@ def _dotted(values: npt.NDArray[np.uint32], none: npt.NDArray[np.bool_]) -> pl.S
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
     array = pa.Array.from_buffers(pa.large_string(), len(values), buffers)
     return pl.Series("", pl.from_arrow(array))
+
+
+def _compiled_text(high: U64s, low: U64s) -> pl.Series:
+    data, offsets = loops.addresses(high, low)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pl.Series("", pl.from_arrow(pa.Array.from_buffers(pa.large_string(), len(high), buffers)))
 
 
 def _digits(end: bytes) -> npt.NDArray[np.uint32]:
