@@ -32,6 +32,11 @@ DOMESTIC = (
         "kylin-kysec",
         "ruijie",
         "webray-waf",
+        "topsec-edr",
+        "netentsec",
+        "sangfor-ad",
+        "jhsec",
+        "infogo-asm",
     ),
 )
 SHARED = {"syslog", "ndjson", "zeek"}
