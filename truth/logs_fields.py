@@ -25,7 +25,7 @@ OWN = re.compile(
     r"|^fortinet\.firewall\.ip$|^~aws_elb\.(?:related_ports|bucket)$"
 )
 """Wazuh's bookkeeping and what it adds from tables of its own: docs/truth/logs.md gives the reason of each."""
-WORDED = frozenset({"event.action", "message", "event.reason", "log.level", "rule.description", "observer.product"})
+WORDED = frozenset({"event.action", "message", "event.reason", "rule.description", "observer.product"})
 """Fields a decoder words itself: compared only where the peer's words stand in the input."""
 NATIVE = re.compile(
     r"^(?:sophos\.xg|fortinet\.firewall|suricata|~?mysql\.slowlog|redis\.log|nginx\.access|sysmon|~aws_\w+?"
