@@ -26,16 +26,13 @@ def fragment(kind: int, body: bytes, number: int, begin: int = 0, count: int | N
     return bytes([kind]) + sizes[0] + struct.pack(">H", number) + sizes[1] + sizes[2] + part
 
 
+def packet(side: int, payload: bytes) -> bytes:
+    ends = (CLIENT, SERVER, 5000, 40000) if not side else (SERVER, CLIENT, 40000, 5000)
+    return ether(ip4(ends[0], ends[1], 17, udp(ends[2], ends[3], payload)))
+
+
 def said(*payloads: tuple[int, bytes], **options: Any) -> list[dict[str, Any]]:
-    packets = [
-        ether(
-            ip4(CLIENT, SERVER, 17, udp(5000, 40000, one))
-            if not side
-            else ip4(SERVER, CLIENT, 17, udp(40000, 5000, one))
-        )
-        for side, one in payloads
-    ]
-    return wire.table(wire.decode(packets, **options), "tls").to_dicts()
+    return wire.table(wire.decode([packet(*one) for one in payloads], **options), "tls").to_dicts()
 
 
 WHOLE = [

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.decoders import wire
 from tests.decoders.wire import CLIENT
 
-from cityguard.decoders.app import certificate, fingerprint, suites, tls_hello
+from cityguard.decoders.app import certificate, suites
 
 BEFORE, AFTER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 
