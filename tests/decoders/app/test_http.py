@@ -128,3 +128,73 @@ def test_no_bytes_raise_anything(said: list[tuple[int, bytes, int, int]], mss: i
         raw[at % len(raw)] = value
         talker.say(side, bytes(raw), mss=mss)
     wire.decode(talker.packets)
+
+
+def test_a_request_of_http_0_9_takes_all_that_follows_as_its_answer() -> None:
+    (row,) = rows((0, b"GET /old.html\r\n"), (1, b"<html>old</html>"), (1, b"more"))
+    assert (row["http.version"], row["url.path"], row["http.response.body.bytes"]) == ("0.9", "/old.html", 20)
+    assert row["http.response.body.mime_type"] == "text/html"
+
+
+def test_an_answer_without_a_request_is_a_row_of_the_client() -> None:
+    first, second = rows((0, GET), (1, OK + OK))
+    assert (second["source.ip"], second["http.request.method"]) == (CLIENT, None)
+    assert (second["http.response.status_code"], second["http.version"]) == (200, "1.1")
+    assert first["event.duration"] == 1_000_000
+
+
+@pytest.mark.parametrize(("mss", "pieces"), [(1400, 1), (1400, 7), (333, 3)])
+def test_long_bodies_are_passed_over_but_counted_to_the_byte(mss: int, pieces: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 50001\r\n\r\n"
+    chunks = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7530\r\n" + bytes(30_000) + b"\r\n1\r\nx\r\n0\r\n\r\n"
+    )
+    said = ((0, GET + GET + GET), (1, head + b"%PDF-" + bytes(49_996) + chunks + OK))
+    told = [
+        (row["http.response.body.bytes"], row["http.response.body.mime_type"])
+        for row in rows(*said, mss=mss, pieces=pieces)
+    ]
+    assert told == [(50_001, "application/pdf"), (30_001, None), (5, "text/plain")]
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [
+        (b"Authorization: Basic YWxpY2U6c2VjcmV0", "alice"),
+        (b'Proxy-Authorization: Digest username="bob", realm="r"', "bob"),
+        (b"Authorization: Basic !!!", None),
+        (b"Authorization: Bearer abc", None),
+    ],
+)
+def test_the_account_is_told_and_never_its_password(header: bytes, user: str | None) -> None:
+    (row,) = rows((0, b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n"))
+    assert row["user.name"] == user
+    assert "secret" not in str(row)
+
+
+def test_files_sent_and_received_are_named() -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="f"; filename="plan.docx"\r\n\r\nPK'
+    post = b"POST /up HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n" % len(
+        part
+    )
+    answer = b'HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename="out.zip"\r\nContent-Length: 2\r\n\r\nMZ'
+    (row,) = rows((0, post + part), (1, answer))
+    assert row["http.file.names"] == ["plan.docx", "out.zip"]
+    assert (row["http.request.mime_type"], row["http.response.body.mime_type"]) == (
+        "multipart/form-data",
+        "application/x-dosexec",
+    )
+
+
+def test_proxies_on_the_way_are_told() -> None:
+    head = b"GET http://far.example:81/x HTTP/1.1\r\nVia: 1.1 near\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+    (row,) = rows((0, head))
+    assert row["http.proxied"] == ["X-FORWARDED-FOR -> 192.0.2.7", "VIA -> 1.1 near"]
+    assert (row["url.domain"], row["url.port"], row["url.path"]) == ("far.example", 81, "/x")
+
+
+@pytest.mark.parametrize(
+    "line", [b"OPTIONS sip:a@b SIP/2.0\r\n", b"DESCRIBE rtsp://h/x RTSP/1.0\r\n", b"GET the best\r\n"]
+)
+def test_other_protocols_that_look_alike_are_left_alone(line: bytes) -> None:
+    assert rows((0, line + b"CSeq: 1\r\n\r\n"), port=9999) == []
