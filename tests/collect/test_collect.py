@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import struct
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -327,7 +328,7 @@ def test_another_collector_reads_the_same_file_into_other_parts_and_events(
     tmp_path: Path, known: collect.Collectors
 ) -> None:
     (tmp_path / "a").write_text(AUTH.format(1))
-    one, two = (read(tmp_path / "a", known, collector=name) for name in ("linux-auth", "syslog"))
+    one, two = (read(tmp_path / "a", known, collector=name) for name in ("linux-auth", "linux-services"))
     assert one[0].part != two[0].part
     assert table(one)["event.id"][0] != table(two)["event.id"][0]
 
@@ -342,3 +343,13 @@ def test_the_present_of_a_file_is_asked_for_once_with_its_hash(tmp_path: Path, k
     assert one.equals(two)
     assert kept == {hashlib.sha256((tmp_path / "a.log").read_bytes()).hexdigest(): NOW}
     assert not table(list(collect.read(tmp_path / "a.log", known, now=later))).equals(one)
+
+
+def test_a_stamp_without_a_year_is_of_the_time_the_file_was_written(tmp_path: Path, known: collect.Collectors) -> None:
+    path = tmp_path / "old.log"
+    path.write_text("<13>Dec 31 23:59:58 h app: a\n<13>Jan  1 00:00:02 h app: b\n<13>Jun 10 00:00:00 h app: c\n")
+    os.utime(path, (1_704_100_000, 1_704_100_000))  # 2024-01-01
+    years = [row.year for row in table(read(path, known, collector="syslog"))["@timestamp"]]
+    assert years == [2023, 2023, 2023]  # the second one, too: 2024 began eight hours later in UTC
+    os.utime(path, (0, 0))
+    assert table(read(path, known, collector="syslog"))["@timestamp"][0].year == NOW.year - 1

@@ -43,7 +43,10 @@ class Chunks:
         now: datetime,
         dataset: str | None,
         segment: str | None = None,
+        written: datetime | None = None,
     ) -> None:
+        """``now`` is when the input came, ``written`` when it was last written: no stamp in it is of a later year."""
+        self._written = min(written or now, now)
         self._collector, self._source, self._path, self._key = collector, source, path, key
         self._now, self._dataset, self._segment = now, dataset, segment
         self._block = 0
@@ -90,7 +93,7 @@ class Chunks:
         ]
 
         def finished(batch: EventBatch, nth: Places) -> list[EventBatch]:
-            table = mapping.fitted(self._table(frames, batch, nth), batch.dataset, self._now)
+            table = mapping.fitted(self._table(frames, batch, nth), batch.dataset, self._written)
             return [replace(batch, collector=self._collector.name, table=table, segment=self._segment)]
 
         made = [
@@ -141,12 +144,12 @@ class Chunks:
             batch = replace(batch, table=batch.table.drop(RESERVED, strict=False))
         if batch.dataset and not spec.rules and not spec.classes:
             return [replace(batch, logsource=batch.logsource or spec.logsource)]
-        return mapping.apply(batch, spec, self._now, self._dataset)
+        return mapping.apply(batch, spec, self._written, self._dataset)
 
     def _table(self, frames: Frames | None, batch: EventBatch, nth: Places) -> pl.DataFrame:
         table = batch.table
         place = table["log.offset"].cast(pl.Int64).to_numpy()
-        stamp = _stamps(table, self._now)
+        stamp = _stamps(table, self._written)
         arrived = self._arrived(frames, place)
         millis = stamp.dt.epoch("ms").fill_null(0).to_numpy()
         late = stamp > pl.Series(arrived + int(AHEAD.total_seconds() * 1e6)).cast(columns.DTYPES["time"])

@@ -102,7 +102,7 @@ def _read(
         if one.families:
             yield from _mixed(one, collectors, input_, present, dataset, limits, source)
             return
-        finish = Chunks(one, source or one.name, str(path), input_.sha256, present, dataset)
+        finish = Chunks(one, source or one.name, str(path), input_.sha256, present, dataset, written=input_.written)
         try:
             for frames in _frames(one, input_, limits):
                 yield finish.chunk(frames, boundary.decode(decoder, frames, divide=one.kind != "capture"))
@@ -128,7 +128,7 @@ def _mixed(
     """A file whose lines may be of many kinds."""
 
     def finish(of: Collector) -> Chunks:
-        return Chunks(of, source or one.name, str(input_.path), input_.sha256, now, dataset)
+        return Chunks(of, source or one.name, str(input_.path), input_.sha256, now, dataset, written=input_.written)
 
     mixed = Mixed(Families(collectors, one), file=True)
     for frames in _frames(one, input_, limits):

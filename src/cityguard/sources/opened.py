@@ -9,6 +9,7 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -22,6 +23,7 @@ from cityguard.errors import InputError
 BLOCK = 8 << 20
 """Bytes given out at a time."""
 HEAD = 64 << 10
+_EARLIEST, _LATEST = 946_684_800, 4_102_444_800  # 2000 to 2100: what lies outside is no clock's doing
 """Decompressed bytes looked at to recognise a format."""
 FREE_OUTPUT = 16 << 20
 """Bytes a compressed file may give before its ratio is judged."""
@@ -42,6 +44,7 @@ class Opened:
     Attributes:
         sha256: hex digest of the file as it lies on disk.
         size: its bytes on disk when it was hashed; what is appended later is not read.
+        written: when it was last written, None where the file system does not know.
         notes: what a person should know (cut off, damaged); complete once everything was read.
 
     Raises:
@@ -54,6 +57,7 @@ class Opened:
         self.notes: list[str] = []
         self._file = _open(path, follow)
         self.size = os.fstat(self._file.fileno()).st_size
+        self.written = _moment(os.fstat(self._file.fileno()).st_mtime)
         self.codec = self._codec()
         self.sha256 = self._hash()
 
@@ -248,6 +252,10 @@ def _open(path: Path, follow: bool) -> IO[bytes]:
         os.close(handle)
         raise InputError("not a regular file", place=str(path), remedy="devices, pipes and sockets are not read")
     return os.fdopen(handle, "rb")
+
+
+def _moment(stamp: float) -> datetime | None:
+    return datetime.fromtimestamp(stamp, UTC) if _EARLIEST <= stamp < _LATEST else None
 
 
 def _mapped(handle: int, size: int) -> npt.NDArray[np.uint8]:
