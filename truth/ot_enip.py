@@ -24,6 +24,8 @@ def compare(data: Path) -> Iterator[Line]:
     answered = Line("cip", "tshark", "response: frame, classes and instances in order", floor=0.98)
     logs = Line("enip", "zeek-icsnpp", "enip.log: direction, command, length, session, status", floor=0.995)
     cips = Line("cip", "zeek-icsnpp", "cip.log: direction, sequence, service, status, class, instance", floor=0.98)
+    cyclic = Line("cip", "zeek-icsnpp", "cip_io.log: connection, sequence, length, data", floor=0.98)
+    who = Line("enip", "zeek-icsnpp", "cip_identity.log: address, vendor, kind, product, serial, name", floor=0.98)
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
         wanted = ot.heard(capture)
@@ -34,8 +36,14 @@ def compare(data: Path) -> Iterator[Line]:
         for name, records in base.zeek_logs(capture, "enip", (*HEAD, *ENIP_LOG)):
             logs.add(name, map(_enip, records), [_ours_enip(row) for row in _of(found, "enip")])
         for name, records in base.zeek_logs(capture, "cip", (*HEAD, *CIP_LOG)):
-            cips.add(name, map(_cip, records), [_ours_cip(row) for row in _of(found, "cip")])
-    yield from (commands, services, statuses, objects, answered, logs, cips)
+            cips.add(name, map(_cip, records), _ours_cip(found))
+        for name, records in base.zeek_logs(capture, "cip_io", (*HEAD[:7], *IO_LOG)):
+            cyclic.add(
+                name, map(_io, records), [_our_io(row) for row in _of(found, "cip") if row["ot.message.type"] == "io"]
+            )
+        for name, records in base.zeek_logs(capture, "cip_identity", (*HEAD, *IDENTITY_LOG)):
+            who.add(name, map(_identity, records), filter(None, map(_our_identity, _of(found, "enip"))))
+    yield from (commands, services, statuses, objects, answered, logs, cips, cyclic, who)
 
 
 def _of(rows: list[Row], protocol: str) -> list[Row]:
@@ -124,7 +132,7 @@ CIP_LOG = (
 
 
 def _enip(row: Row) -> tuple[Any, ...]:
-    return (row["source_h"], int(row["enip_command_code"], 0), int(row["length"]), int(row["session_handle"], 0))
+    return (_sender(row), int(row["enip_command_code"], 0), int(row["length"]), int(row["session_handle"], 0))
 
 
 def _ours_enip(row: Row) -> tuple[Any, ...]:
@@ -132,16 +140,73 @@ def _ours_enip(row: Row) -> tuple[Any, ...]:
     return (row["source.ip"], row["ot.function.code"], extra["length"], extra["session"])
 
 
+IO_LOG = ("connection_id", "sequence_number", "data_length", "io_data")
+IDENTITY_LOG = (
+    "encapsulation_version",
+    "socket_address",
+    "socket_port",
+    "vendor_id",
+    "vendor_name",
+    "device_type_id",
+    "device_type_name",
+    "product_code",
+    "revision",
+    "device_status",
+    "serial_number",
+    "product_name",
+    "device_state",
+)
+
+
 def _cip(row: Row) -> tuple[Any, ...]:
     status = int(row["cip_status_code"], 0) if row["cip_status_code"] else None
-    place = (row["class_id"].upper().replace("X", "x"), str(int(row["instance_id"] or "0", 0)))
+    place = (
+        (row["class_id"].upper().replace("X", "x"), str(int(row["instance_id"] or "0", 0))) if row["class_id"] else None
+    )
     asks = row["direction"] == "request"
     code = int(row["cip_service_code"], 0)
-    return row["source_h"], int(row["cip_sequence_count"] or 0), asks, code, status, place if asks else None
+    return _sender(row), int(row["cip_sequence_count"] or 0), asks, code, status, place if asks else None
 
 
-def _ours_cip(row: Row) -> tuple[Any, ...]:
-    status = int(row["ot.status"].split("/")[0], 16) if row["ot.status"] else None
-    asks = bool(row["ot.is_request"])
-    place = _place(row["ot.address"] or "") if asks else None
-    return row["source.ip"], row["ot.transaction_id"], asks, row["ot.function.code"], status, place
+def _sender(row: Row) -> str:
+    """Logs without the pair of sender and receiver tell it by the direction."""
+    return str(row.get("source_h") or row["id.orig_h" if row["is_orig"] == "T" else "id.resp_h"])
+
+
+def _ours_cip(found: list[Row]) -> list[tuple[Any, ...]]:
+    """Messages in an encapsulation without a connection have no sequence count: 0, as the peer says."""
+    units, connected = [], True
+    for row in found:
+        if row["ot.protocol"] == "enip":
+            connected = row["ot.function.code"] == 0x70
+        elif row["ot.protocol"] == "cip" and row["ot.message.type"] != "io":
+            status = int(row["ot.status"].split("/")[0], 16) if row["ot.status"] else None
+            asks = bool(row["ot.is_request"])
+            place = _place(row["ot.address"] or "")
+            told = place if asks and place[0].startswith("0x") else None
+            sequence = row["ot.transaction_id"] if connected else 0
+            units.append((row["source.ip"], sequence, asks, row["ot.function.code"], status, told))
+    return units
+
+
+def _io(row: Row) -> tuple[Any, ...]:
+    told = (int(row["connection_id"], 16), int(row["sequence_number"]), int(row["data_length"]))
+    return _sender(row), *told, row["io_data"]
+
+
+def _our_io(row: Row) -> tuple[Any, ...]:
+    told = (int(row["ot.address"], 16), row["ot.transaction_id"], row["ot.quantity"])
+    return row["source.ip"], *told, (row["ot.value"] or "0x")[2:]
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    numbers = tuple(int(row[name], 0) for name in ("vendor_id", "device_type_id", "product_code", "serial_number"))
+    return row["socket_address"], *numbers, row["revision"], row["product_name"]
+
+
+def _our_identity(row: Row) -> tuple[Any, ...] | None:
+    extra = json.loads(row["event.fields"])
+    if "identity.vendor" not in extra:
+        return None
+    numbers = tuple(extra[f"identity.{name}"] for name in ("vendor", "device_type", "product_code", "serial"))
+    return extra["identity.ip"], *numbers, extra["identity.revision"], extra["identity.product_name"]

@@ -39,7 +39,7 @@ def compare(data: Path) -> Iterator[Line]:
         sampled.add(
             capture.parent.name,
             [
-                (row["frame.number"], int(row["sv.appid"] or "0", 0), name)
+                (row["frame.number"], ot.numbers(row["sv.appid"])[0], name)
                 for row in wanted
                 for name in row["sv.svID"].split(",")
                 if name
@@ -70,8 +70,8 @@ def _mms(case: str, wanted: list[Row], ours: list[Row], confirmed: Line, others:
         frame = row["frame.number"]
         for kind in ("Request", "Response"):
             code = row[f"mms.confirmedService{kind}"]
-            if code and row["mms.invokeID"]:
-                theirs.append((frame, f"confirmed-{kind.lower()}", int(code), int(row["mms.invokeID"])))
+            pairs = zip(ot.numbers(code), ot.numbers(row["mms.invokeID"]), strict=False)
+            theirs += [(frame, f"confirmed-{kind.lower()}", *pair) for pair in pairs]
         words = row["_ws.col.Info"].lower().split()
         if row["_ws.col.Protocol"] == "MMS":
             kinds = [word.removesuffix("pdu") for word in words if word.endswith("pdu")]
@@ -91,7 +91,7 @@ def _goose(row: Row) -> Iterator[Unit]:
     """Several messages of a frame are comma separated."""
     columns = [row[f"goose.{name}"].split(",") for name in ("gocbRef", "datSet", "stNum", "sqNum", "numDatSetEntries")]
     for one in zip(*columns, strict=False):
-        yield (row["frame.number"], int(row["goose.appid"], 0), *one)
+        yield (row["frame.number"], ot.numbers(row["goose.appid"])[0], *one)
 
 
 def _our_goose(row: Row) -> Unit:

@@ -74,6 +74,15 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], kinds: Line, services
     )
 
 
+def _kinds(row: Row) -> list[Unit]:
+    """Kinds of the messages a frame ends; tshark says of the chunks before the last that they are fragments."""
+    kinds = [kind.lower() for kind in row["opcua.transport.type"].split(",") if kind]
+    for _ in range(row["_ws.col.Info"].count("Message fragment")):
+        if "msg" in kinds:
+            kinds.remove("msg")
+    return [(row["frame.number"], kind) for kind in kinds]
+
+
 def _main(case: str, records: list[list[str]], ours: list[Row], hellos: Line, messages: Line) -> None:
     """A record holds a request and its response; of each its own part is a unit."""
     theirs: list[Unit] = []

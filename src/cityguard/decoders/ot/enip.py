@@ -23,6 +23,8 @@ PORT, IO_PORT = 44818, 2222
 MAX_WAITING = 1_024
 """Requests of one connection that wait for their response."""
 MAX_ITEMS = 16
+MAX_CYCLIC = 512
+"""Bytes of cyclic data that are written out."""
 _HEAD = 24
 _COMMANDS = {
     0x0000: "NOP",
@@ -331,7 +333,7 @@ class Enip(Speaker):
             "ot.transaction_id": sequence,
         }
         if len(data) > 18:
-            row["ot.value"] = "0x" + data[18 : 18 + cip.MAX_RAW].hex()
+            row["ot.value"] = "0x" + data[18 : 18 + MAX_CYCLIC].hex()
         self.out.add("ot", at, talk, row)
 
 
