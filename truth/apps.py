@@ -152,8 +152,9 @@ def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterat
             blind = {(_ends(row), unquote(row["url.original"] or "")) for row in mine if _body(row) == "encoded"}
             for row in theirs:
                 if (_zeek_ends(row), unquote(row.get("uri", ""))) in blind:
-                    wanted -= Counter([(_zeek_ends(row), "response_body_len", row.get("response_body_len", ""))])
-                    wanted -= Counter([(_zeek_ends(row), "resp_mime_types", row.get("resp_mime_types", ""))])
+                    for name in ("response_body_len", "resp_mime_types"):
+                        wanted[_zeek_ends(row), name, row.get(name, "")] -= 1
+            wanted = +wanted
         given = Counter((_ends(row), name, say(row)) for row in mine for name, say in fields.items())
         missing = wanted - given
         line.compared += wanted.total()
@@ -412,6 +413,6 @@ def _ndpi(data: Path) -> Iterator[Line]:
                 value = _MARKED.sub("", said_of)
                 given = [row[columns[name]] for row in mine.get(ends, ())]
                 if name == "JA4":
-                    value, given = _ja4(value), [_ja4(one) for one in given]
+                    value, given = _ja4(value) or "", [_ja4(one) for one in given]
                 lines[name].add(f"{case} {ends}", [value], [value] if value in given else given[-1:])
     yield from lines.values()

@@ -6,6 +6,7 @@ Options: ``only`` = ``flow`` (headers alone) or ``netflow`` (only the flow recor
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -49,7 +50,7 @@ class _Capture:
         self._open = flow.Open()
         self._protocols = protocols()
         self._names: list[str | None] = [None, *(one.name for one in self._protocols)]
-        self._recogniser = Recogniser(self._protocols)
+        self._recogniser = _recogniser()
         self._outs = [Out(one.name) for one in self._protocols]
         self._speakers = [
             one.speaker(out) if one.speaker else None for one, out in zip(self._protocols, self._outs, strict=True)
@@ -74,7 +75,7 @@ class _Capture:
         self._streams = stream.Streams(openers, kinds)
         self._followed = np.array([kind in openers for kind in range(len(self._names))], np.bool_)
         self._spoken = np.array([False, *(speaker is not None for speaker in self._speakers)], np.bool_)
-        self._by_first = _by_first(self._protocols)
+        self._by_first = _by_first()
         self._shared: OrderedDict[tuple[End, End], Speaker] = OrderedDict()  # what else is spoken between two ends
 
     def decode(self, frames: Frames) -> Decoded:
@@ -234,10 +235,9 @@ class _Capture:
         rows = flow.rows(table)
         answered = ((rows["source.packets"] > 0) & (rows["destination.packets"] > 0)).to_numpy()
         ports = np.where(answered & (codes == 0), rows["destination.port"].fill_null(-1).to_numpy(), -1)
-        for transport, which in (("tcp", "tcp"), ("udp", "udp")):
-            mine = (rows["network.transport"] == transport).fill_null(False).to_numpy()
-            for index, one in enumerate(self._protocols):  # the payload did not tell: go by the port
-                codes[mine & (codes == 0) & np.isin(ports, getattr(one, which))] = index + 1
+        for transport, kinds in _ports().items():  # the payload did not tell: go by the port
+            mine = (rows["network.transport"] == transport).fill_null(False).to_numpy() & (ports >= 0)
+            codes[mine] = kinds[ports[mine]]
         named = pl.Series("network.protocol", self._names, pl.String)[codes]
         return [EventBatch("flow", "capture", rows.with_columns(named), logsource=_FLOW)]
 
@@ -252,10 +252,26 @@ class _Capture:
         return EventBatch(dataset, "capture", table, logsource=one.sources.get(dataset) or _source(one, dataset))
 
 
-def _by_first(protocols: tuple[Protocol, ...]) -> dict[int, list[int]]:
+@cache
+def _recogniser() -> Recogniser:
+    return Recogniser(protocols())
+
+
+@cache
+def _ports() -> dict[str, Words]:
+    """Transport -> int64[65536]: the first protocol that names a port, 0 = none."""
+    tables = {"tcp": np.zeros(65_536, np.int64), "udp": np.zeros(65_536, np.int64)}
+    for index, one in reversed(list(enumerate(protocols()))):
+        tables["tcp"][list(one.tcp)] = index + 1
+        tables["udp"][list(one.udp)] = index + 1
+    return tables
+
+
+@cache
+def _by_first() -> dict[int, list[int]]:
     """First byte of a datagram -> protocols over UDP whose mark may fit it."""
     table: dict[int, list[int]] = {}
-    for index, one in enumerate(protocols):
+    for index, one in enumerate(protocols()):
         for first in {mark.value[0] for mark in one.marks if one.over(tcp=False) and not mark.offset and not mark.mask}:
             table.setdefault(first, []).append(index)
     return table

@@ -83,8 +83,8 @@ class Recogniser:
         waits[rows] = open_yet & (count[group] < WINDOW) & telling
         return Seen(kinds, tells, vain, waits)
 
-    def _decide(self, buffer: U8s, packets: Packets, group: Words, forward: Bools, *, tcp: bool) -> tuple[Words, Words]:
-        """Per conversation: its kind, and how many payloads it had."""
+    def _decide(self, buffer: U8s, packets: Packets, group: Words, forward: Bools, *, tcp: bool) -> tuple[Words, list[int], Words]:
+        """Per conversation: its kind, and how many payloads it had; between them the places of those that told."""
         size = int(group.max()) + 1 if len(group) else 0
         told = np.zeros(size, np.int64)
         data = np.flatnonzero(packets.captured > 0)
