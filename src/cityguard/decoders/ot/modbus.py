@@ -50,7 +50,7 @@ class _Way:
             self.holes.append(((seq - _BEFORE) % FULL, seq))
         if missing == 0 and (self._is_ahead(seq, data) or self._fills(seq, data)):
             rest = bytearray(data)
-            found = _split(rest)
+            found = split(rest)
             if self.side.next == (seq + len(data)) % FULL:
                 self.partial = rest
             return found
@@ -58,7 +58,7 @@ class _Way:
         if lost or (self.partial and fresh and not _goes_on(self.partial, fresh)):
             self.partial.clear()
         self.partial += fresh
-        found = _split(self.partial)
+        found = split(self.partial)
         if missing:
             self.side.skip(missing)
             self.partial.clear()
@@ -86,7 +86,7 @@ class _Way:
 def _is_whole(data: bytes) -> bool:
     """Whether a segment is whole PDUs, but for what is too short to be one."""
     rest = bytearray(data)
-    return bool(_split(rest)) and len(rest) < 8 and data[2:4] == b"\0\0"
+    return bool(split(rest)) and len(rest) < 8 and data[2:4] == b"\0\0"
 
 
 def _goes_on(partial: bytearray, fresh: bytes) -> bool:
@@ -286,7 +286,7 @@ def _asked_bits(values: pl.Series, function: Words, asks: Bools, quantity: Words
     return table.select(pl.col("values").str.slice(0, size)).to_series()
 
 
-def _split(partial: bytearray) -> list[bytes]:
+def split(partial: bytearray) -> list[bytes]:
     """Take the whole PDUs off the front; bytes that are no header are thrown away until the next segment."""
     found = []
     while len(partial) >= 8:

@@ -5,6 +5,7 @@ The functions everyone uses are read for all PDUs at once; the others one by one
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,10 @@ from cityguard.decoders.ot import modbus_pdu
 from cityguard.decoders.ot.modbus_pdu import MAX_VALUES
 from cityguard.decoders.packet import Bools, U64s, Window, Words
 
-_BITS, _REGISTERS = (1, 2), (3, 4)
-_COLUMNAR = np.isin(np.arange(128), list(modbus_pdu.COLUMNAR))
+_BITS, _WORDS, _SINGLE = 1, 3, 5
+_KINDS = np.zeros(128, np.int64)
+"""Functions that are read alike: 1 and 2, 3 and 4, 5 and 6, 15, 16; 0 = one by one."""
+_KINDS[[1, 2, 3, 4, 5, 6, 15, 16]] = (_BITS, _BITS, _WORDS, _WORDS, _SINGLE, _SINGLE, 15, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,14 @@ class Fields:
         self._body = adus.size - 8
         self.status = np.where(self.failed & (self._body >= 1), read.u8(at + 8), -1)
         first, second = self._word(0), self._word(2)
-        reads = asks & np.isin(self.code, (1, 2, 3, 4))
-        single, many = np.isin(self.code, (5, 6)), np.isin(self.code, (15, 16))
-        self.start = np.where((reads | single | many) & ~self.failed, first, -1)
-        self.many = np.where((reads | many) & ~self.failed, second, np.where(single & ~self.failed, 1, -1))
+        kind = np.where(self.failed, 0, _KINDS[self.code])
+        single = kind == _SINGLE
+        ranged = (asks & ((kind == _BITS) | (kind == _WORDS))) | (kind > _SINGLE)
+        self.start = np.where(ranged | single, first, -1)
+        self.many = np.where(ranged, second, np.where(single, 1, -1))
         self.more: dict[int, str] = {}
         self._said: dict[int, str] = {}
-        rare = np.flatnonzero(~_COLUMNAR[self.code] & ~self.failed)
+        rare = np.flatnonzero((kind == 0) & ~self.failed)
         if len(rare):
             self._one_by_one(adus, rare)
 
@@ -88,37 +92,62 @@ class Fields:
 
     def values(self) -> pl.Series:
         """Values written or read, comma separated, the first ``MAX_VALUES``."""
-        out = np.full(len(self._at), None, object)
-        single = np.flatnonzero(np.isin(self.code, (5, 6)) & ~self.failed & (self._body >= 4))
-        word = self._word(2)
-        text = pl.Series(np.where(self.code == 5, (word > 0).astype(np.int64), word)).cast(pl.String).to_numpy()
-        out[single] = text[single]
-        for codes, asks, offset, bits in (
+        found = list[tuple[Words, pl.Series]]()
+        good = ~self.failed
+        for code in (5, 6):
+            rows = np.flatnonzero((self.code == code) & good & (self._body >= 4))
+            if len(rows):
+                word = self._word(2)[rows]
+                found.append((rows, pl.Series((word > 0).astype(np.int64) if code == 5 else word).cast(pl.String)))
+        for kind, asks, offset, bits in (
             (_BITS, False, 1, True),
-            (_REGISTERS, False, 1, False),
-            ((15,), True, 5, True),
-            ((16,), True, 5, False),
+            (_WORDS, False, 1, False),
+            (15, True, 5, True),
+            (16, True, 5, False),
         ):
-            rows = np.flatnonzero(np.isin(self.code, codes) & (self._asks == asks) & ~self.failed)
-            self._list(out, rows, offset, bits)
-        for row, said in self._said.items():
-            out[row] = said
-        return pl.Series("", out.tolist(), pl.String)
+            rows = np.flatnonzero((_KINDS[self.code] == kind) & (self._asks == asks) & good)
+            found += self._lists(rows, offset, bits)
+        if self._said:
+            found.append(
+                (
+                    np.fromiter(self._said, np.int64, len(self._said)),
+                    pl.Series(list(self._said.values()), dtype=pl.String),
+                )
+            )
+        return _scattered(found, len(self._at))
 
-    def _list(self, out: npt.NDArray[np.object_], rows: Words, offset: int, bits: bool) -> None:
+    def _lists(self, rows: Words, offset: int, bits: bool) -> Iterator[tuple[Words, pl.Series]]:
+        """Values behind a count of octets, by how many there are."""
+        if not len(rows):
+            return
         told = np.where(self._body[rows] >= offset, self._read.u8(self._at[rows] + 7 + offset), 0)
         room = np.minimum(told, self._body[rows] - offset)
         many = room * 8 if bits else room // 2
         if bits and offset == 5:
             many = np.minimum(many, np.maximum(self.many[rows], 0))
         many = np.clip(many, 0, MAX_VALUES)
-        for size in np.unique(many[many > 0]).tolist():
+        for size in np.flatnonzero(np.bincount(many)).tolist():
+            if not size:
+                continue
             mine = rows[many == size]
-            at = self._at[mine][:, None] + 8 + offset
-            nth = np.arange(size)
-            found = (self._read.u8(at + nth // 8) >> (nth % 8)) & 1 if bits else self._read.u16(at + nth * 2)
-            table = pl.DataFrame(found.astype(np.int64))
-            out[mine] = table.select(pl.concat_str(pl.all().cast(pl.String), separator=",")).to_series().to_numpy()
+            at = self._at[mine] + 8 + offset
+            if bits:
+                octets = [self._read.u8(at + octet) for octet in range((size + 7) // 8)]
+                columns = [octets[nth >> 3] >> (nth & 7) & 1 for nth in range(size)]
+            else:
+                columns = [self._read.u16(at + 2 * nth) for nth in range(size)]
+            table = pl.DataFrame([pl.Series(str(nth), column) for nth, column in enumerate(columns)])
+            yield mine, table.select(pl.concat_str(pl.all().cast(pl.String), separator=",")).to_series()
+
+
+def _scattered(found: list[tuple[Words, pl.Series]], size: int) -> pl.Series:
+    """Texts put where they belong; what is given later stands over what is given earlier."""
+    place, begin = np.zeros(size, np.int64), 1
+    for rows, _ in found:
+        place[rows] = begin + np.arange(len(rows))
+        begin += len(rows)
+    none = pl.Series("", [None], pl.String)
+    return pl.concat([none, *(texts.rename("") for _, texts in found)])[place]
 
 
 class Waiting:
@@ -147,8 +176,9 @@ class Waiting:
         mine = match[seen:]
         fits = ~asks & (mine >= 0)
         fits &= every.function[np.maximum(mine, 0)] == now.function
-        answered = np.unique(match[seen:][fits])
-        keep = np.setdiff1d(np.flatnonzero(ask), answered)[-self._limit :]
+        waits = ask.copy()
+        waits[mine[fits]] = False
+        keep = np.flatnonzero(waits)[-self._limit :]
         self._waiting = Requests(*(column[keep] for column in every.columns()))
         known = np.maximum(mine, 0)
         return (
