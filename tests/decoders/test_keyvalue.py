@@ -99,3 +99,27 @@ def test_keys_are_rewritten_before_they_are_sought_and_the_body_is_kept() -> Non
     (batch,) = made.decode(one_each([line.encode()])).batches
     row = batch.table.row(0, named=True)
     assert [row["f1003"], row["f1088"], row["f1048"], row["body"]] == ["192.0.2.1", "a;b test", "(2)Aged", line]
+
+
+def test_lines_without_any_pair_are_rows_all_the_same() -> None:
+    done = keyvalue.decoder({}).decode(one_each([b"nothing here", b" "]))
+    assert done.batches[0].table["body"].to_list() == ["nothing here", " "]
+
+
+def test_nothing_inside_quotes_begins_a_pair() -> None:
+    lines = [b'msg="x, dst=1.2.3.4" dst=10.0.0.1 note=\'a src=6.6.6.6\' src=10.0.0.2 path="say \\"hi\\" dst=9"']
+    (batch,) = keyvalue.decoder({"style": "space"}).decode(one_each(lines)).batches
+    row = batch.table.row(0, named=True)
+    assert (row["dst"], row["src"], row["msg"], row["path"]) == (
+        "10.0.0.1",
+        "10.0.0.2",
+        "x, dst=1.2.3.4",
+        'say "hi" dst=9',
+    )
+
+
+def test_any_separator_and_sign_between_key_and_value() -> None:
+    options = {"separator": ";|^", "assign": ":=", "keys": r"[\w ]+"}
+    (batch,) = keyvalue.decoder(options).decode(one_each(["a b:1;c=x y|日志:2^d:".encode()])).batches
+    row = batch.table.row(0, named=True)
+    assert (row["a b"], row["c"], row["日志"], row["d"]) == ("1", "x y", "2", None)

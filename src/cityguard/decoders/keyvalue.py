@@ -96,7 +96,7 @@ class _KeyValue:
             body = body.str.replace_all(str(pattern), str(new))
         values, spare = pairs(body.str.strip_chars_end(_TAIL), self._style, self._wanted)
         if "body" not in found.header.columns and "body" not in values.columns:
-            values = values.with_columns(found.body.alias("body"))
+            values = pl.DataFrame([*values.get_columns(), found.body.alias("body")])
         table = placed(beside(found.header, values), frames, good, read, spare)
         return Decoded((EventBatch("", "", table),), letters, len(bad))
 
