@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from cityguard.decoders import misread
 from cityguard.model import DeadLetter, Frames
 
 MAX_DEAD = 100
@@ -83,6 +84,8 @@ def text(frames: Frames) -> Text:
         clean = clean.str.replace_all("\0", "", literal=True)
     if _ESCAPE in raw:
         clean = clean.str.replace_all(_ANSI, "")
+    if not raw.isascii():
+        clean, flags = misread.repaired(clean, flags)
     return Text(clean, flags, values)
 
 
