@@ -123,3 +123,24 @@ def test_any_separator_and_sign_between_key_and_value() -> None:
     (batch,) = keyvalue.decoder(options).decode(one_each(["a b:1;c=x y|日志:2^d:".encode()])).batches
     row = batch.table.row(0, named=True)
     assert (row["a b"], row["c"], row["日志"], row["d"]) == ("1", "x y", "2", None)
+
+
+@unhurried
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *RECORDS,
+                b'type=PATH msg=audit(1772691129.250:501): name="x" nametype=CREATE',
+                b"type=SOCKADDR msg=audit(1772691129.250:501): saddr=0200",
+                b"type=SOCKADDR msg=audit(1.1:1): saddr=0A0001BB",
+            ]
+        ),
+        max_size=7,
+    )
+)
+def test_audit_records_in_any_order_never_fail_and_all_stay(items: list[bytes]) -> None:
+    decoder = auditd.decoder({})
+    done = [decoder.decode(one_each(items)), decoder.flush()]
+    plain = sum(len(batch) for one in done for batch in one.batches if batch.logsource is None)
+    assert plain == len(items)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import numpy as np
 import polars as pl
 
@@ -16,7 +18,11 @@ HEADER = (
     r"msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):\s?(?P<body>.*)$"
 )
 MAX_ARGUMENTS = 64
-_NEEDED = frozenset(("exe", "comm", "pid", "ppid", "uid", "auid", "ses", "cwd", "proctitle", "key", "AUID", "UID"))
+_PARTS = frozenset(("name", "nametype", "saddr"))
+"""Fields of the records that go with a call."""
+_NEEDED = frozenset(
+    ("exe", "comm", "pid", "ppid", "uid", "auid", "ses", "cwd", "proctitle", "key", "AUID", "UID", "success", "syscall")
+)
 """Fields that make a command out of its records."""
 _HEX = "\x1e"  # marks a value that was written as hex digits: unquoted, where a plain one would be quoted
 _ENCODED = r"\b(exe|comm|cwd|name|proctitle|cmd|data|acct|vm|dir|path)=((?:[0-9A-F]{2}){2,})(\s|$)"
@@ -25,7 +31,7 @@ _ARGUMENT = r"\b(a\d+)=((?:[0-9A-F]{2}){2,})(\s|$)"
 
 def decoder(options: Options) -> Decoder:
     """Option: ``wanted`` as for keyvalue. Rows keep auditd's names; commands are ``process_creation`` with Sigma's."""
-    return _Auditd(frozenset(options.get("wanted", ())) | _NEEDED | {f"a{n}" for n in range(MAX_ARGUMENTS)})
+    return _Auditd(frozenset(options.get("wanted", ())) | _NEEDED | _PARTS | {f"a{n}" for n in range(MAX_ARGUMENTS)})
 
 
 class _Auditd:
@@ -75,10 +81,92 @@ class _Auditd:
 
 
 def _joined(records: pl.DataFrame) -> tuple[EventBatch, ...]:
-    """EXECVE with its SYSCALL, CWD and PROCTITLE, as one process_creation row at the place of its first record."""
+    """Events of several records, one row each, at the place of their first record.
+
+    EXECVE with its SYSCALL and CWD is process_creation; a PATH that is created, with them, file_event; a SOCKADDR
+    with its SYSCALL, network_connection. The columns are those Sigma's rules for Linux use.
+    """
+    records = _with(records, ("node", "name", "nametype", "saddr", *sorted(_NEEDED)))
+    key = ["node", "stamp", "serial"]
+    who = (
+        records.filter(pl.col("type") == "SYSCALL")
+        .unique(key, keep="first", maintain_order=True)
+        .select(
+            *key,
+            "success",
+            "syscall",
+            at="log.offset",
+            Image=pl.coalesce("exe", "comm"),
+            ProcessId="pid",
+            ParentProcessId="ppid",
+            User=pl.coalesce("UID", "uid"),
+        )
+    )
+    return (*_commands(records), *_files(records, who), *_connections(records, who))
+
+
+def _files(records: pl.DataFrame, who: pl.DataFrame) -> tuple[EventBatch, ...]:
+    key = ["node", "stamp", "serial"]
+    made = records.filter((pl.col("type") == "PATH") & (pl.col("nametype") == "CREATE") & pl.col("name").is_not_null())
+    if not made.height:
+        return ()
+    cwd = (
+        records.filter(pl.col("type") == "CWD")
+        .unique(key, keep="first", maintain_order=True)
+        .select(*key, within="cwd")
+    )
+    rows = made.select(*key, "name", "log.offset", "event.original").join(who, on=key, how="inner", nulls_equal=True)
+    rows = rows.join(cwd, on=key, how="left", nulls_equal=True)
+    whole = pl.when(pl.col("name").str.starts_with("/") | pl.col("within").is_null()).then(pl.col("name"))
+    inside = pl.concat_str(
+        pl.col("within").str.strip_chars_end("/"), pl.col("name").str.strip_prefix("./"), separator="/"
+    )
+    return _placed(
+        rows.with_columns(whole.otherwise(inside).alias("TargetFilename"), type=pl.lit("PATH")), "file", "file_event"
+    )
+
+
+def _connections(records: pl.DataFrame, who: pl.DataFrame) -> tuple[EventBatch, ...]:
+    key = ["node", "stamp", "serial"]
+    ends = records.filter((pl.col("type") == "SOCKADDR") & pl.col("saddr").is_not_null())
+    if not ends.height:
+        return ()
+    texts = ends["saddr"].unique(maintain_order=True)
+    known = pl.DataFrame(
+        {"saddr": texts, "end": [_socket(one) for one in texts]},
+        schema={"saddr": pl.String, "end": pl.Struct({"DestinationIp": pl.String, "DestinationPort": pl.Int64})},
+    ).unnest("end")
+    rows = (
+        ends.select(*key, "saddr", "log.offset", "event.original").join(known, on="saddr").drop_nulls("DestinationIp")
+    )
+    rows = rows.join(who, on=key, how="inner", nulls_equal=True)
+    return _placed(rows.with_columns(type=pl.lit("SOCKADDR")), "network", "network_connection") if rows.height else ()
+
+
+def _placed(rows: pl.DataFrame, dataset: str, category: str) -> tuple[EventBatch, ...]:
+    rows = rows.with_columns(pl.min_horizontal("log.offset", "at").alias("log.offset")).drop(
+        "at", "within", strict=False
+    )
+    return (EventBatch(dataset, "", rows.sort("log.offset"), logsource=LogSource((category,), ("linux",), ())),)
+
+
+def _socket(text: str) -> dict[str, str | int | None]:
+    """Address and port of a ``struct sockaddr`` in hex digits; families without them have none."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return {"DestinationIp": None, "DestinationPort": None}
+    family, port = int.from_bytes(raw[:2], "little"), int.from_bytes(raw[2:4], "big")
+    address = raw[4:8] if family == 2 else raw[8:24] if family == 10 else b""
+    if len(address) not in (4, 16):
+        return {"DestinationIp": None, "DestinationPort": None}
+    return {"DestinationIp": str(ipaddress.ip_address(address)), "DestinationPort": port}
+
+
+def _commands(records: pl.DataFrame) -> tuple[EventBatch, ...]:
+    """EXECVE with its SYSCALL, CWD and PROCTITLE."""
     if "a0" not in records.columns or not (records["type"] == "EXECVE").any():
         return ()
-    records = _with(records, ("node", *sorted(_NEEDED)))
     key = ["node", "stamp", "serial"]
     kinds = pl.col("type")
     arguments = [f"a{n}" for n in range(MAX_ARGUMENTS) if f"a{n}" in records.columns]
