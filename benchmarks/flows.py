@@ -1,7 +1,11 @@
-"""Packets to flows on disk, against tshark and a dpkt loop in the same run.
+"""Packets to flow records on disk, against other flow tools on the same file in the same run.
 
-``python benchmarks/flows.py [--packets N] [--json OUT]`` prints one JSON object: versions, machine, rates
-(packets per second, wall and CPU) and ratios. The peers get a smaller capture of the same kind; rates are per packet.
+``python benchmarks/flows.py [--data DIR] [--copies N] [--packets N] [--json OUT]`` prints one JSON object: versions,
+machine, rates (packets per second, by wall clock and by CPU second) and ratios. With DIR (the folder of third-party
+captures) the input is its Ethernet captures interleaved, in N copies with shifted addresses; without, a capture made
+here of N packets. Every tool reads the file from the page cache and writes every record; ours with all its columns.
+Ours runs in a process of its own, once with numba and once without: ``seconds`` is from the first byte to the last
+record, ``process_seconds`` has the start of Python and its imports too. A peer that is not installed is named.
 """
 
 from __future__ import annotations
@@ -11,13 +15,18 @@ import contextlib
 import json
 import os
 import platform
+import queue
 import resource
 import shutil
+import signal
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,9 +34,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+DATA = Path(__file__).parents[2] / "shared" / "data"
 SIZES = (78, 90, 150, 590, 1300, 1514)  # bytes of a frame, with the shares below
 SHARES = (0.42, 0.14, 0.14, 0.1, 0.1, 0.1)
 PACKETS_PER_FLOW = 12
+LONGEST = 300  # seconds a peer may take
 BLOCK = 100_000
 
 
@@ -116,127 +127,263 @@ def _frames(number: Any, flow: Any, kind: int, back: Any, ends: Any, ports: Any)
 # ---------------------------------------------------------------- what is measured
 
 
+def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """The same items, made by a thread of its own."""
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    end = object()
+
+    def fill() -> None:
+        for item in items:
+            waiting.put(item)
+        waiting.put(end)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while (item := waiting.get()) is not end:
+        yield item
+
+
 def cityguard(path: Path, out: Path, *, only: str = "flow") -> int:
     """Capture in, flows (and with ``only`` empty every other dataset) as Parquet out. Returns flow rows."""
     from cityguard.decoders import capture
     from cityguard.sources import pcap
 
     decoder = capture.decoder({"only": only})
-    rows = 0
-    pieces = pcap.frames(np.memmap(path, np.uint8, "r"))
-    for nth, found in enumerate([*(decoder.decode(piece) for piece in pieces), decoder.flush()]):
+
+    def decoded() -> Iterator[Any]:
+        for piece in ahead(pcap.frames(np.memmap(path, np.uint8, "r"))):
+            yield decoder.decode(piece)
+        yield decoder.flush()
+
+    rows = nth = 0
+    for found in ahead(decoded()):
         for batch in found.batches:
-            batch.table.write_parquet(out / f"{batch.dataset}-{nth}.parquet", compression="zstd")
+            if len(batch):
+                batch.table.write_parquet(out / f"{batch.dataset}-{nth}.parquet", compression="zstd")
+                nth += 1
             rows += len(batch) if batch.dataset == "flow" else 0
     return rows
 
 
-def tshark(path: Path, out: Path) -> int:
-    """IP conversations, as text."""
-    command = ["tshark", "-r", str(path), "-q", "-z", "conv,ip"]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    (out / "conv.txt").write_text(found)
-    return found.count("<->")
+def _cpu(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
-def dpkt_loop(path: Path, out: Path) -> int:
+def child(path: Path, out: Path, only: str) -> None:
+    """One measured run in this process, after one over the first packets that loads what is compiled."""
+    warm = out / "warm"
+    warm.mkdir()
+    few = out / "few.pcap"
+    with path.open("rb") as file:
+        few.write_bytes(file.read(1 << 20))
+    cityguard(few, warm, only=only)
+    begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
+    rows = cityguard(path, out, only=only)
+    found = {
+        "rows": rows,
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": _cpu(resource.RUSAGE_SELF) - cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    sys.stdout.write(json.dumps(found))
+
+
+def ours(path: Path, out: Path, *, compiled: bool, only: str = "flow") -> dict[str, float]:
+    environment = os.environ | {"CITYGUARD_FAST": "1" if compiled else "0"}
+    command = [sys.executable, __file__, "--child", str(path), str(out), only]
+    begin = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found | {"process_seconds": time.perf_counter() - begin}
+
+
+def _run(command: list[str], out: Path) -> dict[str, float]:
+    begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_CHILDREN)
+    with (out / "said.txt").open("w") as said:
+        subprocess.run(command, check=True, stdout=said, stderr=subprocess.STDOUT, cwd=out, timeout=LONGEST)
+    return {"seconds": time.perf_counter() - begin, "cpu_seconds": _cpu(resource.RUSAGE_CHILDREN) - cpu}
+
+
+def softflowd(path: Path, out: Path) -> dict[str, float]:
+    """NetFlow v9 over loopback into nfcapd's files."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_CHILDREN)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    collector = subprocess.Popen(["nfcapd", "-p", str(port), "-b", "127.0.0.1", "-l", str(out)], **quiet)  # type: ignore[call-overload]
+    try:
+        time.sleep(0.3)
+        command = ["softflowd", "-r", str(path), "-n", f"127.0.0.1:{port}", "-v", "9", "-c", "none", "-d"]
+        subprocess.run(command, check=False, timeout=LONGEST, **quiet)  # type: ignore[call-overload]
+    finally:
+        collector.send_signal(signal.SIGTERM)
+        collector.wait()
+    return {"seconds": time.perf_counter() - begin - 0.3, "cpu_seconds": _cpu(resource.RUSAGE_CHILDREN) - cpu}
+
+
+_NFSTREAM = """
+import csv, sys
+from nfstream import NFStreamer
+with open(sys.argv[2], "w", newline="") as file:
+    out = csv.writer(file)
+    for flow in NFStreamer(source=sys.argv[1], n_dissections=0, idle_timeout=300, active_timeout=LONGEST):
+        out.writerow(flow.values())
+"""
+
+
+def nfstream(path: Path, out: Path) -> dict[str, float]:
+    python = os.environ.get("NFSTREAM_PYTHON", sys.executable)
+    return _run([python, "-c", _NFSTREAM, str(path), str(out / "flows.csv")], out)
+
+
+def dpkt_loop(path: Path, out: Path) -> dict[str, float]:
     """Flows by five-tuple, counted in a dictionary, as text."""
     import dpkt
 
     reader: Any = dpkt.pcap.Reader
     ethernet: Any = dpkt.ethernet.Ethernet
-
+    begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
     flows: dict[tuple[bytes, bytes, int, int, int], list[int]] = {}
     with path.open("rb") as file:
         for _, raw in reader(file):
-            ip = ethernet(raw).data
-            if not isinstance(ip, dpkt.ip.IP | dpkt.ip6.IP6):
-                continue
-            layer = ip.data
-            ports = (layer.sport, layer.dport) if isinstance(layer, dpkt.tcp.TCP | dpkt.udp.UDP) else (0, 0)
-            one, other = (ip.src, ports[0]), (ip.dst, ports[1])
-            low, high = (one, other) if one <= other else (other, one)
-            proto = ip.p if isinstance(ip, dpkt.ip.IP) else ip.nxt
-            counts = flows.setdefault((low[0], high[0], low[1], high[1], proto), [0, 0])
-            counts[0] += 1
-            counts[1] += len(raw)
+            with contextlib.suppress(dpkt.dpkt.UnpackError, IndexError, TypeError):
+                ip = ethernet(raw).data
+                if not isinstance(ip, dpkt.ip.IP | dpkt.ip6.IP6):
+                    continue
+                layer = ip.data
+                ports = (layer.sport, layer.dport) if isinstance(layer, dpkt.tcp.TCP | dpkt.udp.UDP) else (0, 0)
+                one, other = (ip.src, ports[0]), (ip.dst, ports[1])
+                low, high = (one, other) if one <= other else (other, one)
+                proto = ip.p if isinstance(ip, dpkt.ip.IP) else ip.nxt
+                counts = flows.setdefault((low[0], high[0], low[1], high[1], proto), [0, 0])
+                counts[0] += 1
+                counts[1] += len(raw)
     (out / "dpkt.txt").write_text("\n".join(f"{key} {value}" for key, value in flows.items()))
-    return len(flows)
+    return {"seconds": time.perf_counter() - begin, "cpu_seconds": _cpu(resource.RUSAGE_SELF) - cpu}
 
 
-def measure(work: Callable[[Path, Path], int], path: Path, packets: int, runs: int) -> dict[str, Any]:
-    """Median wall and the CPU seconds of its run, children's included."""
+Work = Callable[[Path, Path], dict[str, float]]
+PEERS: dict[str, tuple[str, Work]] = {
+    "softflowd to nfcapd": ("softflowd", softflowd),
+    "nfpcapd": ("nfpcapd", lambda path, out: _run(["nfpcapd", "-r", str(path), "-l", str(out)], out)),
+    "argus": ("argus", lambda path, out: _run(["argus", "-r", str(path), "-w", str(out / "argus.out")], out)),
+    "suricata, flow log": (
+        "suricata",
+        lambda path, out: _run(
+            ["suricata", "-r", str(path), "-l", str(out), "--runmode", "single", "-S", "/dev/null", "-k", "none"], out
+        ),
+    ),
+    "nfstream, nDPI off": ("", nfstream),
+    "tshark conv,ip": ("tshark", lambda path, out: _run(["tshark", "-r", str(path), "-q", "-z", "conv,ip"], out)),
+    "dpkt": ("", dpkt_loop),
+}
+"""Name -> program it needs, and how it is run."""
+SLOW = ("nfstream, nDPI off", "tshark conv,ip", "dpkt")
+"""Measured on a small part of the same input; rates are per packet."""
+
+
+def there(name: str) -> bool:
+    program, _ = PEERS[name]
+    if program:
+        return shutil.which(program) is not None
+    python = os.environ.get("NFSTREAM_PYTHON", sys.executable) if name.startswith("nfstream") else sys.executable
+    module = name.split(",")[0]
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+
+
+def measure(work: Work, path: Path, packets: int, runs: int) -> dict[str, Any]:
+    """Median of some runs by wall clock, and by CPU second."""
     found = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as out:
-            begin, cpu = time.perf_counter(), _cpu()
-            rows = work(path, Path(out))
-            found.append((time.perf_counter() - begin, _cpu() - cpu, rows))
-    wall, cpu, rows = sorted(found)[len(found) // 2]
-    return {
-        "packets": packets,
-        "rows": rows,
-        "seconds": round(wall, 3),
-        "cpu_seconds": round(cpu, 3),
-        "packets_per_s": round(packets / wall),
-        "packets_per_cpu_s": round(packets / cpu),
+            found.append(work(path, Path(out)))
+    merged = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    rates = {
+        f"packets_per_{unit}": round(packets / merged[f"{name}seconds"])
+        for unit, name in (("s", ""), ("cpu_s", "cpu_"))
     }
-
-
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return {"packets": packets} | {name: round(value, 3) for name, value in merged.items()} | rates
 
 
 def _versions() -> dict[str, str]:
-    found = {name: version(name) for name in ("cityguard", "numpy", "polars")} | {"python": platform.python_version()}
-    if shutil.which("tshark"):
-        told = subprocess.run(["tshark", "--version"], check=True, capture_output=True, text=True).stdout
-        found["tshark"] = told.split("\n")[0].split()[2]
-    with contextlib.suppress(PackageNotFoundError):
-        found["dpkt"] = version("dpkt")
+    found = {"python": platform.python_version()}
+    for name in ("cityguard", "numpy", "polars", "numba", "dpkt"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    for name, flag in (("tshark", "--version"), ("nfpcapd", "-V"), ("argus", "-h"), ("suricata", "-V")):
+        if shutil.which(name):
+            told = subprocess.run([name, flag], check=False, capture_output=True, text=True)
+            lines = [line.strip() for line in (told.stdout + told.stderr).splitlines() if any(map(str.isdigit, line))]
+            found[name] = lines[0][:80] if lines else ""
     return found
 
 
-def run(packets: int, runs: int) -> dict[str, Any]:
-    """Generate, measure, compare."""
-    versions, small = _versions(), max(packets // 5, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        big, few = Path(folder) / "big.pcap", Path(folder) / "few.pcap"
+def make(folder: Path, data: Path | None, copies: int, packets: int) -> tuple[Path, int, Path, int, str]:
+    """A large input and a small one of the same kind, with their packets."""
+    big, few = folder / "big.pcap", folder / "few.pcap"
+    if data is None:
         generate(big, packets)
-        generate(few, small, seed=2)
+        generate(few, max(packets // 10, 1), seed=2)
+        return big, packets, few, max(packets // 10, 1), "generated"
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from benchmarks.inputs.itmix import write
+
+    return big, write(data / "it-pcap", big, copies), few, write(data / "it-pcap", few, 1), f"itmix, {copies} copies"
+
+
+def run(data: Path | None, copies: int, packets: int, runs: int) -> dict[str, Any]:
+    """Make the input, measure, compare."""
+    with tempfile.TemporaryDirectory() as name:
+        big, packets, few, fewer, kind = make(Path(name), data, copies, packets)
         megabytes = big.stat().st_size / 1e6
-        rates = {"cityguard": measure(cityguard, big, packets, runs)}
-        rates["cityguard, payloads too"] = measure(lambda path, out: cityguard(path, out, only=""), big, packets, 1)
-        if "tshark" in versions:
-            rates["tshark conv,ip"] = measure(tshark, few, small, 1)
-        if "dpkt" in versions:
-            rates["dpkt"] = measure(dpkt_loop, few, small, 1)
-    ours = rates["cityguard"]
+        big.read_bytes()  # into the page cache
+        rates = {
+            "cityguard[fast]": measure(lambda path, out: ours(path, out, compiled=True), big, packets, runs),
+            "cityguard": measure(lambda path, out: ours(path, out, compiled=False), big, packets, runs),
+            "cityguard[fast], payloads too": measure(
+                lambda path, out: ours(path, out, compiled=True, only=""), few, fewer, 1
+            ),
+        }
+        missing = [peer for peer in PEERS if not there(peer)]
+        for peer, (_, work) in PEERS.items():
+            if peer in missing:
+                continue
+            try:
+                rates[peer] = measure(work, few, fewer, 1) if peer in SLOW else measure(work, big, packets, runs)
+            except (subprocess.SubprocessError, OSError) as error:
+                missing.append(f"{peer}: {error}"[:200])
+    units = ("packets_per_s", "packets_per_cpu_s")
     return {
-        "versions": versions,
+        "versions": _versions(),
         "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg()},
-        "input": {"packets": packets, "megabytes": round(megabytes, 1)},
+        "input": {"kind": kind, "packets": packets, "megabytes": round(megabytes, 1)},
         "rates": rates,
         "ratios": {
-            f"{name}, {unit}": round(ours[unit] / peer[unit], 1)
-            for name, peer in rates.items()
-            if not name.startswith("cityguard")
-            for unit in ("packets_per_s", "packets_per_cpu_s")
+            f"{mine} / {peer}, {unit}": round(rates[mine][unit] / found[unit], 2)
+            for mine in ("cityguard[fast]", "cityguard")
+            for peer, found in rates.items()
+            if not peer.startswith("cityguard")
+            for unit in units
         },
-        "missing": [name for name in ("tshark", "dpkt") if name not in versions],
+        "missing": missing,
     }
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        child(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+        return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packets", type=int, default=1_000_000)
+    parser.add_argument("--data", type=Path, default=DATA if DATA.is_dir() else None)
+    parser.add_argument("--copies", type=int, default=48)
+    parser.add_argument("--packets", type=int, default=1_000_000, help="of the capture made here, without --data")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the result here too")
-    arguments = parser.parse_args()
-    text = json.dumps(run(arguments.packets, arguments.runs), indent=2)
-    if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+    given = parser.parse_args()
+    text = json.dumps(run(given.data, given.copies, given.packets, given.runs), indent=2)
+    if given.json:
+        given.json.write_text(text + "\n", encoding="utf-8")
     sys.stdout.write(text + "\n")
 
 

@@ -46,7 +46,7 @@ class _Capture:
 
     def __init__(self, *, payloads: bool) -> None:
         self._payloads = payloads
-        self._reader = packet.Reader()
+        self._reader = packet.Reader(payloads=payloads)
         self._open = flow.Open()
         self._protocols = protocols()
         self._names: list[str | None] = [None, *(one.name for one in self._protocols)]

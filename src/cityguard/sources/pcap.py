@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ PIECE = 65_536
 PIECE_BYTES = 16 << 20
 """Bytes of the file that one piece spans; its last packet may reach beyond."""
 MAX_INTERFACES = 65_536
+_STAY = 5  # pieces whose pages stay, for who reads them later than they were given
 _POPULATE_READ = 22  # of Linux' madvise
 
 Buffer = npt.NDArray[np.uint8]
@@ -78,7 +80,7 @@ class Capture(Iterator[Frames]):
     def __init__(self, buffer: Buffer) -> None:
         self.notes: list[str] = []
         self._buffer = np.asarray(buffer)  # plain: a memmap object makes every slice dear
-        self._pages, self._passed = _mapping(self._buffer), 0
+        self._pages, self._passed, self._behind = _mapping(self._buffer), 0, deque[int]()
         self._number = 1
         head = buffer[:24].tobytes()
         if head[:4] in _PCAP and len(head) == 24:
@@ -117,8 +119,11 @@ class Capture(Iterator[Frames]):
                 self._pages.madvise(_POPULATE_READ, start, size)
 
     def _release(self, place: int) -> None:
-        """What lies before was read: its pages need not stay in memory."""
-        page = place // mmap.PAGESIZE * mmap.PAGESIZE
+        """What lies some pieces before was read: its pages need not stay in memory."""
+        self._behind.append(place)
+        if len(self._behind) <= _STAY:
+            return
+        page = self._behind.popleft() // mmap.PAGESIZE * mmap.PAGESIZE
         if self._pages is not None and page > self._passed:
             self._pages.madvise(mmap.MADV_DONTNEED, self._passed, page - self._passed)
             self._passed = page
