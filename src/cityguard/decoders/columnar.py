@@ -171,7 +171,7 @@ def encode(value: Any) -> str:
 
 
 def bounded(column: pl.Series) -> pl.Series:
-    longest = column.str.len_chars().max()
+    longest = column.str.len_bytes().max()
     return column.str.slice(0, MAX_VALUE) if isinstance(longest, int) and longest > MAX_VALUE else column
 
 

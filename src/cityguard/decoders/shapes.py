@@ -224,8 +224,7 @@ def _columns(raws: pl.DataFrame, good: Bools) -> list[pl.Series] | None:
         if first is None:
             out.append(pl.Series(name, [None], pl.String).new_from_index(0, raws.height))
         elif told.get(name):
-            column = made[name]
-            out.append(columnar.bounded(column) if column.dtype == pl.String else column)
+            out.append(made[name])
         else:
             typed = _typed(name, raws[name], first, good)
             if typed is None:
@@ -240,7 +239,9 @@ def _expressions(raw: pl.Expr, first: str | None) -> tuple[pl.Expr, pl.Expr] | N
         return None
     if first[0] == '"':
         plain = raw.str.starts_with('"') & ~raw.str.contains("\\", literal=True)
-        return raw.str.strip_prefix('"').str.strip_suffix('"'), plain.all()
+        return raw.str.strip_prefix('"').str.strip_suffix('"'), plain.all() & (
+            raw.str.len_bytes().max() <= columnar.MAX_VALUE
+        )
     if first in _BOOLS:
         return raw == "true", raw.is_in(list(_BOOLS)).all()
     whole = raw.cast(pl.Int64, strict=False)
@@ -327,15 +328,18 @@ def _merged(parts: list[Part]) -> pl.DataFrame | None:
             return None
     tables = []
     for part in parts:
-        cast = [
-            column.cast(types.get(column.name, pl.String()))
-            if column.null_count() < len(column)
-            else pl.Series(column.name, [None], types.get(column.name, pl.String())).new_from_index(0, len(column))
-            for column in part.table.get_columns()
-        ]
+        cast = [_as(column, types.get(column.name, pl.String())) for column in part.table.get_columns()]
         rows = pl.Series(_ROWS, part.rows)
         tables.append(pl.DataFrame({one.name: one for one in (*cast, rows)}))
     return pl.concat(tables, how="diagonal").drop(_ROWS)
+
+
+def _as(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    if column.dtype == kind:
+        return column
+    if column.null_count() == len(column):
+        return pl.Series(column.name, [None], kind).new_from_index(0, len(column))
+    return column.cast(kind)
 
 
 def _arrow(lines: pl.Series, rows: Words) -> pa.Table:
