@@ -145,7 +145,7 @@ def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterat
         theirs = [row for row in _log(path) if not _retried(log, row) and not _empty(log, row)]
         mine = [row for row in ours(paths, dataset) if log != "quic" or row["network.protocol"] == "quic"]
         rows_line.add(case, (_zeek_ends(row) for row in theirs), map(_ends, mine))
-        wanted = Counter(unit for row in theirs for unit in _zeek_units(log, row, fields))
+        wanted: Counter[Any] = Counter(unit for row in theirs for unit in _zeek_units(log, row, fields))
         if log == "quic" and len(_log(path)) > len(theirs):  # after a Retry Zeek's first id is that of the second try
             wanted = Counter({unit: count for unit, count in wanted.items() if unit[1] != "client_initial_dcid"})
         if log == "http":  # bodies that cannot be compared
@@ -155,7 +155,7 @@ def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterat
                     for name in ("response_body_len", "resp_mime_types"):
                         wanted[_zeek_ends(row), name, row.get(name, "")] -= 1
             wanted = +wanted
-        given = Counter((_ends(row), name, say(row)) for row in mine for name, say in fields.items())
+        given: Counter[Any] = Counter((_ends(row), name, say(row)) for row in mine for name, say in fields.items())
         missing = wanted - given
         line.compared += wanted.total()
         line.missing += missing.total()

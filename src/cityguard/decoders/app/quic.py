@@ -207,6 +207,21 @@ def starts(data: bytes, usual: bool) -> bool:
     return usual or found.kind != wire.INITIAL or found.end >= _MIN_INITIAL or len(data) < found.end
 
 
+def other(data: bytes, usual: bool) -> bool:
+    """QUIC that is not read: Google's own, and on the usual ports versions not known here."""
+    if len(data) < 20:
+        return False
+    at = 1 if data[0] & 0x80 else 9  # Google's first header: flags, connection id, version
+    if data[at : at + 2] == b"Q0" and data[at + 2 : at + 4].isdigit():
+        return bool(data[0] & 0x80) or data[0] & 0x89 == 0x09
+    forced = len(data) > 5 and all(octet & 0x0F == 0x0A for octet in data[1:5])  # asks for other versions (15)
+    if not (usual or forced) or data[0] & 0xC0 != 0xC0 or len(data) < _SHOWN:
+        return False
+    first = data[5]
+    return first <= wire.MAX_ID and data[6 + first] <= wire.MAX_ID
+
+
+_SHOWN = 512
 PROTOCOLS = (
     Protocol(
         "quic",
@@ -222,5 +237,16 @@ PROTOCOLS = (
             Mark(b"\x80\xfa\xce\xb0", 0, b"\x80\xff\xff\xff"),
             Mark(b"\x80T05", 0, b"\x80\xff\xff\xff"),
         ),
+    ),
+    Protocol(
+        "quic",
+        other,
+        udp=(443, 4433),
+        marks=(
+            Mark(b"\x80Q0", 0, b"\x80\xff\xff"),
+            Mark(b"Q0", 9),
+            Mark(b"\xc0\x0a\x0a\x0a\x0a", 0, b"\xc0\x0f\x0f\x0f\x0f"),
+        ),
+        priority=-2,
     ),
 )

@@ -129,8 +129,8 @@ def starts(data: bytes, usual: bool) -> bool:
         return usual and data[0] in (_HANDSHAKE, 0x80)
     if data[0] & 0x80:
         return sslv2_hello(data) is not None
-    if data[0] == _ALERT:  # a server that refuses at once
-        return usual and data[1] == 3 and data[2] < 5 and _short(data, 3)[0] == 2
+    if data[0] in (_CHANGE, _ALERT, _DATA):  # a server that refuses at once, or seen from the middle
+        return usual and data[1] == 3 and data[2] < 5 and 0 < _short(data, 3)[0] <= _MAX_RECORD
     if data[0] != _HANDSHAKE or data[5] not in (1, 2) or _short(data, 3)[0] > _MAX_RECORD:
         return False
     sound = len(data) < 9 or int.from_bytes(data[6:9], "big") < MAX_HANDSHAKE

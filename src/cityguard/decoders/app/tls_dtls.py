@@ -171,7 +171,7 @@ PROTOCOLS = (
         starts,
         Datagrams,
         {"tls": LogSource(("network",), (), ("tls", "ssl"))},
-        udp=(4433, 5684),
+        udp=(5684,),
         only=(Mark(b"\x14"), Mark(b"\x15"), Mark(b"\x16"), Mark(b"\x20", 0, b"\xe0")),
         marks=(Mark(b"\x16\xfe\xff\x00\x00"), Mark(b"\x16\xfe\xfd\x00\x00"), Mark(b"\x16\x01\x00\x00\x00")),
     ),
