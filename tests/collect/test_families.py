@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 6, tzinfo=UTC)
 MIXED = (
     "<190>Mar  5 2026 06:12:09 FW-01 %%01POLICY/6/POLICYDENY(l):vsys=public, protocol=6, source-ip=198.51.100.23",
     "Mar  5 14:12:09 web01 sshd[812]: Failed password for root from 203.0.113.66 port 40112 ssh2",
-    "<34>Mar  5 14:12:09 web01 kernel: something else",
+    "<34>Mar  5 14:12:09 web01 app: something else",
     '{"timestamp":"2026-03-05T14:12:09.1+0800","flow_id":1,"event_type":"flow","src_ip":"10.20.3.15"}',
     "no header at all",
     "Mar  5 14:12:10 web01 sshd[812]: Failed password for li01 from 203.0.113.66 port 40113 ssh2",
