@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from tests.decoders import wire
+from truth import exports
 
 from cityguard.decoders import netflow
-from truth import exports
 
 
 def test_every_peer_agrees(shared: Path) -> None:

@@ -12,7 +12,7 @@ MAX_TEMPLATES = 4_096
 MAX_ALL_TEMPLATES = 65_536
 MAX_BYTES = 8 << 20
 """What the templates of one exporter may take to keep."""
-MAX_ALL_BYTES = 64 << 20
+MAX_ALL_BYTES = 256 << 20
 
 Key = tuple[int, int, int]
 """Version, domain and template id, within one exporter."""

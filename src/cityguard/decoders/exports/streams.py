@@ -25,8 +25,10 @@ from cityguard.model import Frames
 
 MAX_SAMPLE = 2_048
 """Bytes kept of a datagram that waits, to show it should its template never come."""
-MAX_SEEN = 256
-"""Template sets of a stream remembered, so that a repeated one costs nothing."""
+MAX_SEEN = 64
+"""Sets of a stream remembered, of templates and of options, so that a repeated one costs nothing."""
+MAX_STREAMS = 256
+"""Streams of which they are."""
 _HEADER = {9: 20, 10: 16}
 _OPTIONS = {9: 1, 10: 3}
 
@@ -165,7 +167,7 @@ class Streams:
             seen[mark] = None
         if len(seen) > MAX_SEEN:
             seen.clear()
-        while len(self._seen) > MAX_SEEN:
+        while len(self._seen) > MAX_STREAMS:
             self._seen.popitem(last=False)
 
     def _define(self, piece: _Piece, nth: int, where: int, body: bytes, *, options: bool) -> bool:
@@ -357,7 +359,7 @@ class Streams:
             seen.clear()
         if len(mark[1]) <= MAX_SAMPLE:
             seen[mark] = None
-        while len(self._applied) > MAX_SEEN:
+        while len(self._applied) > MAX_STREAMS:
             self._applied.popitem(last=False)
 
     def _flows(self, piece: _Piece, chosen: _Chosen, after: int, before: int) -> list[Sets]:

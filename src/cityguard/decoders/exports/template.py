@@ -15,7 +15,7 @@ OUTER = -1
 """Stands for the enterprise of what records say of the outer packet of a tunnel."""
 _INNER = frozenset({4, 5, 6, 7, 8, 11, 12, 27, 28, 31, 32, 60, 139})
 _PEN = 0x8000
-_BASE, _PER_FIELD = 512, 160  # bytes a template costs while it is kept, with its parsed form
+_BASE, _PER_FIELD = 512, 448  # bytes a template costs while it is kept, with its parsed form
 
 _pair = struct.Struct(">HH").unpack_from
 
