@@ -263,3 +263,17 @@ def test_embedded_messages_may_not_overlap() -> None:
     body = struct.pack("<H60H", 60, *([122, 400] * 30)) + inner * 60
     rows_of, _ = cip.request(asked(0x0A, place(2, 1), body))
     assert len(rows_of) <= 3
+
+
+def test_requests_that_wait_are_bounded_and_counted() -> None:
+    waiting = enip.Waiting()
+    for number in range(5000):
+        _, one = cip.request(asked(0x0E, place(1, 1, number % 100)))
+        assert one is not None
+        waiting.ask((1, number), one)
+        assert waiting.held <= enip.MAX_WAITING
+    assert waiting.answer((1, 0), 0x0E) is None
+    found = waiting.answer((1, 4999), 0x0E)
+    assert found is not None
+    assert found.address == "0x01/1/99"
+    assert waiting.held < enip.MAX_WAITING

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_ITEMS = 4_096
@@ -12,6 +11,7 @@ MAX_VALUES = 16
 MAX_TEXT = 256
 UNIVERSAL, APPLICATION, CONTEXT = 0x00, 0x40, 0x80
 CONSTRUCTED = 0x20
+_new = tuple.__new__
 _SINGLE = struct.Struct(">f").unpack
 _DOUBLE = struct.Struct(">d").unpack
 
@@ -59,19 +59,29 @@ def item(data: bytes, at: int, end: int) -> Item | None:
     return Item(form, number, at, at + size) if at + size <= end else None
 
 
-def items(data: bytes, begin: int, end: int) -> Iterator[Item]:
+def items(data: bytes, begin: int, end: int) -> list[Item]:
     """Values side by side, until one does not fit."""
-    for _ in range(MAX_ITEMS):
+    found: list[Item] = []
+    while begin + 2 <= end and len(found) < MAX_ITEMS:
+        head, size = data[begin], data[begin + 1]
+        if size < 0x80 and head & 0x1F != 0x1F:  # tag and length of an octet each, as nearly always
+            stop = begin + 2 + size
+            if stop > end or not head:
+                break
+            found.append(_new(Item, (head & 0xE0, head & 0x1F, begin + 2, stop)))
+            begin = stop
+            continue
         one = item(data, begin, end)
-        if one is None or (one.form == 0 and one.number == 0):
-            return
-        yield one
+        if one is None:
+            break
+        found.append(one)
         begin = one.end
+    return found
 
 
 def children(data: bytes, parent: Item) -> list[Item]:
     """Values inside a constructed one; [] for others."""
-    return list(items(data, parent.begin, parent.end)) if parent.form & CONSTRUCTED else []
+    return items(data, parent.begin, parent.end) if parent.form & CONSTRUCTED else []
 
 
 def integer(data: bytes, one: Item) -> int:

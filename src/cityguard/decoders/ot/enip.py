@@ -20,8 +20,12 @@ from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
 PORT, IO_PORT = 44818, 2222
-MAX_WAITING = 1_024
-"""Requests of one connection that wait for their response."""
+MAX_WAITING = 1 << 18
+"""Bytes, roughly, of the requests of one connection that wait for their response."""
+MAX_TALKS = 128
+"""Conversations over UDP whose requests are remembered."""
+_WEIGHT = 256
+"""Bytes of one request that waits, roughly."""
 MAX_ITEMS = 16
 MAX_CYCLIC = 512
 """Bytes of cyclic data that are written out."""
@@ -123,14 +127,16 @@ class Waiting:
     """Requests of one connection, by what their responses repeat; several may wait under one key."""
 
     def __init__(self) -> None:
+        self.held = 0
         self._asked: OrderedDict[tuple[int, int], list[cip.Asked]] = OrderedDict()
 
     def ask(self, key: tuple[int, int], asked: cip.Asked) -> None:
         """The same message again (a retry) replaces the one before."""
-        queue = [one for one in self._asked.pop(key, []) if one != asked]
-        self._asked[key] = [*queue[-3:], asked]
-        if len(self._asked) > MAX_WAITING:
-            self._asked.popitem(last=False)
+        before = self._asked.pop(key, [])
+        queue = self._asked[key] = [*[one for one in before if one != asked][-3:], asked]
+        self.held += sum(map(_weight, queue)) - sum(map(_weight, before))
+        while self.held > MAX_WAITING:
+            self.held -= sum(map(_weight, self._asked.popitem(last=False)[1]))
 
     def answer(self, key: tuple[int, int], service: int) -> cip.Asked | None:
         """The oldest one of this service, else the oldest that wraps one."""
@@ -140,8 +146,15 @@ class Waiting:
         for one in queue:
             if service in (one.service, *(inner.service for inner in one.inner)):
                 queue.remove(one)
+                self.held -= _weight(one)
+                if not queue:
+                    del self._asked[key]
                 return one
         return None
+
+
+def _weight(asked: cip.Asked) -> int:
+    return _WEIGHT * (1 + len(asked.inner))
 
 
 class Messages:
@@ -149,7 +162,7 @@ class Messages:
 
     def __init__(self, out: Out) -> None:
         self._add = out.rows("ot").add
-        self._waiting = Waiting()
+        self.waiting = Waiting()
 
     def take(self, data: bytes, talk: Talk, at: Moment, asks: bool | None) -> None:
         """One whole message; ``asks`` = whether its sender is the client, None = not known."""
@@ -211,9 +224,9 @@ class Messages:
         if cip.is_request(message):
             rows, asked = cip.request(message)
             if asked:
-                self._waiting.ask(key, asked)
+                self.waiting.ask(key, asked)
         else:
-            rows = cip.response(message, self._waiting.answer(key, message[0] & 0x7F))
+            rows = cip.response(message, self.waiting.answer(key, message[0] & 0x7F))
         if not rows:
             row["event.flags"] = ["undecoded"]
             return [], None
@@ -263,14 +276,17 @@ class Stream:
         asks = None if self._client is None else side == self._client
         for message in _split(buffer):
             self._messages.take(message, self._talks[side], at, asks)
-        self.held = len(self._buffers[0]) + len(self._buffers[1])
+        self._count()
 
     def gap(self, side: int) -> None:
         self._buffers[side].clear()
-        self.held = len(self._buffers[0]) + len(self._buffers[1])
+        self._count()
 
     def close(self) -> None:
         """Nothing is held back."""
+
+    def _count(self) -> None:
+        self.held = len(self._buffers[0]) + len(self._buffers[1]) + self._messages.waiting.held
 
 
 def _split(buffer: bytearray) -> Iterator[bytes]:
@@ -316,7 +332,7 @@ class Enip(Speaker):
         key = (min(talk.source, talk.destination), max(talk.source, talk.destination))
         messages = self._talks.pop(key, None) or Messages(self.out)
         self._talks[key] = messages
-        if len(self._talks) > MAX_WAITING:
+        if len(self._talks) > MAX_TALKS:
             self._talks.popitem(last=False)
         messages.take(data, talk, at, None if client is None else client == 0)
         return True

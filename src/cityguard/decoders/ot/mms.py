@@ -21,6 +21,8 @@ from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
 MAX_WAITING = 1_024
+_WEIGHT = 512
+"""Bytes of one request that waits, roughly."""
 _DATA = b"\x01\0\x01\0"
 """Give-tokens and data-transfer SPDUs without parameters (ISO 8327-1, 8.3)."""
 _CONNECT, _ACCEPT, _FINISH, _DISCONNECT, _ABORT, _REFUSE = 0x0D, 0x0E, 0x09, 0x0A, 0x19, 0x0C
@@ -109,6 +111,10 @@ class Connection(tpkt.Transport):
         self._talks = (talk, talk.turned())
         # an invoke id is the requester's own: requests wait by the side they came from
         self._waiting: tuple[OrderedDict[int, Asked], OrderedDict[int, Asked]] = (OrderedDict(), OrderedDict())
+
+    def feed(self, side: int, data: bytes, at: Moment) -> None:
+        super().feed(side, data, at)
+        self.held += _WEIGHT * (len(self._waiting[0]) + len(self._waiting[1]))
 
     def unit(self, side: int, data: bytes, at: Moment) -> None:
         if data[0] in _SESSION or data[:4] == _DATA:

@@ -23,9 +23,11 @@ from cityguard.model import LogSource
 
 PORT = 4840
 MAX_CHUNK = 1 << 20
-MAX_MESSAGE = 1 << 22
+MAX_MESSAGE = 1 << 20
 """Bytes of one message put together from its chunks."""
 MAX_WAITING = 1_024
+_WEIGHT = 512
+"""Bytes of one request that waits, roughly."""
 MAX_FIELDS = 32_768
 """Characters of the details of one row."""
 _HEAD = 8
@@ -129,7 +131,8 @@ class Stream:
         """Nothing is held back."""
 
     def _count(self) -> None:
-        self.held = sum(map(len, self._buffers)) + sum(len(part) for parts in self._parts for part in parts.values())
+        held = sum(map(len, self._buffers)) + sum(len(part) for parts in self._parts for part in parts.values())
+        self.held = held + _WEIGHT * len(self._waiting)
 
     def _chunk(self, side: int, data: bytes, at: Moment) -> None:
         kind = data[:3]
