@@ -53,6 +53,7 @@ class Parser(Protocol):
     # ``rest: list[tuple[int, bytes]]``: bytes of the sides that are already its.
     # ``skip: list[int]``: how many bytes of each side need not be shown; they are counted down here, and when none is
     # left the parser is fed nothing, to notice.
+    # ``over(side, size) -> bool``: asked before ``gap``; True = the lost bytes do not matter, and were so many.
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         """New bytes of a side (0 = the lower end of the key, 1 = the higher)."""
@@ -67,13 +68,14 @@ class Parser(Protocol):
 class Side:
     """One direction of a connection."""
 
-    __slots__ = ("ahead", "held", "moments", "next")
+    __slots__ = ("ahead", "held", "hole", "moments", "next")
 
     def __init__(self) -> None:
         self.next: int | None = None
         self.ahead: dict[int, bytes] = {}
         self.moments: dict[int, Moment] = {}  # when what is ahead came
         self.held = 0
+        self.hole = 0  # bytes of the gap given up last
 
     def restart(self, seq: int) -> None:
         """Numbering starts anew at ``seq``."""
@@ -108,8 +110,9 @@ class Side:
 
     def give_up(self) -> list[tuple[bytes, Moment | None]]:
         """Jump over the gap: the segments behind it up to the next gap, each with the moment it came."""
-        self.next, found = self.first(), list[tuple[bytes, Moment | None]]()
-        while self.ahead:
+        self._jump()
+        found = list[tuple[bytes, Moment | None]]()
+        while self.ahead and self.next is not None:
             seq = self.first()
             late = -distance(seq, self.next)
             if late < 0:
@@ -134,8 +137,14 @@ class Side:
     def _wait(self, seq: int, data: bytes) -> tuple[bytes, bool]:
         if not self.hold(seq, data):
             return b"", False
-        self.next = self.first()
+        self._jump()
         return self._follow(), True
+
+    def _jump(self) -> None:
+        """Go on behind the gap."""
+        first = self.first()
+        self.hole = 0 if self.next is None else distance(first, self.next)
+        self.next = first
 
     def _follow(self) -> bytes:
         parts = []
@@ -161,7 +170,7 @@ def distance(seq: int, base: int) -> int:
 class Stream:
     """One connection under way."""
 
-    __slots__ = ("ended", "ends", "first", "held", "kind", "parser", "sides", "skip", "spoke")
+    __slots__ = ("_over", "ended", "ends", "first", "held", "kind", "parser", "sides", "skip", "spoke")
 
     def __init__(self, parser: Parser, ends: Talk = _NOBODY, kind: int = 0) -> None:
         self.kind = kind
@@ -177,6 +186,7 @@ class Stream:
         """What follows is for this parser."""
         self.parser = parser
         self.skip: list[int] = getattr(parser, "skip", _SHOW_ALL)
+        self._over: Callable[[int, int], bool] = getattr(parser, "over", _never)
 
     def begun(self, side: int, seq: int) -> bool:
         """Whether this SYN has been seen before."""
@@ -213,7 +223,7 @@ class Stream:
             self.parser.feed(side, fresh, at)
         if missing:
             one.skip(missing)
-            self.parser.gap(side)
+            self._gap(side, missing)
         return self._grown()
 
     def acknowledge(self, side: int, ack: int) -> int:
@@ -234,14 +244,24 @@ class Stream:
         return one.moments.get(one.first(), _NEVER).number
 
     def _give_up(self, side: int) -> None:
-        self.parser.gap(side)
-        for data, when in self.sides[side].give_up():
+        found = self.sides[side].give_up()
+        self._gap(side, self.sides[side].hole)
+        for data, when in found:
             self.parser.feed(side, data, when or _NEVER)
+
+    def _gap(self, side: int, size: int) -> None:
+        """Bytes of a side are lost: the parser goes on behind them, if it knows what they were."""
+        if size <= 0 or not self._over(side, size):
+            self.parser.gap(side)
 
     def _grown(self) -> int:
         held = self.sides[0].held + self.sides[1].held + self.parser.held
         grown, self.held = held - self.held, held
         return grown
+
+
+def _never(side: int, size: int) -> bool:
+    return False
 
 
 Opener = Callable[[Talk], Parser]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.decoders import wire
 from tests.decoders.wire import CLIENT
 
+from cityguard.decoders import stream
 from cityguard.decoders.app import http
 
 GET = b"GET /a/b?c=d HTTP/1.1\r\nHost: www.example:8080\r\nUser-Agent: probe/1\r\nReferer: http://r/\r\n\r\n"
@@ -198,3 +199,14 @@ def test_proxies_on_the_way_are_told() -> None:
 )
 def test_other_protocols_that_look_alike_are_left_alone(line: bytes) -> None:
     assert rows((0, line + b"CSeq: 1\r\n\r\n"), port=9999) == []
+
+
+@pytest.mark.parametrize("pieces", [1, 5])
+def test_a_segment_lost_within_a_body_does_not_hide_what_follows(pieces: int) -> None:
+    talker = wire.Talker(80).shake().say(0, GET + GET)
+    talker.say(1, b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nbody" + bytes(8_996) + OK)
+    del talker.packets[7]
+    for _ in range(stream.AHEAD_SEGMENTS):
+        talker.say(1, b"x" * 10)
+    found = wire.table(wire.decode(talker.packets, pieces=pieces), "http").to_dicts()
+    assert [row["http.response.body.bytes"] for row in found[:2]] == [9_000, 5]

@@ -103,6 +103,21 @@ class Conversation:
         self.skip[side] = self._wished[side] = 0
         self._count()
 
+    def over(self, side: int, size: int) -> bool:
+        """Lost bytes that lie within a body are counted with it."""
+        one = self._sides[side]
+        self._settle(side, one)
+        message = one.message
+        if message is None or one.buffer or size > one.left or one.lost:
+            return False
+        message.body += size
+        message.shown += bytes(MAX_BODY_SHOWN - len(message.shown)) if message.shown else b""
+        one.left -= size
+        if not one.left and not one.chunked:
+            self._finish(side, one)
+        self._wish(side, one)
+        return True
+
     def close(self) -> None:
         for side, one in enumerate(self._sides):
             self._settle(side, one)
