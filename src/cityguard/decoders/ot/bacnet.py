@@ -27,7 +27,7 @@ MAX_MESSAGE = 65_536
 """Bytes of one message put together from segments."""
 _SHOWN = 512
 """Bytes of a payload a protocol is recognised by (``recognise.HEAD``)."""
-_RESULT, _FORWARDED, _DISTRIBUTE = 0, 4, 9
+_RESULT, _FORWARDED = 0, 4
 _NPDU = frozenset((4, 9, 10, 11))
 _TYPES = (
     "confirmed-request",

@@ -19,7 +19,6 @@ MAX_VALUES = 16
 MAX_TEXT = 256
 _real = struct.Struct(">f").unpack
 _double = struct.Struct(">d").unpack
-_OPEN, _CLOSE = -1, -2
 
 Fields = dict[str, Any]
 

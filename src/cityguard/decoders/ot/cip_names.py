@@ -1,4 +1,4 @@
-"""Names of CIP services, object classes, statuses and types (ODVA CIP volume 1, Logix 5000 data access manual)."""
+"""Names of CIP services and statuses, types of its data (ODVA CIP volume 1, Logix 5000 data access manual)."""
 
 from __future__ import annotations
 
@@ -82,43 +82,6 @@ OBJECTS: dict[int, dict[int, tuple[str, str | None]]] = {
     },
 }
 """Object class -> its own services (0x4B-0x63)."""
-TAGS = _TAGS
-"""Services of a tag addressed by its name."""
-
-CLASSES = {
-    0x01: "Identity",
-    0x02: "Message Router",
-    0x03: "DeviceNet",
-    0x04: "Assembly",
-    0x05: "Connection",
-    0x06: "Connection Manager",
-    0x0F: "Parameter",
-    0x37: "File",
-    0x39: "Safety Supervisor",
-    0x3A: "Safety Validator",
-    0x41: "Event Log",
-    0x42: "Motion Device Axis",
-    0x43: "Time Sync",
-    0x44: "Modbus",
-    0x47: "Device Level Ring",
-    0x48: "QoS",
-    0x5D: "CIP Security",
-    0x5E: "EtherNet/IP Security",
-    0x5F: "Certificate Management",
-    0x67: "PCCC",
-    0x68: "Program",
-    0x6B: "Symbol",
-    0x6C: "Template",
-    0x8B: "Wall Clock Time",
-    0x8E: "Controller",
-    0xAC: "Controller Changes",
-    0xB2: "Symbol Sort",
-    0xF0: "ControlNet",
-    0xF4: "Port",
-    0xF5: "TCP/IP Interface",
-    0xF6: "Ethernet Link",
-}
-
 STATUSES = {
     0x00: "Success",
     0x01: "Connection failure",

@@ -12,7 +12,7 @@ from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
-FRAME, MANAGEMENT = 0x88B8, 0x88B9
+FRAME = 0x88B8
 PORT = 102
 SIMULATED = 0x8000
 """Bit of the first reserved field (part 8-1, annex C)."""

@@ -10,7 +10,7 @@ from cityguard.decoders.ot import mms_names as names
 from cityguard.decoders.ot.ber import Item
 
 MAX_LISTED = 64
-_READ, _WRITE, _NAMES, _LIST = 4, 5, 1, 12
+_READ, _WRITE, _NAMES = 4, 5, 1
 _FILE_SERVICES = frozenset((72, 76, 77, 46, 75))
 _STRINGS = frozenset((0x1A, 0x19, 0x16, 0x0C, 0x13))
 _CONTROLS = ("$Oper", "$SBOw", "$SBO", "$Cancel")
@@ -89,7 +89,7 @@ def _request(data: bytes, parts: list[Item], row: Fields, extra: Fields) -> Aske
     elif code == _NAMES:
         _name_list(data, ber.children(data, service), row, extra)
     elif code in _FILE_SERVICES:
-        row["ot.address"] = _file(data, service)
+        row["ot.address"] = _strings(data, service)
     else:
         row["ot.address"] = _name(data, service) or _strings(data, service)
     return Asked(code, kind, row.get("ot.address"), row.get("ot.quantity"))
@@ -242,11 +242,6 @@ def _name_list(data: bytes, parts: list[Item], row: Fields, extra: Fields) -> No
             row["ot.address"] = ber.text(data, inner[0])
         elif one.number == 2:
             extra["continue_after"] = ber.text(data, one)
-
-
-def _file(data: bytes, service: Item) -> str | None:
-    """File names: strings, wherever they stand in the request, the last one first when there are two."""
-    return _strings(data, service)
 
 
 def _strings(data: bytes, one: Item) -> str | None:
