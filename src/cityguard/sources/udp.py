@@ -45,7 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
 def receive(sock: socket.socket, sink: Sink, stop: Event, drops: Drops) -> None:
     """Receive until ``stop`` is set; a group goes to ``sink`` at 1,000 datagrams or after 20 ms."""
     many = mmsg.batches(sock)
-    take = _one_by_one(sock, drops) if many is None else _together(sock, many, drops)
+    take = _one_by_one(sock, drops) if many is None else _together(sock, many, drops, stop)
     group: list[tuple[int, str, bytes]] = []
     due = time.monotonic() + GROUP_S
     while not stop.is_set():
@@ -59,14 +59,16 @@ def receive(sock: socket.socket, sink: Sink, stop: Event, drops: Drops) -> None:
         sink(group)
 
 
-def _together(sock: socket.socket, many: mmsg.Batches, drops: Drops) -> Callable[[], list[tuple[int, str, bytes]]]:
+def _together(
+    sock: socket.socket, many: mmsg.Batches, drops: Drops, stop: Event
+) -> Callable[[], list[tuple[int, str, bytes]]]:
     ready = select.poll()
     ready.register(sock, select.POLLIN)
 
     def take() -> list[tuple[int, str, bytes]]:
         if not ready.poll(GROUP_S * 1000):
             return []  # nothing came within the group's time: what waits is handed on
-        time.sleep(GATHER_S)  # one call for many costs less than one for each
+        stop.wait(GATHER_S)  # one call for many costs less than one for each
         found, now = many.take(), time.time_ns()
         drops.kernel = max(drops.kernel, many.dropped)
         return [(now, peer, data) for peer, data in found]
