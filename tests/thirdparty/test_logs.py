@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from truth import events
 
 from cityguard.collect import collect
 from cityguard.model import Chunk
@@ -111,6 +112,13 @@ def test_zeek_folders_give_every_record_its_own_values(shared: Path, known: coll
             assert [row["destination.port"] for row in found] == [int(one["id.resp_p"]) for one in truth], file
             seen[collector] += len(found)
     assert set(seen) == {"zeek-conn", "zeek-dns", "zeek-http", "zeek-ssl"}
+
+
+def test_event_logs_eve_and_zeek_logs_hold_against_their_truth(shared: Path) -> None:
+    for line in events.compare(shared):
+        assert line.compared or line.unit == "line that is no event", line
+        assert line.holds, line
+        assert not line.extra, line
 
 
 def _zeek(file: Path) -> list[dict[str, Any]]:
