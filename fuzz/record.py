@@ -126,7 +126,7 @@ def pytest_unconfigure() -> None:
             for line in sample.lines:
                 seeds = _kept.setdefault(f"text-{collector.module}", {})
                 seeds[bytes([names.index(collector.name)]) + line.encode("utf-8", "surrogateescape")] = 0
-    for target, seeds in _kept.items():
+    for target, seeds in ((name, kept) for name, kept in _kept.items() if kept):
         folder = SEEDS / target
         folder.mkdir(parents=True, exist_ok=True)
         step = 1 if target.startswith("text-") else -(-len(seeds) // MAX_SEEDS)
