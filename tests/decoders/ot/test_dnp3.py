@@ -194,7 +194,7 @@ def test_no_objects_raise(raw: bytes, data: bool) -> None:
         assert len(rows_.headers) <= 64
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=40).map(frame), st.binary(max_size=30)), max_size=5))
 def test_no_stream_raises(parts: list[bytes]) -> None:
     rows((0, READ), *((0, part) for part in parts))

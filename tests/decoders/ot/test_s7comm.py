@@ -205,7 +205,7 @@ def test_any_borders_give_the_same_rows(mss: int, pieces: int) -> None:
     assert [[row[key] for key in keys] for row in rows(*said, mss=mss, pieces=pieces)] == wanted
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([1, 2, 3, 7]), st.binary(max_size=60)), max_size=5))
 def test_no_message_raises(units: list[tuple[int, int, bytes]]) -> None:
     said = []

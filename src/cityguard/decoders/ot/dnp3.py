@@ -87,6 +87,9 @@ _INDICATIONS = (
 )
 
 
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _crc_table() -> tuple[int, ...]:
     """CRC-16/DNP: polynomial 0x3D65, reflected (9.2.4.2)."""
     table = []
@@ -302,7 +305,7 @@ def _told(frame: Link, control: int, objects: Objects, iin: int) -> str:
         found["indications"] = [name for bit, name in enumerate(_INDICATIONS) if order >> bit & 1]
     if objects.headers:
         found["objects"] = [one.told() for one in objects.headers]
-    return json.dumps(found, separators=(",", ":"))
+    return _JSON(found)
 
 
 def _link_row(frame: Link) -> dict[str, Any]:

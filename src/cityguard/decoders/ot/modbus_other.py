@@ -204,11 +204,16 @@ def starts(data: bytes, usual: bool) -> bool:
     if data[:1] == b":":
         line = data.split(b"\n", 1)[0]
         return data.endswith(b"\n") and len(ascii_frame(line[1:].rstrip(b"\r"))) >= 2
-    if 4 <= len(data) <= MAX_SERIAL:
+    if 4 <= len(data) <= MAX_SERIAL and (usual or not _may_be_roc(data)):
         for asks in (True, False):
             if modbus_pdu.plausible(data[1:-2], asks) and rtu(data, asks) == len(data):
                 return True
     return not usual and _framed(data)
+
+
+def _may_be_roc(data: bytes) -> bool:
+    """ROC Plus has the same checksum; where an RTU quantity or value ends, its shortest frames have a length of 0."""
+    return len(data) == 8 and data[1] != 5 and data[5] == 0
 
 
 def starts_datagram(data: bytes, usual: bool) -> bool:

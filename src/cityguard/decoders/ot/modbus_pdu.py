@@ -16,6 +16,8 @@ MAX_VALUES = 16
 MAX_RECORDS = 64
 _MAX_TEXT = 200
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 FUNCTIONS: dict[int, tuple[str, str | None]] = {
     1: ("Read Coils", "read"),
     2: ("Read Discrete Inputs", "read"),
@@ -123,7 +125,7 @@ class Said:
     @property
     def text(self) -> str | None:
         """``more`` for ``event.fields``."""
-        return json.dumps(self.more, ensure_ascii=False, separators=(",", ":")) if self.more else None
+        return _JSON(self.more) if self.more else None
 
 
 def name(code: int, start: int | None) -> str:
