@@ -18,6 +18,7 @@ _SYSTEM: Final = {
     ("Execution", "ProcessID"): "ProcessID",
     ("Execution", "ThreadID"): "ThreadID",
     ("Security", "UserID"): "UserID",
+    ("Security", "UserId"): "UserID",
     ("Correlation", "ActivityID"): "ActivityID",
     ("EventID", "Qualifiers"): "Qualifiers",
 }
