@@ -14,6 +14,8 @@ from tests.decoders.ot import talk
 
 from cityguard import columns
 from cityguard.decoders.ot import opcua, opcua_types
+from cityguard.decoders.protocol import Out
+from cityguard.decoders.stream import Moment
 
 NONE = b"http://opcfoundation.org/UA/SecurityPolicy#None"
 BASIC = b"http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256"
@@ -160,6 +162,14 @@ def test_after_a_gap_reading_goes_on_at_the_next_message() -> None:
         talker.say(0, b"xx" + msg(READ, request + 10))
     found = wire.table(wire.decode(talker.packets), "ot").to_dicts()
     assert [row["ot.transaction_id"] for row in found] == [None, 2, *range(10, 80)]
+
+
+def test_messages_in_chunks_are_bounded() -> None:
+    parser = opcua.Opcua(Out("opcua")).stream(talk.ends(4840))
+    for number in range(200):
+        request = number % 20 + 2
+        parser.feed(0, msg(READ[:30] + bytes(20_000), request, last=b"C"), Moment(number, number))
+        assert parser.held <= opcua.MAX_MESSAGE
 
 
 CONVERSATION = ((0, hello()), (1, acknowledge()), OPENED, (0, msg(READ)), (1, msg(VALUE)), (0, msg(WRITE, 3)))

@@ -24,7 +24,7 @@ from cityguard.model import LogSource
 PORT = 4840
 MAX_CHUNK = 1 << 20
 MAX_MESSAGE = 1 << 20
-"""Bytes of one message put together from its chunks."""
+"""Bytes of the messages one side is sending in chunks; beyond that the oldest is given up."""
 MAX_WAITING = 1_024
 _WEIGHT = 512
 """Bytes of one request that waits, roughly."""
@@ -229,8 +229,9 @@ class Stream:
                 if len(parts) >= 16:
                     parts.pop(next(iter(parts)))
                 part = parts[request] = bytearray()
-            if len(part) + len(data) <= MAX_MESSAGE:
-                part += data[24:]
+            part += data[24:]
+            while sum(map(len, parts.values())) > MAX_MESSAGE:
+                parts.pop(next(iter(parts)))
             return
         body = bytes(parts.pop(request)) + data[24:] if part is not None else data[24:]
         if part is not None:
