@@ -77,12 +77,13 @@ def main() -> None:
 def compare(
     count: int, ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], others: dict[str, Callable[[], Any]]
 ) -> dict[str, Any]:
-    """Rates of both sides and how many times as fast ours is (wall). ``others`` do less work than we do."""
+    """Rates of both sides and how many times as fast ours is. ``others`` do less work than we do."""
     mine = best(ours, count)
     out: dict[str, Any] = {"cityguard": mine}
     for name, peer in (peers | others).items():
         out[name] = best(peer, count)
         out[f"times {name}"] = round(mine["per_second"] / out[name]["per_second"], 2)
+        out[f"times {name}, CPU"] = round(mine["per_cpu_second"] / out[name]["per_cpu_second"], 2)
     return out
 
 
