@@ -203,7 +203,8 @@ def zeek_lines(count: int) -> list[str]:
     ]
     return head + [
         f"{1772691129 + n}.25\tC{n}a\t10.0.{n % 256}.1\t{rng.randrange(65535)}\t192.0.2.{n % 256}\t443\ttcp\tssl\t"
-        f"{rng.random():.6f}\t{rng.randrange(9999)}\t{rng.randrange(9999)}\tSF\tT\tF\t0\tShADadFf\t{n % 99}\t{n % 9999}\t"
+        f"{rng.random():.6f}\t{rng.randrange(9999)}\t{rng.randrange(9999)}\tSF\tT\tF\t0\t"
+        f"ShADadFf\t{n % 99}\t{n % 9999}\t"
         f"{n % 77}\t{n % 8888}\t(empty)"
         for n in range(count)
     ]
