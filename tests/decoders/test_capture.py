@@ -165,7 +165,7 @@ def test_a_flood_of_messages_becomes_tables_of_bounded_size(monkeypatch: pytest.
     assert all(number.is_sorted() for number in numbers)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=30),
     st.integers(0, 10_000),
