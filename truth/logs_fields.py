@@ -190,7 +190,8 @@ def plain(value: Any) -> str:
         return re.sub("[:-]", "", text)
     if re.fullmatch(r"[0-9a-f:]*:[0-9a-f:.]+", text):
         with contextlib.suppress(ValueError):
-            return str(ipaddress.ip_address(text))
+            address = ipaddress.IPv6Address(text)
+            return str(address.ipv4_mapped or address)
     return f"{float(text):.6f}" if re.fullmatch(r"[+-]?\d{1,18}(?:\.\d{1,9})?", text) else text
 
 
