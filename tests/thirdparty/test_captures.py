@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from tests.decoders import wire
+from truth import flows
 
-from cityguard.decoders import capture, netflow
+from cityguard.decoders import capture, flow, netflow, packet
 from cityguard.errors import DecodeError
 from cityguard.model import Decoded, Frames
 from cityguard.sources import pcap
@@ -136,28 +136,25 @@ def test_pmacct_sees_the_same_traffic(shared: Path, case: str) -> None:
     assert found == wanted
 
 
-def test_arkime_sees_the_same_sessions(shared: Path) -> None:
-    """418 of 472 sessions by Community ID and 413 by packets; the others are inside tunnels, 802.11 or ESP by SPI."""
-    sessions = same = 0
-    for path in sorted(shared.glob("*/arkime/*/arkime/*.test.json*")):
-        captures = [one for one in path.parent.parent.iterdir() if one.suffix in CAPTURES]
-        if len(captures) != 1:
+def test_flows_are_those_of_arkime_and_of_the_community_id_specification(shared: Path) -> None:
+    for line in [*flows.arkime(shared), flows.community(shared)]:
+        assert line.compared > 10
+        assert line.holds, line.notes
+
+
+def test_compiled_and_numpy_paths_say_the_same_of_every_capture(shared: Path) -> None:
+    for path in sorted(path for path in shared.rglob("*") if path.suffix in CAPTURES):
+        try:
+            pieces = list(pcap.frames(np.frombuffer(path.read_bytes(), np.uint8)))
+        except DecodeError:
             continue
-        flows = wire.table(run(captures[0])[0], "flow")
-        counted = (
-            dict(flows.group_by("network.community_id").agg(pl.col("network.packets").sum()).iter_rows())
-            if flows.height
-            else {}
-        )
-        wanted: Counter[str] = Counter()
-        for session in json.loads(text(path)).get("sessions3", []):
-            network = session["body"].get("network", {})
-            if "community_id" in network:
-                wanted[network["community_id"]] += network["packets"]
-        sessions += len(wanted)
-        same += sum(counted.get(key) == packets for key, packets in wanted.items())
-    assert sessions > 400
-    assert same / sessions > 0.85
+        tables = []
+        for compiled in (False, True):
+            reader, table = packet.Reader(compiled=compiled), flow.Open(compiled=compiled)
+            for read in [*map(reader.decode, pieces), reader.flush()]:
+                table.add(flow.group(read.frames, read.packets, flow.Keys(read.packets)))
+            tables.append(table.rest())
+        assert tables[0].equals(tables[1]), path
 
 
 @pytest.mark.parametrize(

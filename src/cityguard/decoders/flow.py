@@ -22,8 +22,8 @@ from cityguard.decoders.layers import ICMP6, TCP
 from cityguard.decoders.packet import FRAGMENTED, INCOMPLETE, OVERLAP, Bools, Packets, U8s, U64s, Words
 from cityguard.model import Frames
 
-MAX_OPEN = 500_000
-"""Flows held at most; beyond that all are given out, and what follows begins new ones."""
+MAX_OPEN = 65_536
+"""Flows held at most (and a slice of packets more); beyond that those silent for longest are given out: half stay."""
 SWEEP = 262_144
 """Packets after which flows that have fallen silent are given out."""
 
@@ -126,8 +126,7 @@ def digest(keys: dict[str, npt.NDArray[np.uint64]]) -> U64s:
         low, high = column & _LOW, column >> _HALF
         for total, factors in zip(sums, _SECRET, strict=True):
             total += low * factors[1 + 2 * place]
-            if name != "rest":
-                total += high * factors[2 + 2 * place]
+            total += high * factors[2 + 2 * place]
     return (sums[0] & ~_LOW) | (sums[1] >> _HALF)
 
 
@@ -186,7 +185,7 @@ class Open:
         if n and not self._compiled:
             hashes = digest(piece.keys.columns())
         while start < n:
-            stop = min(start + SLICE, n, start + SWEEP - self._seen % SWEEP)
+            stop = min(n, start + SLICE - self._seen % SLICE, start + SWEEP - self._seen % SWEEP)
             which = slice(start, stop)
             if isinstance(self._table, Table):
                 self._table.update(_slice(piece, hashes, which), piece.buffer, self._seen)
@@ -195,14 +194,16 @@ class Open:
             self._newest = max(self._newest, int(piece.packets.time[which].max()))
             self._seen += stop - start
             start = stop
-            if self._seen % SWEEP == 0:
+            if self._seen % SWEEP == 0 or (self._seen % SLICE == 0 and self._table.used > MAX_OPEN):
                 self._sweep()
 
     def _sweep(self) -> None:
         rows = self._table.rows[: self._table.used]
         ended = self._newest - rows[:, flow_table.LAST] > self._idle[rows[:, flow_table.REST] & 255]
-        if len(rows) - int(ended.sum()) > MAX_OPEN:
-            ended[:] = True
+        left = np.flatnonzero(~ended)
+        if len(left) > MAX_OPEN:
+            order = np.lexsort((rows[left, flow_table.RANK], rows[left, flow_table.LAST]))
+            ended[left[order[: len(left) - MAX_OPEN // 2]]] = True
         self._table.drop(ended)
 
     def closed(self) -> pl.DataFrame:
@@ -272,11 +273,10 @@ def _table(done: list[Rows]) -> pl.DataFrame:
     """Rows that have ended, in order of their first packet, as columns."""
     if not done:
         return pl.DataFrame()
-    rows = np.concatenate(done) if len(done) > 1 else done[0]
-    rows = rows[np.argsort(rows[:, flow_table.RANK], kind="stable")]
-    columns = np.ascontiguousarray(rows.T)
+    order = np.argsort(np.concatenate([rows[:, flow_table.RANK] for rows in done]), kind="stable")
+    columns = {name: np.concatenate([rows[:, at] for rows in done])[order] for name, at in _COLUMNS.items()}
     return pl.DataFrame(
-        {name: columns[at].view(np.uint64) if name in _UNSIGNED else columns[at] for name, at in _COLUMNS.items()}
+        {name: column.view(np.uint64) if name in _UNSIGNED else column for name, column in columns.items()}
     )
 
 

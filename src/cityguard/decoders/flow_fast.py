@@ -13,7 +13,7 @@ from cityguard.decoders.flow_table import (
     A_BYTES, A_GAP, A_GAP_END, A_HIGH, A_LOW, A_MAC, A_PACKETS, A_SEQ, A_TOP, ACK, B_HIGH, B_LOW, B_MAC, B_SEQ, BEGAN,
     BOTH_FIN, BYTES, CLOSING, END, EPOCH, FIN, FIRST, FLAGS, FRAME_BYTES, ICMP_FIRST, LAST, MARKS, OPENED,
     OUT_OF_ORDER, OUTER_A_HIGH, OUTER_A_LOW, OUTER_B_HIGH, OUTER_B_LOW, PACKETS, PORTS, RANK, RESET, REST, RETRANSMITS,
-    RST, START, SYN, TUNNEL, WAY, WIDTH, Rows, Timeouts,
+    RST, SLICE, START, SYN, TUNNEL, WAY, WIDTH, Rows, Timeouts,
 )  # fmt: skip
 from cityguard.decoders.layers import ICMP6, TCP
 from cityguard.decoders.packet import Packets
@@ -29,7 +29,7 @@ class Table:
 
     def __init__(self, timeouts: Timeouts, answers: npt.NDArray[np.int64]) -> None:
         self._idle, self._active, self._answers = timeouts.idle(), timeouts.active, answers
-        self.rows: Rows = np.empty((4096, WIDTH), np.int64)
+        self.rows: Rows = np.empty((4 * SLICE, WIDTH), np.int64)  # memory is taken as it is written
         self.used = 0
         self.done: list[Rows] = []
         self._secret = np.int64(int.from_bytes(secrets.token_bytes(8), "big", signed=True) | 1)

@@ -119,7 +119,7 @@ class Table:
 
     def __init__(self, timeouts: Timeouts) -> None:
         self.idle, self.active = timeouts.idle(), timeouts.active
-        self.rows: Rows = np.empty((1024, WIDTH), np.int64)
+        self.rows: Rows = np.empty((4 * SLICE, WIDTH), np.int64)  # memory is taken as it is written
         self.used = 0
         self.index = Index()
         self.done: list[Rows] = []
