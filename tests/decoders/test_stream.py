@@ -78,3 +78,11 @@ def test_what_overlaps_behind_a_gap_is_given_once() -> None:
     side.push(12, b"234567")
     assert b"".join(data for data, _ in side.give_up()) == b"01234567"
     assert (side.held, side.next) == (0, 18)
+
+
+def test_when_too_much_waits_the_gap_is_given_up_and_every_segment_keeps_its_moment() -> None:
+    one, kept = stream()
+    for nth in range(66):
+        one.data(0, 200 + nth, b"x", 0, Moment(nth, nth))
+    assert kept.said[:3] == [(0, "gap"), (0, b"x", 0), (0, b"x", 1)]
+    assert len(kept.said) == 67 and one.sides[0].held == 0

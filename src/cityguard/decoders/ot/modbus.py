@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,7 @@ class Modbus(Speaker):
         whole = (size == packets.claimed[data]) & (size >= 8) & (size <= MAX_ADU)
         whole &= (read.u16(at + 2) == 0) & (read.u16(at + 4) == size - 6)
         key, side = hashes[data], (~keys.forward[data]).astype(np.int64)
-        order = np.lexsort((packets.number[data], side, key))
+        order = np.argsort(key * np.uint64(2) + side.astype(np.uint64), kind="stable")  # packets are in order
         seq, step = packets.seq[data][order], packets.claimed[data][order]
         fresh = np.ones(len(data), np.bool_)
         fresh[1:] = (key[order][1:] != key[order][:-1]) | (side[order][1:] != side[order][:-1])
@@ -206,23 +207,24 @@ class Modbus(Speaker):
         return one
 
     def _rows(self, packets: Packets, hashes: U64s, found: list[Adus]) -> pl.DataFrame:
-        row = np.concatenate([one.row for one in found])
-        if not len(row):
+        found = [one for one in found if len(one.row)]
+        if not found:
             return pl.DataFrame()
-        order = np.argsort(row, kind="stable")
-        row = row[order]
-        asks = packets.destination_port[row] == PORT
         parts = [Fields(one, packets.destination_port[one.row] == PORT) for one in found]
-        function, failed = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("code", "failed"))
-        unit, transaction = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("unit", "id"))
-        start, quantity = (np.concatenate([getattr(one, name) for one in parts])[order] for name in ("start", "many"))
-        status = np.concatenate([one.status for one in parts])[order]
-        values = pl.concat([one.values() for one in parts])[order]
+        row = np.concatenate([one.row for one in found])
+        order = np.argsort(row, kind="stable") if len(found) > 1 else None
+        function, failed, unit, transaction, start, quantity, status = (
+            _column(parts, name, order) for name in ("code", "failed", "unit", "id", "start", "many", "status")
+        )
+        values = pl.concat([one.values() for one in parts])
+        if order is not None:
+            row, values = row[order], values[order]
+        asks = packets.destination_port[row] == PORT
         key = (hashes[row] ^ (transaction << 8 | unit).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         start, quantity = self._waiting.match(Requests(key, function, start, quantity), asks, start, quantity)
         return pl.concat(
             [
-                keyed(_ends(packets.take(row))),
+                keyed(_ends(packets, row)),
                 pl.DataFrame(
                     [
                         pl.Series("network.protocol", ["modbus"], pl.String).new_from_index(0, len(row)),
@@ -265,15 +267,16 @@ def _named(function: Words, start: Words, failed: Bools) -> list[pl.Series]:
     return [names.alias("ot.function.name"), classes.alias("ot.function.class"), places.alias("ot.address")]
 
 
-def _texts(parts: list[Fields], order: Words) -> pl.Series:
+def _texts(parts: list[Fields], order: Words | None) -> pl.Series:
     """What the columns have no room for, as JSON text."""
-    none = pl.Series("", [None], pl.String).new_from_index(0, len(order))
+    none = pl.Series("", [None], pl.String).new_from_index(0, sum(len(one.code) for one in parts))
     rows, texts, begin = list[int](), list[str](), 0
     for one in parts:
         rows += [begin + row for row in one.more]
         texts += one.more.values()
         begin += len(one.code)
-    return none.scatter(rows, texts)[order] if rows else none
+    told = none.scatter(rows, texts) if rows else none
+    return told if order is None else told[order]
 
 
 def _asked_bits(values: pl.Series, function: Words, asks: Bools, quantity: Words) -> pl.Series:
@@ -301,18 +304,25 @@ def split(partial: bytearray) -> list[bytes]:
     return found
 
 
-def _ends(packets: Packets) -> Ends:
+def _column(parts: list[Fields], name: str, order: Words | None) -> Any:
+    """One of the fields of all parts, in order of packets."""
+    if order is None:
+        return getattr(parts[0], name)
+    return np.concatenate([getattr(one, name) for one in parts])[order]
+
+
+def _ends(packets: Packets, rows: Words) -> Ends:
     return Ends(
-        packets.number,
-        packets.time,
-        packets.v6,
-        packets.proto,
-        packets.source,
-        packets.destination,
-        packets.source_port,
-        packets.destination_port,
-        packets.vlan,
-        packets.icmp,
+        packets.number[rows],
+        packets.time[rows],
+        packets.v6[rows],
+        packets.proto[rows],
+        (packets.source[0][rows], packets.source[1][rows]),
+        (packets.destination[0][rows], packets.destination[1][rows]),
+        packets.source_port[rows],
+        packets.destination_port[rows],
+        packets.vlan[rows],
+        packets.icmp[rows],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from cityguard.decoders.ot import modbus_pdu
 from cityguard.decoders.ot.modbus_pdu import MAX_VALUES
@@ -21,6 +22,10 @@ _BITS, _WORDS, _SINGLE = 1, 3, 5
 _KINDS = np.zeros(128, np.int64)
 """Functions that are read alike: 1 and 2, 3 and 4, 5 and 6, 15, 16; 0 = one by one."""
 _KINDS[[1, 2, 3, 4, 5, 6, 15, 16]] = (_BITS, _BITS, _WORDS, _WORDS, _SINGLE, _SINGLE, 15, 16)
+
+_COMMA = ord(",")
+_DIGITS = np.array([f"{number}," for number in range(65_536)], "S6").view(np.uint8).reshape(-1, 6)
+"""Every register value with a comma behind it, filled up with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,21 @@ class Fields:
                 columns = [octets[nth >> 3] >> (nth & 7) & 1 for nth in range(size)]
             else:
                 columns = [self._read.u16(at + 2 * nth) for nth in range(size)]
-            table = pl.DataFrame([pl.Series(str(nth), column) for nth, column in enumerate(columns)])
-            yield mine, table.select(pl.concat_str(pl.all().cast(pl.String), separator=",")).to_series()
+            yield mine, _joined(np.stack(columns, axis=1))
+
+
+def _joined(numbers: Words) -> pl.Series:
+    """Rows of numbers below 65536 as text with commas between: digits side by side, then what is unused left out."""
+    digits = _DIGITS[numbers]
+    digits[:, -1] = np.where(digits[:, -1] == _COMMA, 0, digits[:, -1])
+    rows = digits.reshape(len(numbers), -1)
+    used = rows != 0
+    ends = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum(used.sum(axis=1), out=ends[1:])
+    text = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(rows[used]))
+    found = pl.from_arrow(text)
+    assert isinstance(found, pl.Series)
+    return found
 
 
 def _scattered(found: list[tuple[Words, pl.Series]], size: int) -> pl.Series:
