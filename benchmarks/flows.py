@@ -227,7 +227,7 @@ import csv, sys
 from nfstream import NFStreamer
 with open(sys.argv[2], "w", newline="") as file:
     out = csv.writer(file)
-    for flow in NFStreamer(source=sys.argv[1], n_dissections=0, idle_timeout=300, active_timeout=LONGEST):
+    for flow in NFStreamer(source=sys.argv[1], n_dissections=0, idle_timeout=300, active_timeout=1800):
         out.writerow(flow.values())
 """
 
