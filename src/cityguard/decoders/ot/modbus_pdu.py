@@ -1,6 +1,6 @@
 """What one Modbus PDU says (MODBUS Application Protocol V1.1b3, clause 6; UMAS as its public dissectors agree).
 
-The table of functions, and the reader of single PDUs: for the functions that have no columnar form, for serial framings
+The reader of single PDUs: for the functions that have no columnar form, for serial framings
 and datagrams.
 """
 
@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+from cityguard.decoders.ot.modbus_names import CONTROL, DIAGNOSTICS, FUNCTIONS, UMAS
+
 MAX_VALUES = 16
 """Values of one PDU that are written out."""
 MAX_RECORDS = 64
@@ -18,94 +20,6 @@ _MAX_TEXT = 200
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-FUNCTIONS: dict[int, tuple[str, str | None]] = {
-    1: ("Read Coils", "read"),
-    2: ("Read Discrete Inputs", "read"),
-    3: ("Read Holding Registers", "read"),
-    4: ("Read Input Registers", "read"),
-    5: ("Write Single Coil", "write"),
-    6: ("Write Single Register", "write"),
-    7: ("Read Exception Status", "diagnostic"),
-    8: ("Diagnostics", "diagnostic"),
-    9: ("Program 484", "program"),
-    10: ("Poll 484", "program"),
-    11: ("Get Comm Event Counter", "diagnostic"),
-    12: ("Get Comm Event Log", "diagnostic"),
-    13: ("Program Controller", "program"),
-    14: ("Poll Controller", "program"),
-    15: ("Write Multiple Coils", "write"),
-    16: ("Write Multiple Registers", "write"),
-    17: ("Report Server ID", "read"),
-    18: ("Program 884/M84", "program"),
-    19: ("Reset Comm Link", "control"),
-    20: ("Read File Record", "read"),
-    21: ("Write File Record", "write"),
-    22: ("Mask Write Register", "write"),
-    23: ("Read/Write Multiple Registers", "write"),
-    24: ("Read FIFO Queue", "read"),
-    43: ("Encapsulated Interface Transport", "read"),
-    90: ("Schneider UMAS", "program"),
-    91: ("Schneider FC 91", "program"),
-    125: ("Schneider Firmware", "program"),
-    126: ("Schneider Unity", "program"),
-}
-COLUMNAR = frozenset((1, 2, 3, 4, 5, 6, 15, 16))
-"""Functions that are read as arrays."""
-DIAGNOSTICS = {
-    0: "Return Query Data",
-    1: "Restart Communications Option",
-    2: "Return Diagnostic Register",
-    3: "Change ASCII Input Delimiter",
-    4: "Force Listen Only Mode",
-    10: "Clear Counters and Diagnostic Register",
-    11: "Return Bus Message Count",
-    12: "Return Bus Communication Error Count",
-    13: "Return Bus Exception Error Count",
-    14: "Return Server Message Count",
-    15: "Return Server No Response Count",
-    16: "Return Server NAK Count",
-    17: "Return Server Busy Count",
-    18: "Return Bus Character Overrun Count",
-    20: "Clear Overrun Counter and Flag",
-    21: "Get/Clear Modbus Plus Statistics",
-}
-_CONTROL = frozenset((1, 4, 10))
-"""Diagnostics that restart, silence or reset a device."""
-UMAS: dict[int, tuple[str, str | None]] = {
-    0x01: ("Init communication", None),
-    0x02: ("Read ID", "read"),
-    0x03: ("Read project info", "read"),
-    0x04: ("Read PLC info", "read"),
-    0x06: ("Read card info", "read"),
-    0x0A: ("Echo", "diagnostic"),
-    0x10: ("Take PLC reservation", "control"),
-    0x11: ("Release PLC reservation", "control"),
-    0x12: ("Keep alive", None),
-    0x20: ("Read memory block", "read"),
-    0x21: ("Write memory block", "write"),
-    0x22: ("Read variables", "read"),
-    0x23: ("Write variables", "write"),
-    0x24: ("Read coils and registers", "read"),
-    0x25: ("Write coils and registers", "write"),
-    0x30: ("Initialize upload", "program"),
-    0x31: ("Upload block", "program"),
-    0x32: ("End upload", "program"),
-    0x33: ("Initialize download", "program"),
-    0x34: ("Download block", "program"),
-    0x35: ("End download", "program"),
-    0x36: ("Backup and memory card", "program"),
-    0x38: ("Enhanced reservation and login", "control"),
-    0x39: ("Read Ethernet master data", "read"),
-    0x40: ("Start PLC", "control"),
-    0x41: ("Stop PLC", "control"),
-    0x50: ("Monitor PLC", "read"),
-    0x58: ("Check PLC", "diagnostic"),
-    0x6D: ("Encapsulated request", "program"),
-    0x6E: ("Access protection", "control"),
-    0x70: ("Read I/O object", "read"),
-    0x71: ("Write I/O object", "write"),
-    0x73: ("Get status of module", "read"),
-}
 _UMAS_FAILED = 0xFD
 
 
@@ -139,7 +53,7 @@ def klass(code: int, start: int | None, *, failed: bool) -> str | None:
     """The class of a function, by its subfunction where that matters."""
     if failed:
         return "error"
-    if code == 8 and start in _CONTROL:
+    if code == 8 and start in CONTROL:
         return "control"
     if code == 90 and start in UMAS:
         return UMAS[start][1]
