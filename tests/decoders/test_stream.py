@@ -86,3 +86,11 @@ def test_when_too_much_waits_the_gap_is_given_up_and_every_segment_keeps_its_mom
         one.data(0, 200 + nth, b"x", 0, Moment(nth, nth))
     assert kept.said[:3] == [(0, "gap"), (0, b"x", 0), (0, b"x", 1)]
     assert len(kept.said) == 67 and one.sides[0].held == 0
+
+
+def test_a_cut_segment_that_waits_moves_nothing_before_its_turn() -> None:
+    one, kept = stream()
+    one.data(0, 103, b"de", 4, Moment(1, 1))  # ahead of a gap, and cut by the capture
+    one.data(0, 100, b"abc", 0, Moment(2, 2))
+    assert kept.said == [(0, b"abcde", 2)] or [said[1] for said in kept.said] == [b"abc", b"de"]
+    assert one.sides[0].next == 105

@@ -131,10 +131,25 @@ _LISTS = pl.List(pl.String)
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:
+    """A column of the schema; a value that does not fit it becomes null, alone."""
     dtype = columns.BY_NAME[name].dtype
-    if dtype == _LISTS:  # Arrow takes lists of texts many times faster
-        return pl.Series(name, pa.array(values, pa.large_list(pa.large_string())), dtype)
-    return pl.Series(name, values, dtype)
+    try:
+        if dtype == _LISTS:  # Arrow takes lists of texts many times faster
+            return pl.Series(name, pa.array(values, pa.large_list(pa.large_string())), dtype)
+        return pl.Series(name, values, dtype)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError, pa.ArrowException):
+        return pl.Series(name, [_fitting(value) for value in values], dtype, strict=False)
+
+
+def _fitting(value: Any) -> Any:
+    """Text that UTF-8 can hold; a number that a signed column can."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_fitting(one) for one in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return None
+    return value
 
 
 def keyed(ends: Ends) -> pl.DataFrame:

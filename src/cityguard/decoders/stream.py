@@ -219,7 +219,8 @@ class Stream:
         if one.next is not None and distance(seq, one.next) > 0:
             if one.hold(seq, data, at):
                 self._give_up(side)
-        elif fresh := one.push(seq, data)[0]:
+            return self._grown()  # what the capture cut off its end shows as a gap once its turn has come
+        if fresh := one.push(seq, data)[0]:
             self.parser.feed(side, fresh, at)
         if missing:
             one.skip(missing)
