@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 SIDE, GAP, DATAGRAM = 1, 2, 4
 MAX_CHUNKS = 64
@@ -40,3 +41,36 @@ def unpack(raw: bytes) -> Iterator[Chunk]:
         data = raw[place + 3 : place + 3 + size]
         place += 3 + len(data)
         yield Chunk(data, flags & SIDE, bool(flags & GAP), bool(flags & DATAGRAM))
+
+
+def changed(raw: bytes, size: int, seed: int, change: Callable[[bytes, int], bytes]) -> bytes:
+    """A conversation changed within its chunks, so that their lengths stay right; now and then as mere bytes.
+
+    Args:
+        raw: the conversation.
+        size: bytes it may have.
+        seed: of the choice.
+        change: changes bytes, given how many there may be.
+    """
+    rng = random.Random(seed)
+    chunks = list(unpack(raw))
+    if not chunks or rng.randrange(8) == 0:
+        return change(raw, size)
+    at = rng.randrange(len(chunks))
+    kind = rng.randrange(16)
+    if kind == 0:
+        chunks.insert(at, chunks[rng.randrange(len(chunks))])
+    elif kind == 1:
+        chunks[at] = replace(chunks[at], side=1 - chunks[at].side)
+    elif kind == 2:
+        chunks[at] = replace(chunks[at], gap=not chunks[at].gap)
+    elif kind == 3 and len(chunks[at].data) > 1:
+        half = rng.randrange(1, len(chunks[at].data))
+        first, second = chunks[at].data[:half], chunks[at].data[half:]
+        chunks[at : at + 1] = [replace(chunks[at], data=first), replace(chunks[at], data=second, gap=False)]
+    elif kind == 4:
+        del chunks[at]
+    else:
+        room = max(size - len(raw), 0) + len(chunks[at].data)
+        chunks[at] = replace(chunks[at], data=change(chunks[at].data, max(room, 1)))
+    return pack(chunks)[:size]

@@ -65,8 +65,10 @@ def _listen(protocol: Protocol, speaker: type[Speaker]) -> None:
         keep(f"wire-{protocol.name}", [Chunk(bytes(data), datagram=True)])
         return datagram(self, data, talk, at)
 
-    speaker.stream = streamed  # type: ignore[method-assign]
-    speaker.datagram = heard  # type: ignore[method-assign]
+    if stream is not Speaker.stream:  # what it does not take it must not seem to take
+        speaker.stream = streamed  # type: ignore[method-assign]
+    if datagram is not Speaker.datagram:
+        speaker.datagram = heard  # type: ignore[method-assign]
 
 
 class _Recorded:
@@ -126,6 +128,11 @@ def pytest_unconfigure() -> None:
             for line in sample.lines:
                 seeds = _kept.setdefault(f"text-{collector.module}", {})
                 seeds[bytes([names.index(collector.name)]) + line.encode("utf-8", "surrogateescape")] = 0
+    spoken = {f"wire-{one.name}": one.speaker.__module__ for one in protocols() if one.speaker is not None}
+    for target, module in spoken.items():  # what no test speaks begins with what its kin says
+        kin = [name for name, other in spoken.items() if other == module and _kept.get(name)]
+        if kin and not _kept.get(target):
+            _kept[target] = dict(list(_kept[kin[0]].items())[:4])
     for target, seeds in ((name, kept) for name, kept in _kept.items() if kept):
         folder = SEEDS / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,8 +43,9 @@ def wire(protocol: Protocol, data: bytes) -> None:
     for number, chunk in enumerate(conversation.unpack(data), 1):
         time += 10**6
         at = Moment(number, time)
-        protocol.starts(chunk.data[: recognise.HEAD], True)
-        protocol.starts(chunk.data[: recognise.HEAD], False)
+        if chunk.data:  # nobody is asked about nothing
+            protocol.starts(chunk.data[: recognise.HEAD], True)
+            protocol.starts(chunk.data[: recognise.HEAD], False)
         if protocol.columnar:
             continue
         if chunk.datagram or parser is None:

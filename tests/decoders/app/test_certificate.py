@@ -138,3 +138,11 @@ def test_no_damage_raises_anything(der: bytes, changes: list[tuple[int, int]], e
         raw[at % len(raw)] = value
     told = certificate.describe(bytes(raw[:end]))
     assert len(told["hash.sha256"]) == 64
+
+
+@pytest.mark.parametrize("pair", [b"", b"\x06\x03\x55\x04\x03"])
+def test_a_name_without_its_value_is_no_name(pair: bytes) -> None:
+    group = b"\x30" + bytes([len(pair)]) + pair
+    raw = b"\x30" + bytes([len(group) + 2]) + b"\x31" + bytes([len(group)]) + group
+    with pytest.raises(certificate.DerError):
+        certificate.distinguished(raw, (0x30, 2, len(raw)))

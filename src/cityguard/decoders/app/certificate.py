@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from cityguard.decoders.app import oids
@@ -66,6 +67,14 @@ def _nodes(der: bytes, node: Node) -> Iterator[Node]:
         child = _node(der, at, node[2])
         yield child
         at = child[2]
+
+
+def _two(der: bytes, node: Node) -> tuple[Node, Node]:
+    """The first two children."""
+    children = list(islice(_nodes(der, node), 2))
+    if len(children) < 2:
+        raise DerError
+    return children[0], children[1]
 
 
 def _bytes(der: bytes, node: Node) -> bytes:
@@ -142,7 +151,7 @@ def distinguished(der: bytes, node: Node) -> str:
             break
         pairs = []
         for pair in _nodes(der, group):
-            kind, value = list(_nodes(der, pair))[:2]
+            kind, value = _two(der, pair)
             pairs.append(f"{oids.attribute(_oid(_bytes(der, kind)))}={_escape(_text(der, value))}")
         parts.append("+".join(pairs))
     return ",".join(reversed(parts))[: 4 * _MAX_TEXT]
@@ -170,7 +179,7 @@ def _escape(text: str) -> str:
 
 
 def _key(der: bytes, node: Node) -> dict[str, Any]:
-    head, bits = list(_nodes(der, node))[:2]
+    head, bits = _two(der, node)
     kinds = list(_nodes(der, head))
     kind = _oid(_bytes(der, kinds[0]))
     raw = _bytes(der, bits)[1:]
