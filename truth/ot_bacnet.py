@@ -94,7 +94,7 @@ def _function(row: Row) -> int | None:
 def _tshark(case: str, wanted: list[Row], ours: list[Row], messages: Line, objects: Line) -> None:
     """Packets quoted in ICMP errors are no messages; of a malformed one only its link layer is compared."""
     wanted = [row for row in wanted if row["_ws.col.Protocol"] not in ("ICMP", "ICMPv6")]
-    theirs = []
+    theirs: list[tuple[str, int | None, str | None, str | None, str | None]] = []
     for row in wanted:
         function = int(_first(row["bvlc.function"]), 0) if row["bvlc.function"] else None
         kind = _first(row["bacapp.type"])
@@ -108,15 +108,14 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], messages: Line, objec
             theirs.append((row["frame.number"], function, None, None, None))
     mine = []
     for row in ours:
-        kind = (
+        told = (
             row["ot.message.type"]
             if row["ot.message.type"] in TYPES and row.get("event.flags") != ["undecoded"]
             else None
         )
-        code = None if kind in (None, "segment-ack", "reject", "abort") else str(row["ot.function.code"])
-        invoke = row["ot.transaction_id"] if kind else None
-        invoke = str(invoke) if invoke is not None else None
-        mine.append((str(row["log.offset"]), _function(row), kind, code, invoke))
+        code = None if told in (None, "segment-ack", "reject", "abort") else str(row["ot.function.code"])
+        number = row["ot.transaction_id"] if told else None
+        mine.append((str(row["log.offset"]), _function(row), told, code, None if number is None else str(number)))
     messages.add(case, theirs, mine)
     places = {str(row["log.offset"]): row for row in ours}
     for row in wanted:
@@ -195,7 +194,7 @@ def _property(row: Row) -> Property:
     if row["pdu_service"].startswith("ERROR: "):
         return (row["invoke_id"], "error", _plain(row["pdu_service"][7:]), row["object_type"]), ""
     service = _plain(row["pdu_service"]).removesuffix("request").removesuffix("ack")
-    name = PROPERTIES.get(row["property"], row["property"]).lower()
+    name = (PROPERTIES.get(row["property"]) or row["property"] or "").lower()
     name = name.removeprefix("vendor specific (").removesuffix(")")
     key = (row["invoke_id"], service, row["object_type"], row["instance_number"], name, row["array_index"])
     return key, MASKED if MASKED in row["value"] else _value(row["value"])
