@@ -43,9 +43,12 @@ def wire(protocol: Protocol, data: bytes) -> None:
     for number, chunk in enumerate(conversation.unpack(data), 1):
         time += 10**6
         at = Moment(number, time)
-        if chunk.data:  # nobody is asked about nothing
-            protocol.starts(chunk.data[: recognise.HEAD], True)
-            protocol.starts(chunk.data[: recognise.HEAD], False)
+        if not chunk.data and not protocol.frames:  # nobody is asked about nothing, nor given it
+            if chunk.gap and parser is not None:
+                parser.gap(chunk.side)
+            continue
+        protocol.starts(chunk.data[: recognise.HEAD], True)
+        protocol.starts(chunk.data[: recognise.HEAD], False)
         if protocol.columnar:
             continue
         if chunk.datagram or parser is None:

@@ -91,8 +91,8 @@ class Conversation(Framed):
             kind = data[place : place + 4]
             if kind == _TWO and len(data) - place >= 64:
                 following = int.from_bytes(data[place + 20 : place + 24], "little")
-                self._two(data[place : place + (following or len(data))][:_KEEP], talk, at)
-                if not following or following < 64:
+                self._two(data[place : place + (following if following >= 64 else len(data))][:_KEEP], talk, at)
+                if following < 64:
                     return
                 place += following
                 continue
