@@ -186,3 +186,14 @@ def test_no_bytes_raise_anything(said: list[tuple[int, bytes, int, int]], mss: i
         raw[at % len(raw)] = value
         talker.say(side, bytes(raw), mss=mss)
     wire.decode(talker.packets, pieces=2)
+
+
+def test_a_pdu_whose_rest_never_comes_is_a_row_of_its_head() -> None:
+    talker = wire.Talker(502).shake()
+    head = struct.pack(">HHHBBHH", 7, 0, 37, 1, 16, 100, 15)
+    talker.say(0, head)
+    talker.seq[0] += 40  # lost by the capture
+    talker.say(0, struct.pack(">HHHBBHH", 8, 0, 6, 1, 3, 5, 2))
+    first, second = wire.table(wire.decode(talker.packets), "ot").to_dicts()
+    assert (first["ot.function.code"], first["ot.address"], first["event.flags"]) == (16, "100", ["truncated"])
+    assert (second["ot.function.code"], second["event.flags"]) == (3, None)

@@ -53,17 +53,24 @@ class _Way:
             rest = bytearray(data)
             found = split(rest)
             if self.side.next == (seq + len(data)) % FULL:
+                found = self._cut() + found
                 self.partial = rest
             return found
         fresh, lost = self.side.push(seq, data)
+        found = []
         if lost or (self.partial and fresh and not _goes_on(self.partial, fresh)):
-            self.partial.clear()
+            found = self._cut()
         self.partial += fresh
-        found = split(self.partial)
+        found += split(self.partial)
         if missing:
             self.side.skip(missing)
-            self.partial.clear()
+            found += self._cut()
         return found
+
+    def _cut(self) -> list[bytes]:
+        """A PDU whose rest will not come, as far as it goes."""
+        head, self.partial = bytes(self.partial), bytearray()
+        return [head] if len(head) >= 8 else []
 
     def _is_ahead(self, seq: int, data: bytes) -> bool:
         """Whole PDUs behind a gap are read at once: captures lose segments, and what is lost never comes."""
@@ -188,7 +195,7 @@ class Modbus(Speaker):
                 seq = (seq + 1) % FULL
                 one.side.restart(seq)
                 one.partial.clear()
-                one.holes.clear()
+                one.holes = [((seq - _BEFORE) % FULL, seq)]  # what lies before its beginning repeats nothing of it
             if claimed:
                 found = one.take(seq, bytes(view[start : start + captured]), claimed - captured)
                 done += [row] * len(found)
@@ -239,6 +246,7 @@ class Modbus(Speaker):
                         pl.Series("ot.transaction_id", transaction, pl.Int64),
                         pl.Series("ot.is_request", asks),
                         _texts(parts, order).alias("event.fields"),
+                        _flags(_column(parts, "cut", order)),
                     ]
                 ),
             ],
@@ -265,6 +273,15 @@ def _named(function: Words, start: Words, failed: Bools) -> list[pl.Series]:
         places = places.scatter(rows, [modbus_pdu.place(*pair) for pair in pairs])
     classes = classes.set(pl.Series(failed), "error")
     return [names.alias("ot.function.name"), classes.alias("ot.function.class"), places.alias("ot.address")]
+
+
+def _flags(cut: Bools) -> pl.Series:
+    none = pl.Series("event.flags", [None], pl.List(pl.String)).new_from_index(0, len(cut))
+    rows = np.flatnonzero(cut)
+    if not len(rows):
+        return none
+    told = pl.Series("event.flags", [["truncated"], None], pl.List(pl.String))
+    return told[np.where(cut, 0, 1)]
 
 
 def _texts(parts: list[Fields], order: Words | None) -> pl.Series:

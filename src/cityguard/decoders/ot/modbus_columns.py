@@ -65,6 +65,7 @@ class Fields:
         self.code = raw & 0x7F
         self.failed: Bools = ~asks & (raw > 0x7F)
         self._body = adus.size - 8
+        self.cut: Bools = read.u16(at + 4) + 6 > adus.size
         self.status = np.where(self.failed & (self._body >= 1), read.u8(at + 8), -1)
         first, second = self._word(0), self._word(2)
         kind = np.where(self.failed, 0, _KINDS[self.code])
