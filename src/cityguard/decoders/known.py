@@ -73,8 +73,9 @@ class Carried:
         kept = packets.take(which)
         sizes = kept.captured
         ends = np.cumsum(sizes)
-        places = np.repeat(kept.payload - (ends - sizes), sizes) + np.arange(int(ends[-1]))
-        self._bytes = buffer[places]
+        view, starts = buffer.data, kept.payload.tolist()
+        parts = [view[start : start + size] for start, size in zip(starts, sizes.tolist(), strict=True)]
+        self._bytes = np.frombuffer(b"".join(parts), np.uint8)
         none = np.full(len(which), -1, np.int64)
         self._packets = dataclasses.replace(kept, payload=ends - sizes, mac=none)
 
