@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from cityguard.decoders import columnar, shapes
+from cityguard import fast
+from cityguard.decoders import columnar, jsoncolumns, shapes
 from cityguard.decoders.json import parsed
 
 unhurried = settings(deadline=None, max_examples=25)
@@ -54,13 +56,17 @@ HOSTILE = [
 
 
 def both(lines: list[str]) -> None:
+    """By compiled code, by DuckDB and one by one."""
     column = pl.Series(lines, dtype=pl.String)
-    table, spare, rows = shapes.read(column, parsed, ())
     objects, plain_rows = parsed(column)
     plain, plain_spare = columnar.table(objects)
-    assert rows.tolist() == plain_rows.tolist()
-    assert (spare is None) == (plain_spare is None)
-    assert_frame_equal(filled(table), filled(plain), check_column_order=False)
+    for compiled in {fast.ON, False}:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fast, "ON", compiled)
+            table, spare, rows = shapes.read(column, parsed, ())
+        assert rows.tolist() == plain_rows.tolist()
+        assert (spare is None) == (plain_spare is None)
+        assert_frame_equal(filled(table), filled(plain), check_column_order=False, rel_tol=0, abs_tol=0)
 
 
 def filled(table: pl.DataFrame) -> pl.DataFrame:
@@ -91,6 +97,57 @@ def test_the_quick_way_is_really_taken() -> None:
     made, left = shapes.taken_apart(lines)
     assert [len(part.rows) for part in made] == [200]
     assert not len(left)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+def test_the_compiled_way_reads_all_that_programs_write() -> None:
+    lines = [
+        json.dumps(
+            {
+                "stamp": "2026-03-05T14:12:09.1Z",
+                "n": n - 5,
+                "big": 2**63 - 1 - n,
+                "part": n / 7,
+                "long": 0.1 + n / 1e9,
+                "on": n % 2 == 0,
+                "none": None,
+                "path": "C:\\Windows\\" + "x" * (n % 20) + "\u4e2d\u00e9\n",
+                "text": "中" * (n % 9),
+                "mixed": n if n % 3 else str(n),
+                "inner": {"a": {"b": {"c": n}}, "empty": {}},
+                "list": ["a", n, True, "\\"][: n % 5],
+                "objects": [{"k": 1, "l": [1, 2]}, {"k": "x"}][: n % 3],
+            },
+            ensure_ascii=n % 2 == 0,
+        )
+        for n in range(300)
+    ]
+    made = jsoncolumns.read(pl.Series(lines), columnar.MAX_COLUMNS)
+    assert made is not None
+    assert made[1].all()
+    both(lines)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@unhurried
+@given(
+    st.lists(st.one_of(st.text(max_size=30), values.map(json.dumps), st.sampled_from(HOSTILE)), max_size=8), st.data()
+)
+def test_no_text_is_read_otherwise_by_compiled_code(odd: list[str], data: Any) -> None:
+    lines = [json.dumps({"a": 1, "o": {"b": "x"}}), *odd]
+    for n, line in enumerate(lines):
+        cut = data.draw(st.integers(0, len(line)))
+        lines[n] = (
+            line[:cut] + data.draw(st.sampled_from(["", '"', "\\", "{", "]", ",", ":", "1", "e5", "\t"])) + line[cut:]
+        )
+    column = pl.Series(lines, dtype=pl.String)
+    made = jsoncolumns.read(column, columnar.MAX_COLUMNS)
+    if made is None or not made[1].any():
+        return
+    good = pl.Series(made[1])
+    objects, rows = parsed(column.filter(good))
+    assert len(rows) == good.sum()
+    assert_frame_equal(filled(made[0].filter(good)), filled(columnar.table(objects)[0]), check_column_order=False)
 
 
 def test_one_bad_line_in_each_stretch_does_not_slow_the_rest_to_a_crawl() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cityguard import fast
 from cityguard.decoders.times import parse
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -158,3 +159,40 @@ def test_the_order_of_day_and_month_is_as_told() -> None:
     for kind, texts in (("dmy", ["05/03/2026 14:12:09", "5.3.26 2:12:09 PM"]), ("mdy", ["03/05/2026 14:12:09"])):
         assert {str(one) for one in parse(pl.Series(texts), kind, zone, NOW)} == {"2026-03-05 06:12:09+00:00"}
     assert parse(pl.Series(["05/03/2026 14:12:09"]), "any", zone, NOW).to_list() == [None]
+
+
+digits = st.tuples(
+    st.integers(0, 9999),
+    st.integers(0, 13),
+    st.integers(0, 32),
+    st.integers(0, 25),
+    st.integers(0, 61),
+    st.integers(0, 61),
+)
+ends = st.sampled_from(
+    ["", "Z", "z", "+0800", "-05:30", "+08", " +0800", "+9999", ".5", ".1234567Z", ".1234567890", ".", ",5", "x"]
+)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@unhurried
+@given(
+    st.lists(
+        st.tuples(digits, st.sampled_from("T t"), ends) | st.text(max_size=24) | st.none(), min_size=1, max_size=40
+    )
+)
+def test_compiled_code_and_the_pattern_read_the_same(
+    drawn: list[tuple[tuple[int, ...], str, str] | str | None],
+) -> None:
+    texts = [
+        "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}".format(*one[0][:3], one[1], *one[0][3:], one[2])
+        if isinstance(one, tuple)
+        else one
+        for one in drawn
+    ]
+    column = pl.Series("s", texts, pl.String)
+    for zone in (CITY, ZoneInfo("America/New_York")):
+        compiled = parse(column, "iso", zone, NOW)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fast, "ON", False)
+            assert compiled.to_list() == parse(column, "iso", zone, NOW).to_list()

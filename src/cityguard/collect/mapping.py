@@ -382,10 +382,11 @@ def _cast(column: pl.Series, known: columns.Column | None, now: datetime) -> pl.
 
 def fitted(table: pl.DataFrame, dataset: str, now: datetime) -> pl.DataFrame:
     """The dataset's columns in their types, whatever a sender put under their names; what does not fit is null."""
+    there = dict(zip(table.columns, table.dtypes, strict=True))  # a polars schema costs a look at every column
     wrong = [
         _cast(table[one.name], one, now).cast(one.dtype, strict=False).alias(one.name)
         for one in columns.DATASETS[dataset]
-        if one.name in table.columns and table.schema[one.name] != one.dtype
+        if one.name in there and there[one.name] != one.dtype
     ]
     return table.with_columns(wrong) if wrong else table
 

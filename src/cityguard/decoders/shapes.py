@@ -1,4 +1,4 @@
-"""Lines of JSON to columns by their shape: lines with the same keys are taken apart together, the others one by one.
+"""Lines of JSON to columns: by compiled code (``jsoncolumns``), else by their shape, the others one by one.
 
 Programs write JSON of few shapes. DuckDB tells each line's keys at every level and takes the lines of one shape
 apart in compiled code, as JSON text of each value. What is not exactly of its shape, and whatever the two readers of
@@ -20,7 +20,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from cityguard.decoders import columnar, jsontext
+from cityguard import fast
+from cityguard.decoders import columnar, jsoncolumns, jsontext
 
 Words = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -70,9 +71,11 @@ def read(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.D
 
 
 def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.DataFrame, None, Words] | None:
-    parts, left = taken_apart(lines)
+    parts, left = _compiled(lines) or taken_apart(lines)
     if not parts:
         return None
+    if len(parts) == 1 and not len(left):
+        return (parts[0].table, None, parts[0].rows) if parts[0].table.width <= _most(len(lines)) else None
     if len(left):
         objects, good = parsed(lines.gather(left))
         if objects:
@@ -82,7 +85,7 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
             parts.append(Part(table, left[good]))
     names = {name for part in parts for name in part.table.columns}
     total = sum(len(part.rows) for part in parts)
-    if len(names) > min(columnar.MAX_COLUMNS, max(columnar.MIN_COLUMNS, columnar.MAX_CELLS // max(total, 1))):
+    if len(names) > _most(total):
         return None
     made = _merged(parts)
     if made is None:
@@ -90,6 +93,23 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     return made[order], None, rows[order]
+
+
+def _most(rows: int) -> int:
+    """Columns a table of so many rows may have, as ``columnar.table``."""
+    return min(columnar.MAX_COLUMNS, max(columnar.MIN_COLUMNS, columnar.MAX_CELLS // max(rows, 1)))
+
+
+def _compiled(lines: pl.Series) -> tuple[list[Part], Words] | None:
+    """As ``taken_apart``, by compiled code, where there is any and it can."""
+    found = jsoncolumns.read(lines, _most(len(lines))) if fast.ON else None
+    if found is None:
+        return None
+    table, good = found
+    rows = np.flatnonzero(good)
+    if not len(rows) or not table.width:
+        return None
+    return [Part(table if good.all() else table.filter(pl.Series(good)), rows)], np.flatnonzero(~good)
 
 
 def taken_apart(lines: pl.Series) -> tuple[list[Part], Words]:
@@ -268,4 +288,4 @@ def _ask(query: str, held: pa.Table) -> pl.DataFrame:
 def _errors() -> tuple[type[Exception], ...]:
     import duckdb
 
-    return (duckdb.Error,)
+    return (duckdb.Error, UnicodeError)  # a key may be cut within a character

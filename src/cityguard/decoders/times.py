@@ -8,6 +8,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+
+from cityguard import fast
+from cityguard.decoders import times_fast
 
 KINDS = ("iso", "syslog", "clf", "compact", "dmy", "mdy", "any", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 """``any`` is iso, else syslog, clf or compact; of a number, also as text, the epoch, in the unit its size tells.
@@ -90,6 +94,34 @@ def parse(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Ser
             digits = column.cast(pl.String, strict=False).str.extract(_EPOCH, 1)
             found = found.fill_null(_guessed(digits)) if digits.null_count() < len(digits) else found
         return found
+    if kind == "iso" and fast.ON and column.dtype == pl.String and len(column):
+        return _plain(column, zone, now)
+    return _by_pattern(column, kind, zone, now)
+
+
+def _plain(column: pl.Series, zone: ZoneInfo, now: datetime) -> pl.Series:
+    """Stamps of RFC 3339; those that are not go by the pattern."""
+    held = column.fill_null("").to_arrow().cast(pa.large_string())
+    _, offsets, data = held.buffers()
+    micros, kinds = np.zeros(len(column), np.int64), np.zeros(len(column), np.uint8)
+    if data is not None:
+        ends = np.frombuffer(offsets, np.int64)[held.offset : held.offset + len(column) + 1]
+        times_fast.iso(np.frombuffer(data, np.uint8), ends, micros, kinds)
+    if (kinds == times_fast.LOCAL).any():
+        none = np.zeros(len(column), np.int64)
+        micros = _to_utc(micros, none, kinds == times_fast.KNOWN, zone)
+    made = pl.Series(column.name, micros)
+    gone = (kinds == times_fast.ODD) | (micros < _FIRST_US) | (micros > _LAST_US)
+    if gone.any():
+        made = made.set(pl.Series(gone), None)
+    made = made.cast(UTC_TIME)
+    odd = pl.Series(kinds == times_fast.ODD) & column.is_not_null()
+    if not odd.any():
+        return made
+    return made.scatter(odd.arg_true(), _by_pattern(column.filter(odd), "iso", zone, now)).alias(column.name)
+
+
+def _by_pattern(column: pl.Series, kind: str, zone: ZoneInfo, now: datetime) -> pl.Series:
     parts = column.cast(pl.String).str.extract_groups(_PATTERNS[kind]).struct.unnest()
     names = parts.columns
     year = pl.coalesce(name for name in ("year", "year2", "year3") if name in names)
