@@ -1,12 +1,16 @@
-"""``python -m fuzz TARGET SECONDS [CORPUS]``: one target under atheris, which goes on after a finding.
+"""``python -m fuzz SECONDS [TARGET …]``: targets under atheris one after the other, each in a process of its own.
 
-One input is kept in ``fuzz/found`` for each place that raised, and one for each target that took too long; a line
-``FOUND`` tells of it. Compiled loops are run with bounds checked, but cannot be watched.
+A target goes on after a finding: one input is kept in ``fuzz/found`` for each place that raised or took too long, and
+its log has a line ``FOUND``. Compiled loops run with bounds checked, but cannot be watched. Logs and corpora stand in
+``artifacts/fuzz``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import subprocess
 import sys
 import time
 import traceback
@@ -19,6 +23,7 @@ from fuzz import conversation
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
+KEPT = Path(os.environ.get("CITYGUARD_FUZZ_DIR", HERE.parent / "artifacts" / "fuzz"))
 SLOW = 1.0
 """Seconds after which an input is told."""
 
@@ -44,11 +49,11 @@ class Watched:
             self._keep(f"slow, {spent:.1f} s", data, None)
 
     def _again(self, data: bytes) -> float:
-        """How long an input takes when all is compiled."""
-        begun = time.perf_counter()
+        """Seconds of the process an input takes when all is compiled."""
+        begun = time.process_time()
         with contextlib.suppress(Exception):
             self._run(data)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     def _keep(self, place: str, data: bytes, error: Exception | None) -> None:
         if place in self._places:
@@ -70,20 +75,13 @@ def compiled_modules() -> list[str]:
     ]
 
 
-def main() -> int:
-    if len(sys.argv) < 3:
-        print(__doc__, file=sys.stderr)
-        return 2
-    name, seconds = sys.argv[1], int(sys.argv[2])
-    corpus = Path(sys.argv[3]) if len(sys.argv) > 3 else HERE.parent / "artifacts" / "fuzz" / name
-    corpus.mkdir(parents=True, exist_ok=True)
-    found = HERE / "found" / name
-    found.mkdir(parents=True, exist_ok=True)
-    with atheris.instrument_imports(include=["cityguard.decoders", "cityguard.sources"], exclude=compiled_modules()):
-        from fuzz.targets import targets  # instrumented as it is imported
+def fuzz(name: str, run: Callable[[bytes], None], seconds: int) -> None:
+    """Run one target; the process ends with it."""
+    from fuzz import sound  # imports decoders: not before they are instrumented
 
-        target = Watched(targets()[name], name, found)
-    seeds = HERE / "seeds" / name
+    corpus, found, seeds = KEPT / "corpus" / name, HERE / "found" / name, HERE / "seeds" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    found.mkdir(parents=True, exist_ok=True)
     arguments = [
         sys.argv[0],
         f"-max_total_time={seconds}",
@@ -97,14 +95,58 @@ def main() -> int:
     ]
 
     def mutate(data: bytes, size: int, seed: int) -> bytes:
-        return conversation.changed(data, size, seed, atheris.Mutate)
+        return conversation.changed(data, size, seed, atheris.Mutate, sound.MENDERS.get(name))
 
     if name.startswith("wire-"):
-        atheris.Setup(arguments, target, custom_mutator=mutate)
+        atheris.Setup(arguments, Watched(run, name, found), custom_mutator=mutate)
     else:
-        atheris.Setup(arguments, target)
+        atheris.Setup(arguments, Watched(run, name, found))
     atheris.Fuzz()
-    return 0
+
+
+def alone(name: str, seconds: int) -> bool:
+    """Run one target in a process of its own and tell how it went; returns whether nothing was found."""
+    log = KEPT / f"{name}.log"
+    with log.open("wb") as out:
+        status = subprocess.run(
+            [sys.executable, "-m", "fuzz", str(seconds), name, "here"], stdout=out, stderr=out
+        ).returncode
+    text = log.read_text(encoding="utf-8", errors="replace")
+    told = re.findall(r"^FOUND .*|^==\d+== ?ERROR.*", text, re.MULTILINE)
+    runs, covered = (re.findall(found, text) for found in (r"executed_units: *(\d+)", r"cov: (\d+)"))
+    peak = re.findall(r"peak_rss_mb: *(\d+)", text)
+    well = not told and status == 0 and bool(runs)
+    first, last = (covered[0], covered[-1]) if covered else ("-", "-")
+    print(
+        f"{name:<22} {(runs or ['-'])[-1]:>9} runs  coverage {first:>5} -> {last:>5}  "
+        f"peak {(peak or ['-'])[-1]:>4} MiB  "
+        f"{'nothing found' if well else f'FELL ({status}): ' + ' | '.join(told[:3])}",
+        flush=True,
+    )
+    return well
+
+
+def main() -> int:
+    if len(sys.argv) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    seconds, names = int(sys.argv[1]), sys.argv[2:]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    if names[1:] == ["here"]:
+        watched = ["cityguard.decoders", "cityguard.sources"]
+        with atheris.instrument_imports(include=watched, exclude=compiled_modules()):
+            from fuzz.targets import target  # instrumented as it is imported
+
+            run = target(names[0])
+        fuzz(names[0], run, seconds)
+        return 0
+    if not names:
+        from fuzz.targets import targets
+
+        names = list(targets())
+    fell = sum(not alone(name, seconds) for name in names)
+    print(f"{len(names)} targets, {fell} fell; inputs that failed are in fuzz/found, logs in {KEPT}")
+    return 1 if fell else 0
 
 
 if __name__ == "__main__":

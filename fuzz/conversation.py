@@ -43,7 +43,13 @@ def unpack(raw: bytes) -> Iterator[Chunk]:
         yield Chunk(data, flags & SIDE, bool(flags & GAP), bool(flags & DATAGRAM))
 
 
-def changed(raw: bytes, size: int, seed: int, change: Callable[[bytes, int], bytes]) -> bytes:
+def changed(
+    raw: bytes,
+    size: int,
+    seed: int,
+    change: Callable[[bytes, int], bytes],
+    mend: Callable[[bytes], bytes] | None = None,
+) -> bytes:
     """A conversation changed within its chunks, so that their lengths stay right; now and then as mere bytes.
 
     Args:
@@ -51,6 +57,7 @@ def changed(raw: bytes, size: int, seed: int, change: Callable[[bytes, int], byt
         size: bytes it may have.
         seed: of the choice.
         change: changes bytes, given how many there may be.
+        mend: makes the checksums of a chunk right again; mostly done.
     """
     rng = random.Random(seed)
     chunks = list(unpack(raw))
@@ -72,5 +79,6 @@ def changed(raw: bytes, size: int, seed: int, change: Callable[[bytes, int], byt
         del chunks[at]
     else:
         room = max(size - len(raw), 0) + len(chunks[at].data)
-        chunks[at] = replace(chunks[at], data=change(chunks[at].data, max(room, 1)))
+        data = change(chunks[at].data, max(room, 1))
+        chunks[at] = replace(chunks[at], data=mend(data) if mend is not None and rng.randrange(4) else data)
     return pack(chunks)[:size]

@@ -178,13 +178,23 @@ def using(decoder: str) -> tuple[Collector, ...]:
     return tuple(one for one in _lines() if one.module == decoder)
 
 
+_FIXED: dict[str, Target] = {"packets": packets, "savefile": savefile, "exports": exports, "wire-modbus": modbus}
+
+
+@cache
+def _wires() -> dict[str, Protocol]:
+    return {f"wire-{one.name}": one for one in protocols() if one.speaker is not None and not one.columnar}
+
+
+def target(name: str) -> Target:
+    """One target by name: ``wire-NAME`` a protocol, ``text-NAME`` a decoder of lines, or a fixed one."""
+    if name in _FIXED:
+        return _FIXED[name]
+    return partial(wire, _wires()[name]) if name in _wires() else partial(text, name.removeprefix("text-"))
+
+
 @cache
 def targets() -> dict[str, Target]:
-    """Every target by name: ``wire-NAME`` a protocol, ``text-NAME`` a decoder of lines, and the fixed ones."""
-    found: dict[str, Target] = {"packets": packets, "savefile": savefile, "exports": exports, "wire-modbus": modbus}
-    for protocol in protocols():
-        if protocol.speaker is not None and not protocol.columnar:
-            found[f"wire-{protocol.name}"] = partial(wire, protocol)
-    for name in text_decoders():
-        found[f"text-{name}"] = partial(text, name)
-    return dict(sorted(found.items()))
+    """Every target by name."""
+    names = [*_FIXED, *_wires(), *(f"text-{name}" for name in text_decoders())]
+    return {name: target(name) for name in sorted(names)}

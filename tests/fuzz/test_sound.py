@@ -1,0 +1,42 @@
+"""A changed message whose checksum was made right again is read by its decoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fuzz.conversation import Chunk, changed, pack, unpack
+from fuzz.sound import MENDERS
+
+from cityguard.decoders.ot import bsap, c37118, dlms, dnp3, genisys, roc_plus
+from fuzz import mutate
+
+STARTS = {
+    "wire-dnp3": dnp3.starts,
+    "wire-c37118": c37118.starts,
+    "wire-roc_plus": roc_plus.starts,
+    "wire-genisys": genisys.starts,
+    "wire-dlms": dlms.starts,
+    "wire-bsap": bsap.starts,
+}
+
+
+@pytest.mark.parametrize("name", MENDERS)
+def test_what_was_sound_and_is_damaged_is_sound_again(name: str) -> None:
+    chunks = [chunk for seed in mutate.seeds(name) for chunk in unpack(seed) if STARTS[name](chunk.data[:512], True)]
+    damaged = [
+        chunk.data[:-2] + bytes((chunk.data[-2] ^ 1, chunk.data[-1]))
+        for chunk in chunks
+        if MENDERS[name](chunk.data) == chunk.data
+    ]
+    assert damaged
+    mended = [MENDERS[name](data) for data in damaged]
+    assert sum(STARTS[name](data[:512], True) for data in mended) >= len(damaged) // 2
+
+
+def test_a_change_stays_within_a_chunk_and_is_the_same_again() -> None:
+    chunks = [Chunk(b"first"), Chunk(b"second", 1)]
+    raw = pack(chunks)
+    found = [changed(raw, 100, seed, lambda data, room: data[::-1]) for seed in range(60)]
+    assert found == [changed(raw, 100, seed, lambda data, room: data[::-1]) for seed in range(60)]
+    assert pack([replace(chunks[0], data=b"tsrif"), chunks[1]]) in found
