@@ -137,7 +137,20 @@ def test_redis_tells_logins_and_dangerous_commands_alone() -> None:
     first, second = (row for row in rows if row["event.action"] == "config")
     assert (login["event.outcome"], login["user.name"]) == ("failure", "default")
     assert (first["db.statement"], first["event.outcome"]) == ("CONFIG SET dir /var/spool/cron", "success")
-    assert second["db.statement"] == "CONFIG SET requirepass"
+    assert second["db.statement"] == "CONFIG SET requirepass ***"
     assert "geheim" not in str(rows)
     assert len(rows) == 3
     assert REDIS.starts(resp(b"PING"), False)
+
+
+def test_passwords_in_statements_and_settings_are_cut_out() -> None:
+    rows = said(
+        MYSQL, (1, GREETING), (0, LOGIN), (1, my(2, b"\0")), (0, my(0, b"\x03ALTER USER a IDENTIFIED BY 'geheim1'"))
+    )
+    rows += said(POSTGRES, (0, START), (1, pg(b"R", b"\0\0\0\0")), (0, pg(b"Q", b"ALTER ROLE a PASSWORD 'geheim1'\0")))
+    for name in (b"masterauth", b"requirepass", b"tls-key-file-pass"):
+        rows += said(REDIS, (0, resp(b"CONFIG", b"SET", name, b"geheim1")), (1, b"+OK\r\n"))
+    rows += said(REDIS, (0, resp(b"EVAL", b"redis.call('auth','geheim1')", b"0")), (1, b"+OK\r\n"))
+    assert len(rows) >= 7
+    assert "geheim1" not in str(rows)
+    assert "***" in str(rows)

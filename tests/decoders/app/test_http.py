@@ -210,3 +210,15 @@ def test_a_segment_lost_within_a_body_does_not_hide_what_follows(pieces: int) ->
         talker.say(1, b"x" * 10)
     found = wire.table(wire.decode(talker.packets, pieces=pieces), "http").to_dicts()
     assert [row["http.response.body.bytes"] for row in found[:2]] == [9_000, 5]
+
+
+def test_passwords_in_urls_are_cut_out() -> None:
+    talker = wire.Talker(80).shake()
+    talker.say(
+        0,
+        b"GET http://anna:geheim1@h/a?password=geheim1&b=2 HTTP/1.1\r\nHost: h\r\nReferer: http://a:geheim1@x/\r\n\r\n",
+    )
+    talker.say(1, b"HTTP/1.1 302 Found\r\nLocation: /x?access_token=geheim1\r\nContent-Length: 0\r\n\r\n")
+    (row,) = wire.table(wire.decode(talker.packets), "http").to_dicts()
+    assert "geheim1" not in str(row)
+    assert (row["url.path"], row["url.query"]) == ("/a", "password=***&b=2")

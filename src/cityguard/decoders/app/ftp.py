@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.app.dialogue import Dialogue, rest, word
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
@@ -39,7 +40,7 @@ class Conversation(Dialogue):
         if code is None and word(text) in COMMANDS and self._client in (None, side):
             self._client = side
             self._give(None, "")
-            self._asked = (word(text), "" if word(text) in _SECRET else rest(text), at)
+            self._asked = (word(text), "" if word(text) in _SECRET else secrets.command(rest(text)), at)
         elif code is not None and self._client == 1 - side and text[3:4] != b"-":
             self._reply(code, rest(text))
 

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from cityguard.decoders import secrets
+
 MAX_HEADERS = 256
 MAX_BODY_SHOWN = 4_096
 """Bytes of a body that are looked at."""
@@ -82,8 +84,8 @@ def request_fields(message: Message) -> dict[str, Any]:
     target, _, version = rest.rpartition(" ")
     if not version.startswith("HTTP/"):  # HTTP/0.9 has no version
         target, version = rest, "HTTP/0.9"
-    headers = message.headers
-    host = headers.get("host", "")
+    target, headers = secrets.url(target), message.headers
+    host = secrets.url(headers.get("host", ""))
     path = target
     if "://" in target[:16]:
         authority, slash, path = target.split("://", 1)[1].partition("/")
@@ -97,7 +99,7 @@ def request_fields(message: Message) -> dict[str, Any]:
         "http.version": version[5:] or None,
         "http.request.bytes": message.head + message.body,
         "http.request.body.bytes": message.body,
-        "http.request.referrer": _cut(headers.get("referer")),
+        "http.request.referrer": _cut(secrets.url(headers.get("referer", "")) or None),
         "http.request.mime_type": _cut(_kind(headers)),
         "url.original": _cut(target),
         "url.path": _cut(path),
@@ -129,7 +131,7 @@ def both_fields(request: Message | None, response: Message | None) -> dict[str, 
     names = [name for one in (request, response) if one is not None for name in _files(one)]
     extra: dict[str, Any] = {}
     for side, one in (("request", request), ("response", response)):
-        kept = {name: one.headers[name][:512] for name in _KEPT if name in one.headers} if one is not None else {}
+        kept = {name: secrets.url(one.headers[name])[:512] for name in _KEPT if name in one.headers} if one else {}
         if kept:
             extra[side] = kept
     if response is not None and response.start:

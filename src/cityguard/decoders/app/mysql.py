@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 
 MAX_STATEMENT = 4_096
-_MAX_PACKET = 1 << 24
 _KEEP = 8_192  # bytes of a packet that are looked at
 _SSL, _CONNECT_DB, _PLUGIN_LENENC, _SECURE = 0x0800, 0x0008, 0x00200000, 0x8000
 _COMMANDS = {
@@ -114,7 +114,7 @@ class Conversation:
             self._statement("success", {})
         name = _COMMANDS[body[0]]
         if name in _TOLD:
-            text = "" if name == "change_user" else readable(body[1:], MAX_STATEMENT)
+            text = "" if name == "change_user" else secrets.statement(readable(body[1:], MAX_STATEMENT))
             self._asked = (name, text, at)
         if name == "init_db":
             self._database = readable(body[1:], 128)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
@@ -92,7 +93,7 @@ class Conversation:
                 text = body.split(b"\0", 2)
                 statement = text[0] if kind == 0x51 else text[1] if len(text) > 1 else b""
                 self._statement("success", {})
-                self._asked = (readable(statement, MAX_STATEMENT), at)
+                self._asked = (secrets.statement(readable(statement, MAX_STATEMENT)), at)
             return
         if kind == 0x52 and body[:4] == b"\0\0\0\0" and self._login is not None:
             self._logged_in("success", {})

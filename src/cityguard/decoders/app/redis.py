@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
@@ -20,6 +21,21 @@ TOLD = frozenset(
     )
 )
 """Commands that make a row."""
+_SHOWN = TOLD - {
+    "AUTH",
+    "HELLO",
+    "ACL",
+    "MIGRATE",
+    "EVAL",
+    "EVALSHA",
+    "FCALL",
+    "FUNCTION",
+    "SCRIPT",
+    "RESTORE",
+    "DEBUG",
+}
+"""Those whose words are kept; scripts, values and logins are not."""
+_SECRET = ("pass", "auth", "user", "secret", "key")
 
 
 class Conversation:
@@ -111,20 +127,18 @@ class Conversation:
         parts, at = asked
         name = parts[0].decode("latin-1").upper()
         bad = reply[:1] == b"-"
+        if name == "CONFIG" and len(parts) > 3 and any(one in parts[2].decode("latin-1").lower() for one in _SECRET):
+            parts = (*parts[:3], secrets.HIDDEN.encode())
         login = name == "AUTH"
         if login:
             self._user = readable(parts[1], 128) if len(parts) == 3 else "default"
-        said = [readable(part, 128) for part in parts[1:3]] if name not in ("AUTH", "HELLO", "ACL", "MIGRATE") else []
-        if name == "CONFIG" and len(parts) > 3 and b"pass" in parts[2].lower():
-            said = said[:2]
-        elif name in ("CONFIG", "SLAVEOF", "REPLICAOF") and len(parts) > 3:
-            said.append(readable(parts[3], 128))
+        said = [readable(part, 128) for part in parts[1:]] if name in _SHOWN else []
         fields: dict[str, Any] = {
             "event.action": "login" if login else name.lower(),
             "event.outcome": "failure" if bad else "success" if reply else "unknown",
             "service.name": "redis",
             "user.name": self._user or None,
-            "db.statement": None if login else " ".join((name, *said)),
+            "db.statement": None if login else secrets.command(" ".join((name, *said))),
             "error.message": readable(reply[1:], 256) if bad else None,
         }
         talk = self._talk if self._client == 0 else self._talk.turned()

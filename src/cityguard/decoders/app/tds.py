@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
@@ -56,7 +57,7 @@ class Conversation:
             self._client = side
             self._statement("unknown", {})
             text = _sql(body) if kind == _BATCH else _procedure(body)
-            self._asked = ("query" if kind == _BATCH else "execute", text, at)
+            self._asked = ("query" if kind == _BATCH else "execute", secrets.statement(text), at)
         elif kind == _RESPONSE and self._client == 1 - side:
             self._answer(body)
 
