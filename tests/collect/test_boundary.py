@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from cityguard import columns
 from cityguard.collect import boundary, collect
+from cityguard.collect.chunks import Chunks
 from cityguard.decoders import syslog
-from cityguard.model import Chunk, Decoded, Frames
+from cityguard.model import Chunk, Decoded, EventBatch, Frames
 from cityguard.sources.lines import one_each
 
 NOW = datetime(2026, 3, 6, tzinfo=UTC)
@@ -115,12 +116,38 @@ def test_a_fault_in_a_decoder_costs_the_lines_it_stands_in() -> None:
     assert "KeyError" in boundary.flush(Touchy()).notes[0]
 
 
-def test_many_faults_end_the_search_and_everything_is_counted() -> None:
-    lines = [b"bomb" if n % 2 else b"good" for n in range(5000)]
+def test_however_many_faults_no_good_line_is_lost_with_them() -> None:
+    lines = [b"bomb" if n % 2 else b"good" for n in range(2000)]
     done = boundary.decode(Touchy(), one_each(lines), divide=True)
-    assert done.rejected + sum(len(batch) for batch in done.batches) == 5000
+    assert done.rejected == 1000
+    assert [n for batch in done.batches for n in batch.table["log.offset"].to_list()] == list(range(0, 2000, 2))
+    assert len(done.batches) == 1
+    assert [letter.place for letter in done.dead] == list(range(1, 201, 2))
     whole = boundary.decode(Touchy(), one_each(lines), divide=False)
-    assert (whole.rejected, whole.batches, len(whole.dead)) == (5000, (), 100)
+    assert (whole.rejected, whole.batches, len(whole.dead)) == (2000, (), 100)
+
+
+def test_the_search_for_faults_tries_each_item_little_more_than_once() -> None:
+    tried = 0
+
+    class Counted(Touchy):
+        def decode(self, frames: Frames) -> Decoded:
+            nonlocal tried
+            tried += 1
+            return super().decode(frames)
+
+    boundary.decode(Counted(), one_each([b"bomb"] * 1000), divide=True)
+    assert 1000 < tried <= 1000 * (1 + 4 / boundary.FEW)
+
+
+def test_an_integer_no_float_can_hold_costs_no_line(known: collect.Collectors) -> None:
+    """Beside a broken number its column is text."""
+    huge = b"1" + b"0" * 400
+    live = collect.Live(known["ndjson"], source="s", key="k")
+    items = [b'{"a": 1.5, "message": "good"}', b'{"a": %b}' % huge] * 3000
+    made = live.chunk(one_each(items, first=1), now=NOW)
+    assert (made.decoded.rejected, len(rows([made]))) == (0, 6000)
+    assert [row["a"] for row in rows([made])[:2]] == ["1.5", huge.decode()]
 
 
 def test_rows_the_mapping_fails_on_are_lost_alone(known: collect.Collectors) -> None:
@@ -130,14 +157,26 @@ def test_rows_the_mapping_fails_on_are_lost_alone(known: collect.Collectors) -> 
     values: list[object] = ["2026-03-05T00:00:00Z"] * 50
     values[20] = object()
     table = pl.DataFrame({"@timestamp": pl.Series(values, dtype=pl.Object), "log.offset": frames.number})
-    from cityguard.collect.chunks import Chunks
-    from cityguard.model import EventBatch
-
     made = Chunks(known["ndjson"], "s", None, "k", NOW, None).chunk(frames, Decoded((EventBatch("", "", table),)))
     assert made.received == made.decoded.rejected + len(rows([made])) == 50
     assert {letter.source for letter in made.decoded.dead} == {"s"}
     assert made.decoded.dead[0].raw.startswith(b'{"a"')
     assert live.chunk(frames, now=NOW).decoded.rejected == 0
+
+
+def test_however_many_rows_the_mapping_fails_on_the_others_stay(known: collect.Collectors) -> None:
+    frames = one_each([b"a"] * 600, first=1)
+    chunks = Chunks(known["ndjson"], "s", None, "k", NOW, None)
+    whole = EventBatch("host", "", pl.DataFrame({"log.offset": frames.number, "event.original": ["a"] * 600}))
+
+    def work(batch: EventBatch, _: Any) -> list[EventBatch]:
+        if (batch.table["log.offset"] % 2 == 0).any():
+            raise OverflowError("even")
+        return [batch]
+
+    chunks.chunk(frames, Decoded())
+    (done,) = chunks._each(whole, np.zeros(600, np.int64), work)
+    assert done.table["log.offset"].to_list() == list(range(1, 600, 2))
 
 
 def test_a_wish_to_stop_is_no_fault() -> None:

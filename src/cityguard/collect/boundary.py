@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,12 +14,12 @@ from cityguard.decoders.base import Decoder
 from cityguard.decoders.table import merge
 from cityguard.decoders.text import dead
 from cityguard.errors import DecodeError
-from cityguard.model import Decoded, Frames
+from cityguard.model import Decoded, EventBatch, Frames
 
 FAULTS: Final = (Exception, pl.exceptions.PanicException)
 """Everything but a wish to stop. A panic of polars is no Exception."""
-MAX_TRIES = 200
-"""Halvings of one piece in search of the items at fault; what is not told apart by then is lost as a whole."""
+FEW: Final = 16
+"""Items that are tried one by one rather than halved on: the search takes at most 1 + 2/FEW tries an item."""
 
 
 def reason(error: BaseException) -> str:
@@ -27,33 +28,56 @@ def reason(error: BaseException) -> str:
 
 
 def decode(decoder: Decoder, frames: Frames, *, divide: bool) -> Decoded:
-    """Decode a piece; items the decoder fails on end in the dead letters, found by halving.
+    """Decode a piece; items the decoder fails on, however many, end in the dead letters, and no other with them.
 
     Args:
         decoder: keeps its state, so a decoder of packets must not see one twice: not ``divide``.
         frames: n items.
-        divide: whether halves may be tried; otherwise the whole piece is lost.
+        divide: whether parts may be tried; otherwise the whole piece is lost.
 
     Raises:
         DecodeError: the decoder refuses the input as such.
     """
-    tries = MAX_TRIES if divide else 0
-    waiting, done = [frames], list[Decoded]()
+    waiting, done = [slice(0, len(frames))], list[Decoded]()
     while waiting:
-        piece = waiting.pop()
+        rows = waiting.pop()
+        piece = frames if rows == slice(0, len(frames)) else _part(frames, rows)
         try:
             done.append(decoder.decode(piece))
         except DecodeError:
             raise
         except FAULTS as error:
-            tries -= 1
-            if len(piece) <= 1 or tries <= 0:
-                rows = np.arange(len(piece), dtype=np.int64)
-                done.append(Decoded((), dead(piece, rows, reason(error)), len(piece)))
+            if len(piece) <= 1 or not divide:
+                lost = dead(piece, np.arange(len(piece), dtype=np.int64), reason(error))
+                done.append(Decoded((), lost, len(piece)))
                 continue
-            half = len(piece) // 2
-            waiting += [_part(piece, slice(half, None)), _part(piece, slice(0, half))]
-    return done[0] if len(done) == 1 else merge(done)
+            waiting += reversed(parts(rows))
+    if len(done) == 1:
+        return done[0]
+    whole = merge(done)
+    return replace(whole, batches=gathered(whole.batches))
+
+
+def parts(rows: slice) -> list[slice]:
+    """What to try next where a run of two items or more fails: its halves, or, when few are left, each alone."""
+    start, stop = rows.start, rows.stop
+    step = 1 if stop - start <= FEW else (stop - start + 1) // 2
+    return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
+
+
+def gathered(batches: Sequence[EventBatch]) -> tuple[EventBatch, ...]:
+    """Batches of the same columns in one again, in their order: a table a row would cost every later step dear."""
+    alike: dict[tuple[object, ...], list[EventBatch]] = {}
+    for batch in batches:
+        key = (batch.dataset, batch.collector, batch.logsource, *batch.table.schema.items())
+        alike.setdefault(key, []).append(batch)
+    out: list[EventBatch] = []
+    for group in alike.values():
+        try:
+            out.append(replace(group[0], table=pl.concat([batch.table for batch in group])))
+        except FAULTS:  # a column of Python's own objects
+            out += group
+    return tuple(out)
 
 
 def flush(decoder: Decoder) -> Decoded:

@@ -56,7 +56,7 @@ class Chunks:
     def chunk(self, frames: Frames | None, decoded: Decoded) -> Chunk:
         """A chunk of the items in ``frames``; None = what the decoder still held at the end."""
         count = 0 if frames is None else len(frames)
-        self._tries, self._lost = boundary.MAX_TRIES, list[tuple[int, str, str]]()
+        self._lost = list[tuple[int, str, str]]()
         if frames is not None:
             self._items += count
             self._numbers = [self._numbers[1], frames.number]
@@ -67,7 +67,7 @@ class Chunks:
         done = replace(
             decoded,
             batches=batches,
-            dead=tuple(replace(letter, source=place) for letter in (*decoded.dead, *letters)),
+            dead=tuple(replace(letter, source=place) for letter in (*decoded.dead, *letters)[:MAX_DEAD]),
             rejected=decoded.rejected + rejected,
         )
         self._block += 1
@@ -105,21 +105,20 @@ class Chunks:
     def _each(
         self, batch: EventBatch, nth: Places, work: Callable[[EventBatch, Places], list[EventBatch]]
     ) -> list[EventBatch]:
-        """Work on a batch; rows it fails on are lost alone, found by halving."""
-        waiting, done = [(batch, nth)], list[EventBatch]()
+        """Work on a batch; rows it fails on, however many, are lost alone."""
+        waiting, done, failed = [slice(0, len(batch))], list[EventBatch](), False
         while waiting:
-            piece, ranks = waiting.pop()
+            rows = waiting.pop()
+            piece = replace(batch, table=batch.table[rows]) if failed else batch
             try:
-                done.extend(work(piece, ranks))
+                done.extend(work(piece, nth[rows]))
             except boundary.FAULTS as error:
-                self._tries -= 1
-                half = len(piece) // 2
-                if not half or self._tries <= 0:
+                failed = True
+                if len(piece) <= 1:
                     self._lose(piece.table, boundary.reason(error))
                     continue
-                halves = (slice(half, None), slice(0, half))
-                waiting += [(replace(piece, table=piece.table[rows]), ranks[rows]) for rows in halves]
-        return done
+                waiting += reversed(boundary.parts(rows))
+        return list(boundary.gathered(done)) if failed else done
 
     def _lose(self, table: pl.DataFrame, why: str) -> None:
         places = table["log.offset"].cast(pl.Int64, strict=False).fill_null(0).to_list()

@@ -76,11 +76,19 @@ def series(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, pl.Boolean)
     if kinds == {int} and all(value in _INT64 for value in values if value is not None):
         return pl.Series(name, values, pl.Int64)
-    if float in kinds and kinds <= {int, float}:
-        return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
+    if float in kinds and kinds <= {int, float} and (reals := _reals(values)) is not None:
+        return pl.Series(name, reals, pl.Float64)
     if kinds == {list}:
         return _lists(name, values)
     return bounded(pl.Series(name, [None if value is None else _scalar(value) for value in values], pl.String))
+
+
+def _reals(values: Sequence[Any]) -> list[float | None] | None:
+    """The values as floats; None where an integer among them is beyond what a float holds: they stay text."""
+    try:
+        return [None if value is None else float(value) for value in values]
+    except OverflowError:
+        return None
 
 
 def _lists(name: str, values: Sequence[Any]) -> pl.Series:

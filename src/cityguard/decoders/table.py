@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import polars as pl
 from cityguard.decoders import json
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.csv import unique
-from cityguard.decoders.text import Text, dead, placed, text
+from cityguard.decoders.text import MAX_DEAD, Text, dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
 
 MAX_FIELDS = 1000
@@ -147,10 +148,10 @@ def _typed(header: Header, cell: pl.Series, kind: str) -> pl.Series:
 
 
 def merge(parts: Sequence[Decoded]) -> Decoded:
-    """Several results as one."""
+    """Several results as one; of the dead letters, samples."""
     return Decoded(
         tuple(batch for part in parts for batch in part.batches),
-        tuple(letter for part in parts for letter in part.dead),
+        tuple(islice((letter for part in parts for letter in part.dead), MAX_DEAD)),
         sum(part.rejected for part in parts),
         ignored=sum(part.ignored for part in parts),
         notes=tuple(note for part in parts for note in part.notes),
