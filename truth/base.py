@@ -29,7 +29,9 @@ class Line:
     """One row of the table: how many units of a peer's answer we give too.
 
     ``compared`` = units in the peer's answer; ``equal`` of them we say the same; ``missing`` we lack or say otherwise;
-    ``extra`` we say and the peer does not. ``floor`` is the share of equal units asked for, 0..1.
+    ``extra`` we say and the peer does not. ``floor`` is the share of equal units asked for, 0..1. ``most_extra`` is the
+    share of ``compared`` that ``extra`` may reach where the peer tells everything it sees; None where it does not
+    (its reason stands in ``docs/truth.md``).
     """
 
     protocol: str
@@ -40,15 +42,34 @@ class Line:
     missing: int = 0
     extra: int = 0
     floor: float = 0.0
+    most_extra: float | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """How a line is called outside the table."""
+        return f"{self.protocol} | {self.peer} | {self.unit}"
+
+    @property
+    def empty(self) -> bool:
+        """Whether the peer says nothing that could be compared: such a line holds nothing and breaks nothing."""
+        return self.compared == 0 and self.extra == 0
+
+    @property
     def share(self) -> float:
-        return self.equal / self.compared if self.compared else 1.0
+        return self.equal / self.compared if self.compared else 0.0
 
     @property
     def holds(self) -> bool:
-        return self.share >= self.floor
+        """Whether the level is reached; of a line without data it is not."""
+        if self.compared == 0 or self.compared != self.equal + self.missing:
+            return False
+        return self.share >= self.floor and not self.overfull
+
+    @property
+    def overfull(self) -> bool:
+        """Whether we say more beside the peer than the line allows."""
+        return self.most_extra is not None and self.extra > self.most_extra * self.compared
 
     def add(self, case: str, theirs: Iterable[Hashable], ours: Iterable[Hashable]) -> None:
         """Compare two multisets of units of one case; the first differences are noted."""
