@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,28 +43,48 @@ def test_what_is_no_name_of_a_protocol_is_refused(names: object) -> None:
         tshark.decoder({"protocols": names})
 
 
-def test_a_missing_program_is_told() -> None:
+def test_a_missing_program_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="not installed"):
-        tshark.decoder({"protocols": ["dns"], "program": "no-such-program"})
+        tshark.decoder({"protocols": ["dns"]})
 
 
-def script(folder: Path, body: str) -> str:
-    path = folder / "tshark"
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a shell script in tshark's place."""
+
+    def put(body: str) -> None:
+        path = tmp_path / "tshark"
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return put
 
 
-def test_one_that_hangs_is_stopped_and_what_it_printed_is_kept(tmp_path: Path) -> None:
-    line = '{"layers":{"frame":{"frame_frame_number":"1"},"ip":{},"dns":{"dns_id":"7"}}}'
-    program = script(tmp_path, f"echo '{line}'; exec sleep 60")
-    done = tshark.decoder({"protocols": ["dns"], "program": program, "seconds": 1}).decode(wire.frames(packets(1)))
+LINE = '{"layers":{"frame":{"frame_frame_number":"1"},"ip":{},"dns":%s}}'
+
+
+def test_one_that_hangs_is_stopped_and_what_it_printed_is_kept(program: Callable[[str], None]) -> None:
+    program(f"echo '{LINE % '{}'}'; exec sleep 60")
+    done = tshark.decoder({"protocols": ["dns"], "seconds": 1}).decode(wire.frames(packets(3)))
     assert done.batches[0].table.height == 1
     assert "stopped after 1 s" in done.notes[0]
+    assert (done.rejected, done.ignored) == (2, 0)
 
 
-def test_one_that_fails_or_prints_rubbish_costs_nothing_else(tmp_path: Path) -> None:
-    program = script(tmp_path, "echo '{\"layers\": 7}'; echo '[[['; exit 9")
-    done = tshark.decoder({"protocols": ["dns"], "program": program}).decode(wire.frames(packets(1)))
-    assert (done.batches, done.ignored) == ((), 1)
+def test_one_that_fails_or_prints_rubbish_costs_nothing_else(program: Callable[[str], None]) -> None:
+    program("echo '{\"layers\": 7}'; echo '[[['; exit 9")
+    done = tshark.decoder({"protocols": ["dns"]}).decode(wire.frames(packets(1)))
+    assert (done.batches, done.rejected, done.ignored) == ((), 1, 0)
     assert "code 9" in done.notes[0]
+
+
+def test_text_that_is_none_and_fields_without_end_are_bounded(program: Callable[[str], None]) -> None:
+    program("printf '%s\n' '" + LINE % '{"a":"\\ud800"}' + "'")
+    (batch,) = tshark.decoder({"protocols": ["dns"]}).decode(wire.frames(packets(1))).batches
+    assert json.loads(batch.table["event.fields"][0])["a"] == "?"
+    program("printf '%s\n' '" + LINE % ('{"a":"' + "x" * 40_000 + '"}') + "'")
+    (batch,) = tshark.decoder({"protocols": ["dns"]}).decode(wire.frames(packets(1))).batches
+    assert len(json.loads(batch.table["event.fields"][0])["cut"]) == tshark.MAX_FIELDS
+    assert batch.table["event.flags"].to_list() == [["truncated"]]

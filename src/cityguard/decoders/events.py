@@ -87,8 +87,10 @@ class Rows:
         return taken
 
     def _table(self) -> None:
-        table = pl.concat([self._keyed(), self._columns()], how="horizontal")
-        self.number, self.time, self.talk, self.fields = [], [], [], []
+        try:
+            table = pl.concat([self._keyed(), self._columns()], how="horizontal")
+        finally:  # whatever happens, these rows are not tried again
+            self.number, self.time, self.talk, self.fields = [], [], [], []
         self.tables.append(table.sort("log.offset", maintain_order=True))
 
     def _keyed(self) -> pl.DataFrame:

@@ -215,7 +215,7 @@ _VENDORS = {
     ),
     5951: _read(
         """
-128u:netscalerRoundTripTime 129u:netscalerTransactionId 130s:netscalerHttpReqUrl 131s:netscalerHttpReqCookie
+128u:netscalerRoundTripTime 129u:netscalerTransactionId 130s:netscalerHttpReqUrl
 132u:netscalerFlowFlags 133u:netscalerConnectionId 134u:netscalerSyslogPriority 135s:netscalerSyslogMessage
 136u:netscalerSyslogTimestamp 140s:netscalerHttpReqReferer 141s:netscalerHttpReqMethod 142s:netscalerHttpReqHost
 143s:netscalerHttpReqUserAgent 144u:netscalerHttpRspStatus 145u:netscalerHttpRspLen 146u:netscalerServerTTFB
@@ -227,9 +227,9 @@ _VENDORS = {
 169u:netscalerHttpResRcvLB 170u:netscalerHttpResForwLB 171u:netscalerAppUnitNameAppId 172u:netscalerDbLoginFlags
 173u:netscalerDbReqType 174u:netscalerDbProtocolName 175s:netscalerDbUserName 176s:netscalerDbDatabaseName
 177s:netscalerDbCltHostName 178s:netscalerDbReqString 179s:netscalerDbRespStatusString 180u:netscalerDbRespStatus
-181u:netscalerDbRespLength 182u:netscalerClientRTT 183s:netscalerHttpContentType 185s:netscalerHttpReqAuthorization
-186s:netscalerHttpReqVia 187s:netscalerHttpResLocation 188s:netscalerHttpResSetCookie
-189s:netscalerHttpResSetCookie2 190s:netscalerHttpReqXForwardedFor 192o:netscalerConnectionChainID
+181u:netscalerDbRespLength 182u:netscalerClientRTT 183s:netscalerHttpContentType
+186s:netscalerHttpReqVia 187s:netscalerHttpResLocation
+190s:netscalerHttpReqXForwardedFor 192o:netscalerConnectionChainID
 193u:netscalerConnectionChainHopCount 200o:netscalerICASessionGuid 201s:netscalerIcaClientVersion
 202u:netscalerIcaClientType 203a:netscalerIcaClientIP 204s:netscalerIcaClientHostName 205s:netscalerAaaUsername
 207s:netscalerIcaDomainName 208u:netscalerIcaClientLauncher 209u:netscalerIcaSessionSetupTime
