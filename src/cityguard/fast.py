@@ -27,7 +27,8 @@ def compiled(function: F) -> F:
         return function
     bounds = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
     try:
-        made: F = numba.njit(cache=True, nogil=True, boundscheck=bounds)(function)
+        # what is kept does not tell whether bounds are checked: a run that wants them compiles anew and keeps nothing
+        made: F = numba.njit(cache=not bounds, nogil=True, boundscheck=bounds)(function)
     except RuntimeError:  # nowhere to keep it
         made = numba.njit(nogil=True, boundscheck=bounds)(function)
     return made

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 MAGIC = b"NTLMSSP\0"
-_NEGOTIATE, _CHALLENGE, _AUTHENTICATE = 1, 2, 3
 _MAX = 256
 
 
@@ -22,20 +21,6 @@ def account(data: bytes) -> dict[str, Any] | None:
         "host.name": _field(said, 44, wide),
     }
     return {name: value or None for name, value in found.items()}
-
-
-def target(data: bytes) -> str | None:
-    """The domain or server that a CHALLENGE names."""
-    place = data.find(MAGIC + b"\2\0\0\0")
-    if place < 0 or len(data) - place < 32:
-        return None
-    said = data[place:]
-    return _field(said, 12, bool(said[20] & 1)) or None
-
-
-def is_negotiate(data: bytes) -> bool:
-    """Whether there is a NEGOTIATE message in some bytes."""
-    return MAGIC + b"\1\0\0\0" in data
 
 
 def _field(said: bytes, at: int, wide: bool) -> str:

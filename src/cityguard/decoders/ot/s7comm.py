@@ -92,7 +92,6 @@ SUBFUNCTIONS: dict[int, tuple[str, str | None]] = {
 }
 """Userdata: group*256 + subfunction."""
 _SZL = 0x401
-_WAYS = {0: "indication", 4: "request", 8: "response"}
 
 
 @dataclass(frozen=True, slots=True)
