@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cityguard.decoders.ot import crc, dnp3
+from cityguard.decoders.ot import dnp3
+from cityguard.decoders.wire import crc
 
 Mender = Callable[[bytes], bytes]
 

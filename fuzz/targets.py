@@ -20,7 +20,7 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Out, Protocol, Speaker, protocols
 from cityguard.decoders.stream import Moment, Parser
 from cityguard.errors import CityguardError, DecodeError
-from cityguard.model import Frames
+from cityguard.model import Decoded, Frames
 from cityguard.sources import documents, lines, pcap
 from fuzz import conversation
 
@@ -108,8 +108,14 @@ def savefile(data: bytes) -> None:
     decoder = capture.decoder({})
     with contextlib.suppress(CityguardError):
         for frames in pcap.frames(np.frombuffer(data, np.uint8)):
-            decoder.decode(frames)
-    decoder.flush()
+            _unbroken(decoder.decode(frames))
+    _unbroken(decoder.flush())
+
+
+def _unbroken(decoded: Decoded) -> None:
+    """A capture goes on when one protocol's decoder raises, and tells of it: here that is a failure."""
+    for note in decoded.notes:
+        assert "cannot be used" not in note, note
 
 
 def exports(data: bytes) -> None:
@@ -143,8 +149,8 @@ def text(name: str, data: bytes) -> None:
 def _capture(frames: Frames) -> None:
     decoder = capture.decoder({})
     if len(frames):
-        decoder.decode(frames)
-    decoder.flush()
+        _unbroken(decoder.decode(frames))
+    _unbroken(decoder.flush())
 
 
 def _frames(items: list[bytes], link: int) -> Frames:

@@ -14,9 +14,10 @@ import polars as pl
 from cityguard.decoders import address, flow, netflow, packet, stream
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.events import End, Talk
+from cityguard.decoders.faults import FAULTS, Faults
 from cityguard.decoders.known import NOTHING, Carried, Known
 from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
-from cityguard.decoders.protocol import Out, Protocol, Speaker, protocols
+from cityguard.decoders.protocol import Out, Protocol, protocols
 from cityguard.decoders.recognise import Recogniser, Seen, fitting
 from cityguard.errors import InputError
 from cityguard.model import DeadLetter, Decoded, EventBatch, Frames, LogSource
@@ -56,11 +57,12 @@ class _Capture:
             one.speaker(out) if one.speaker else None for one, out in zip(self._protocols, self._outs, strict=True)
         ]
         self._frames = {
-            kind: speaker
-            for one, speaker in zip(self._protocols, self._speakers, strict=True)
+            kind: index + 1
+            for index, (one, speaker) in enumerate(zip(self._protocols, self._speakers, strict=True))
             if speaker
             for kind in one.frames
         }
+        self._faults = Faults(self._names)
         self._columnar = [index + 1 for index, one in enumerate(self._protocols) if one.columnar]
         self._known = Known()
         self._carried = {True: Carried(), False: Carried()}
@@ -72,18 +74,18 @@ class _Capture:
             for index, speaker in enumerate(self._speakers)
             if speaker and index + 1 not in self._columnar
         }
-        self._streams = stream.Streams(openers, kinds)
+        self._streams = stream.Streams(openers, kinds, self._faults)
         self._followed = np.array([kind in openers for kind in range(len(self._names))], np.bool_)
         self._spoken = np.array([False, *(speaker is not None for speaker in self._speakers)], np.bool_)
         self._by_first = _by_first()
-        self._shared: OrderedDict[tuple[End, End], Speaker] = OrderedDict()  # what else is spoken between two ends
+        self._shared: OrderedDict[tuple[End, End], int] = OrderedDict()  # what else is spoken between two ends
 
     def decode(self, frames: Frames) -> Decoded:
         read = self._reader.decode(frames)
         batches, notes = self._taken(read)
         batches += self._flows(self._open.closed()) + self._said()
         dead, rejected = _samples(frames, read.reason), int((read.reason > 0).sum())
-        return Decoded(tuple(batches), dead, rejected, notes=notes)
+        return Decoded(tuple(batches), dead, rejected, notes=notes + self._faults.take())
 
     def _taken(self, read: Read) -> tuple[list[EventBatch], tuple[str, ...]]:
         packets = read.packets
@@ -98,19 +100,29 @@ class _Capture:
             exported = self._datagrams(read, hashes)
             batches += exported.batches
             notes = exported.notes
-            now = int(packets.time.max())
-            for speaker in filter(None, self._speakers):
-                speaker.expire(now)
+            self._expire(int(packets.time.max()))
         return batches, notes
+
+    def _expire(self, now: int) -> None:
+        for kind, speaker in enumerate(self._speakers, 1):
+            try:
+                if speaker is not None:
+                    speaker.expire(now)
+            except FAULTS as error:
+                self._faults.add(kind, error)
 
     def flush(self) -> Decoded:
         batches, notes = self._taken(self._reader.flush())
         self._streams.close()
-        for speaker in filter(None, self._speakers):
-            speaker.close()
+        for kind, speaker in enumerate(self._speakers, 1):
+            try:
+                if speaker is not None:
+                    speaker.close()
+            except FAULTS as error:
+                self._faults.add(kind, error)
         rest = self._exports.flush()
         batches += self._flows(self._open.rest()) + self._said()
-        return Decoded((*batches, *rest.batches), notes=notes + rest.notes)
+        return Decoded((*batches, *rest.batches), notes=notes + rest.notes + self._faults.take())
 
     def _link(self, read: Read) -> None:
         """Ethernet frames without IP; those that are understood are no longer rejected."""
@@ -128,7 +140,7 @@ class _Capture:
             *(column.tolist() for column in (*columns, *moments)), strict=True
         ):
             talk = Talk((0, source, -1), (0, destination, -1), 0, False, vlan, link=True)
-            if self._frames[kind].datagram(bytes(view[start:end]), talk, stream.Moment(number, time)):
+            if self._told(self._frames[kind], bytes(view[start:end]), talk, stream.Moment(number, time)):
                 known.append(number)
         read.reason[np.isin(read.frames.number[: len(read.reason)], known)] = 0
 
@@ -153,7 +165,9 @@ class _Capture:
 
     def _look(self, buffer: U8s, packets: Packets, keys: flow.Keys, hashes: U64s, *, tcp: bool) -> Seen:
         """What conversations are recognised as in this piece; the packets of those that may be yet are kept."""
-        seen = self._recogniser.look(buffer, packets, hashes, keys.forward, self._known.of(hashes), tcp=tcp)
+        seen = self._recogniser.look(
+            buffer, packets, hashes, keys.forward, self._known.of(hashes), tcp=tcp, faults=self._faults
+        )
         self._label(hashes, np.where(seen.vain, NOTHING, seen.kinds))
         self._carried[tcp].keep(buffer, packets, np.flatnonzero(seen.waits))
         return seen
@@ -164,7 +178,11 @@ class _Capture:
         speaker = self._speakers[kind - 1]
         if not len(rows) or speaker is None:
             return []
-        table = speaker.table(buffer, tcp.take(rows), keys.take(rows), hashes[rows])
+        try:
+            table = speaker.table(buffer, tcp.take(rows), keys.take(rows), hashes[rows])
+        except FAULTS as error:
+            self._faults.add(kind, error)
+            return []
         return [self._batch(kind - 1, "ot", table)] if table.height else []
 
     def _datagrams(self, read: Read, hashes: U64s) -> Decoded:
@@ -202,26 +220,37 @@ class _Capture:
 
     def _tell(self, kind: int, data: bytes, talk: Talk, at: stream.Moment) -> None:
         """Give a datagram to its conversation's protocol; one that is not of it to the one whose mark it bears."""
-        speaker = self._speakers[kind - 1]
-        if speaker is None or speaker.datagram(data, talk, at):
+        if self._told(kind, data, talk, at):
             return
         ends = (min(talk.source, talk.destination), max(talk.source, talk.destination))
         another = self._shared.get(ends)
         if another is None:
             another = self._other(data)
-            if another is None or another is speaker:
+            if another in (0, kind):
                 return
             self._shared[ends] = another
             if len(self._shared) > MAX_SHARED:
                 self._shared.popitem(last=False)
-        another.datagram(data, talk, at)
+        self._told(another, data, talk, at)
 
-    def _other(self, data: bytes) -> Speaker | None:
+    def _told(self, kind: int, data: bytes, talk: Talk, at: stream.Moment) -> bool:
+        """Whether a protocol's speaker takes a datagram; one it trips over is lost, and counted."""
+        speaker = self._speakers[kind - 1]
+        try:
+            return speaker is None or speaker.datagram(data, talk, at)
+        except FAULTS as error:
+            self._faults.add(kind, error)
+            return True
+
+    def _other(self, data: bytes) -> int:
         for other in self._by_first.get(data[0], ()) if data else ():
             one = self._protocols[other]
-            if any(mark.fits(data) for mark in one.marks) and one.starts(data[:512], False):
-                return self._speakers[other]
-        return None
+            try:
+                if any(mark.fits(data) for mark in one.marks) and one.starts(data[:512], False):
+                    return other + 1
+            except FAULTS as error:
+                self._faults.add(other + 1, error)
+        return 0
 
     def _label(self, hashes: U64s, kinds: Words) -> None:
         mine = np.flatnonzero(kinds)
@@ -243,9 +272,14 @@ class _Capture:
 
     def _said(self) -> list[EventBatch]:
         """What the speakers have to tell."""
-        return [
-            self._batch(index, dataset, table) for index, out in enumerate(self._outs) for dataset, table in out.take()
-        ]
+        batches = list[EventBatch]()
+        for index, out in enumerate(self._outs):
+            try:
+                batches += [self._batch(index, dataset, table) for dataset, table in out.take()]
+            except FAULTS as error:
+                out.clear()
+                self._faults.add(index + 1, error)
+        return batches
 
     def _batch(self, index: int, dataset: str, table: pl.DataFrame) -> EventBatch:
         one = self._protocols[index]

@@ -57,6 +57,10 @@ class Out:
         """One row: when, from whom to whom, and its columns by name (``columns.py``); None = unknown."""
         self.rows(dataset).add(at.number, at.time, talk, fields)
 
+    def clear(self) -> None:
+        """The rows so far are given up."""
+        self._rows.clear()
+
     def take(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Dataset and table of the rows so far; the rows start anew."""
         for dataset, rows in self._rows.items():

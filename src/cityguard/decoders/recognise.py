@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cityguard.decoders.faults import FAULTS, Faults
 from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Mark, Protocol
 
@@ -51,7 +52,17 @@ class Recogniser:
         self._short = _table([(index, mark) for index, mark in marks if mark.offset + len(mark.value) <= 8])
         self._long = [(index, mark) for index, mark in marks if mark.offset + len(mark.value) > 8]
 
-    def look(self, buffer: U8s, packets: Packets, hashes: U64s, forward: Bools, known: Words, *, tcp: bool) -> Seen:
+    def look(
+        self,
+        buffer: U8s,
+        packets: Packets,
+        hashes: U64s,
+        forward: Bools,
+        known: Words,
+        *,
+        tcp: bool,
+        faults: Faults | None = None,
+    ) -> Seen:
         """Recognise conversations.
 
         Args:
@@ -61,6 +72,7 @@ class Recogniser:
             forward: bool[n], its direction.
             known: int64[n], what its conversation is known as; those are not looked at, until a SYN opens them anew.
             tcp: whether these are TCP segments.
+            faults: counts what a protocol's own word raises, which is taken for a no.
         """
         kinds = np.zeros(len(packets), np.int64)
         tells, vain, waits = (np.zeros(len(packets), np.bool_) for _ in range(3))
@@ -74,7 +86,7 @@ class Recogniser:
         group, epoch, last = _conversations(hashes[rows], opens[rows])
         mine = (epoch > 0) | (known[rows] == 0)
         rows, group, last = rows[mine], group[mine], last[mine]
-        told, places, count = self._decide(buffer, packets.take(rows), group, forward[rows], tcp=tcp)
+        told, places, count = self._decide(buffer, packets.take(rows), group, forward[rows], tcp, faults or Faults())
         kinds[rows] = told[group]
         tells[rows[places]] = True
         open_yet = last & (told[group] == 0)
@@ -83,7 +95,9 @@ class Recogniser:
         waits[rows] = open_yet & (count[group] < WINDOW) & telling
         return Seen(kinds, tells, vain, waits)
 
-    def _decide(self, buffer: U8s, packets: Packets, group: Words, forward: Bools, *, tcp: bool) -> tuple[Words, list[int], Words]:
+    def _decide(
+        self, buffer: U8s, packets: Packets, group: Words, forward: Bools, tcp: bool, faults: Faults
+    ) -> tuple[Words, list[int], Words]:
         """Per conversation: its kind, and how many payloads it had; between them the places of those that told."""
         size = int(group.max()) + 1 if len(group) else 0
         told = np.zeros(size, np.int64)
@@ -102,9 +116,12 @@ class Recogniser:
                 continue
             one = self._protocols[index]
             usual = one.tcp if tcp else one.udp
-            if one.starts(bytes(view[starts[at] : ends[at]]), sources[at] in usual or destinations[at] in usual):
-                told[groups[at]] = index + 1
-                decided[groups[at]] = int(rows[at])
+            try:
+                if one.starts(bytes(view[starts[at] : ends[at]]), sources[at] in usual or destinations[at] in usual):
+                    told[groups[at]] = index + 1
+                    decided[groups[at]] = int(rows[at])
+            except FAULTS as error:
+                faults.add(index + 1, error)
         return told, list(decided.values()), np.bincount(group[data], minlength=size)
 
     def _asked(self, buffer: U8s, packets: Packets, *, tcp: bool) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from cityguard.decoders.events import Talk
+from cityguard.decoders.faults import FAULTS, Faults
 from cityguard.decoders.flow import Keys
 from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Words
 
@@ -272,9 +273,12 @@ Opener = Callable[[Talk], Parser]
 class Streams:
     """All connections under way, by the digest of their key."""
 
-    def __init__(self, openers: Mapping[int, Opener], names: Mapping[str, int] | None = None) -> None:
-        """``openers`` by kind; ``names`` gives the kind of a protocol's name."""
+    def __init__(
+        self, openers: Mapping[int, Opener], names: Mapping[str, int] | None = None, faults: Faults | None = None
+    ) -> None:
+        """``openers`` by kind; ``names`` gives the kind of a protocol's name; ``faults`` counts what parsers raise."""
         self._openers, self._names = openers, names or {}
+        self._faults = Faults() if faults is None else faults
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._finished: set[int] = set()  # in this piece
         self._evicted: OrderedDict[int, int] = OrderedDict()  # closed to make room: their kinds
@@ -322,40 +326,44 @@ class Streams:
         for row, key, kind, told, forward, seq, start, captured, claimed, flags, number, time, ack in zip(
             *(column.tolist() for column in columns), strict=True
         ):
-            side = 0 if forward else 1
-            stream = streams.get(key)
-            if stream is not None and flags & 0x07 == 0 and stream.passes(side, seq, claimed):
-                if not stream.skip[side]:
-                    self._held += stream.noticed(side, Moment(number, time))
-                continue
-            opens = flags & 0x12 == 0x02
-            if stream is not None and opens and stream.spoke and not stream.begun(side, seq):
-                self._close(key)  # the same ports again: another connection
-                stream = None
-            if stream is None:
-                kind = kind or self._evicted.pop(key, 0)
-                if not kind or (key in finished and not opens and not told):
+            try:
+                side = 0 if forward else 1
+                stream = streams.get(key)
+                if stream is not None and flags & 0x07 == 0 and stream.passes(side, seq, claimed):
+                    if not stream.skip[side]:
+                        self._held += stream.noticed(side, Moment(number, time))
                     continue
-                opener = side if opens else 1 - side if flags & 0x12 == 0x12 else -1
-                stream = self._open(key, kind, replace(talk(packets, keys, row), opener=opener))
-                finished.discard(key)
-            if flags & 0x02:
-                stream.open(side, seq)
-                seq = (seq + 1) % FULL
-            if flags & 0x10 and stream.sides[1 - side].ahead:
-                self._held += stream.acknowledge(1 - side, ack)
-            if claimed:
-                at = Moment(number, time)
-                self._held += stream.data(side, seq, bytes(view[start : start + captured]), claimed - captured, at)
-                streams.move_to_end(key)
-                if stream.parser.done:
-                    self._turn(stream, at)
-            stream.ended |= (flags & 0x01) << side
-            if stream.parser.done or flags & 0x04 or stream.ended == 3:
-                self._close(key)
+                opens = flags & 0x12 == 0x02
+                if stream is not None and opens and stream.spoke and not stream.begun(side, seq):
+                    self._close(key)  # the same ports again: another connection
+                    stream = None
+                if stream is None:
+                    kind = kind or self._evicted.pop(key, 0)
+                    if not kind or (key in finished and not opens and not told):
+                        continue
+                    opener = side if opens else 1 - side if flags & 0x12 == 0x12 else -1
+                    stream = self._open(key, kind, replace(talk(packets, keys, row), opener=opener))
+                    finished.discard(key)
+                if flags & 0x02:
+                    stream.open(side, seq)
+                    seq = (seq + 1) % FULL
+                if flags & 0x10 and stream.sides[1 - side].ahead:
+                    self._held += stream.acknowledge(1 - side, ack)
+                if claimed:
+                    at = Moment(number, time)
+                    self._held += stream.data(side, seq, bytes(view[start : start + captured]), claimed - captured, at)
+                    streams.move_to_end(key)
+                    if stream.parser.done:
+                        self._turn(stream, at)
+                stream.ended |= (flags & 0x01) << side
+                if stream.parser.done or flags & 0x04 or stream.ended == 3:
+                    self._close(key)
+                    finished.add(key)
+                while self._held > MAX_HELD and streams:
+                    self._evict()
+            except FAULTS as error:
+                self._lose(key, kind, error)
                 finished.add(key)
-            while self._held > MAX_HELD and streams:
-                self._evict()
 
     def close(self) -> None:
         """The input has ended: close every connection."""
@@ -385,7 +393,7 @@ class Streams:
             rest = getattr(stream.parser, "rest", ())
             stream.parser.close()
             self._held -= stream.held
-            stream.kind = kind
+            stream.held, stream.kind = 0, kind
             stream.speak(self._openers[kind](stream.ends))
             for side, data in rest:
                 stream.parser.feed(side, data, at)
@@ -395,7 +403,17 @@ class Streams:
     def _close(self, key: int) -> None:
         stream = self._streams.pop(key)
         self._held -= stream.held
-        stream.close()
+        try:
+            stream.close()
+        except FAULTS as error:
+            self._faults.add(stream.kind, error)
+
+    def _lose(self, key: int, kind: int, error: BaseException) -> None:
+        """A parser raised, which none should: its connection is not followed on, the others are."""
+        stream = self._streams.pop(key, None)
+        if stream is not None:
+            self._held -= stream.held
+        self._faults.add(kind if stream is None else stream.kind, error)
 
 
 def talk(packets: Packets, keys: Keys, row: int) -> Talk:
