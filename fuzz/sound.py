@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cityguard.decoders.ot import dnp3
 from cityguard.decoders.wire import crc
 
 Mender = Callable[[bytes], bytes]
@@ -26,7 +25,7 @@ def _dnp3(data: bytes) -> bytes:
         part = user[at : at + 250]
         first = b"\x05\x64" + bytes((5 + len(part),)) + head
         blocks = [first, *(part[place : place + 16] for place in range(0, len(part), 16))]
-        frames += [block + dnp3.crc(block).to_bytes(2, "little") for block in blocks]
+        frames += [block + crc.dnp(block).to_bytes(2, "little") for block in blocks]
     return b"".join(frames)
 
 

@@ -84,8 +84,6 @@ piece = st.sampled_from(
         "2026",
         "Z",
         "DST",
-    ]
-    + [
         " ",
         "  ",
         "web01",

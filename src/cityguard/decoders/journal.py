@@ -1,6 +1,7 @@
 """systemd's journal: JSON (``journalctl -o json``) or the Journal Export Format, one item per entry.
 
-Besides the journal's own fields there are ``program``, ``pid``, ``host``, ``message``, ``severity`` and ``stamp``, as of syslog.
+Besides the journal's own fields there are ``program``, ``pid``, ``host``, ``message``, ``severity`` and ``stamp``, as
+of syslog.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import struct
 
 from tests.decoders.ot.talk import sent, some
 
-from cityguard.decoders.ot import crc
 from cityguard.decoders.ot.bsap import PROTOCOLS
+from cityguard.decoders.wire import crc
 
 BSAP = PROTOCOLS[0]
 

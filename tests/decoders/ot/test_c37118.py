@@ -6,8 +6,8 @@ import struct
 
 from tests.decoders.ot.talk import said, sent, some
 
-from cityguard.decoders.ot import crc
 from cityguard.decoders.ot.c37118 import PROTOCOLS
+from cityguard.decoders.wire import crc
 
 C37 = PROTOCOLS[0]
 

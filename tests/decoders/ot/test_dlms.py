@@ -6,8 +6,8 @@ import struct
 
 from tests.decoders.ot.talk import said, sent, some
 
-from cityguard.decoders.ot import crc
 from cityguard.decoders.ot.dlms import PROTOCOLS
+from cityguard.decoders.wire import crc
 
 DLMS = PROTOCOLS[0]
 ENERGY = b"\0\3" + bytes((1, 0, 1, 8, 0, 255)) + b"\2\0"

@@ -13,16 +13,17 @@ from tests.decoders import wire
 
 from cityguard.decoders.ot import dnp3
 from cityguard.decoders.ot.dnp3_objects import Objects
+from cityguard.decoders.wire import crc
 
 MASTER, STATION = 1, 10
 
 
 def frame(data: bytes, *, control: int = 0xC4, to: int = STATION, by: int = MASTER) -> bytes:
     head = struct.pack("<BBBBHH", 5, 0x64, 5 + len(data), control, to, by)
-    out = head + struct.pack("<H", dnp3.crc(head))
+    out = head + struct.pack("<H", crc.dnp(head))
     for at in range(0, len(data), 16):
         block = data[at : at + 16]
-        out += block + struct.pack("<H", dnp3.crc(block))
+        out += block + struct.pack("<H", crc.dnp(block))
     return out
 
 
@@ -52,7 +53,7 @@ READ = ask(1, bytes((60, 2, 6, 60, 1, 6)))
 
 
 def test_the_checksum_is_the_standards_own() -> None:
-    assert dnp3.crc(b"\x05\x64\x05\xc0\x01\x00\x00\x04") == 0x21E9
+    assert crc.dnp(b"\x05\x64\x05\xc0\x01\x00\x00\x04") == 0x21E9
 
 
 def test_a_control_and_its_response_are_two_rows() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.decoders.ot.talk import said, some
 
-from cityguard.decoders.ot import crc
 from cityguard.decoders.ot.genisys import PROTOCOLS
+from cityguard.decoders.wire import crc
 
 GENISYS = PROTOCOLS[0]
 

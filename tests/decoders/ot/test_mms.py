@@ -13,7 +13,8 @@ from tests.decoders import wire
 from tests.decoders.ot import talk
 
 from cityguard import columns
-from cityguard.decoders.ot import ber, mms, mms_pdu
+from cityguard.decoders.ot import mms, mms_pdu
+from cityguard.decoders.wire import ber
 
 BLANK: dict[str, Any] = dict.fromkeys(columns.names("ot"))
 

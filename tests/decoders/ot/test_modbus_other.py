@@ -13,11 +13,12 @@ from tests.decoders import wire
 from tests.decoders.ot.test_modbus import adu
 
 from cityguard.decoders.ot import modbus_other, modbus_pdu
+from cityguard.decoders.wire import crc
 
 
 def rtu(pdu: bytes, unit: int = 17) -> bytes:
     frame = bytes((unit,)) + pdu
-    return frame + struct.pack("<H", modbus_pdu.crc(frame))
+    return frame + struct.pack("<H", crc.modbus(frame))
 
 
 def ascii_line(pdu: bytes, unit: int = 17) -> bytes:

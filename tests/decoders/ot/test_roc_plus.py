@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.decoders.ot.talk import said, sent, some
 
-from cityguard.decoders.ot import crc
 from cityguard.decoders.ot.roc_plus import PROTOCOLS
+from cityguard.decoders.wire import crc
 
 ROC = PROTOCOLS[0]
 

@@ -6,10 +6,10 @@ import ipaddress
 import json
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 _COOKIE = b"\x63\x82\x53\x63"
 _KINDS = ("", "discover", "offer", "request", "decline", "ack", "nak", "release", "inform")

@@ -6,12 +6,12 @@ import json
 from collections import OrderedDict
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import End, Talk
-from cityguard.decoders.ot.ber import Item, item, items
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.ber import Item, item, items
+from cityguard.decoders.wire.dialogue import readable
+from cityguard.decoders.wire.framed import Framed
 
 MAX_MESSAGE = 1 << 18
 MAX_WAITING = 4_096

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 
-from cityguard.decoders.app.dialogue import Dialogue, readable, rest, word
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import Dialogue, readable, rest, word
 
 
 class _Logins(Dialogue):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
+from cityguard.decoders.wire.framed import Framed
 
 MAX_PACKET = 1 << 20
 MAX_TOPICS = 16

@@ -7,10 +7,10 @@ import json
 from collections import OrderedDict
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import End, Talk
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 PORTS = (1812, 1813, 1645, 1646, 3799)
 MAX_WAITING = 16_384

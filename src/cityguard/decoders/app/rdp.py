@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 PORT = 3389
 _MAX = 65_536

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders import secrets
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 MAX_PARTS = 1_024
 _KEEP = 256  # bytes of one part

@@ -7,10 +7,10 @@ import re
 from collections import OrderedDict
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 MAX_HEAD = 16_384
 MAX_BODY = 1 << 20

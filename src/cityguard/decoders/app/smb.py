@@ -12,9 +12,9 @@ from typing import Any
 
 from cityguard.decoders.app import ntlm
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.framed import Framed
 
 MAX_MESSAGE = 1 << 24
 MAX_WAITING, MAX_FILES = 1_024, 4_096

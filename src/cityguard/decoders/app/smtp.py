@@ -7,10 +7,10 @@ import binascii
 import json
 from typing import Any
 
-from cityguard.decoders.app.dialogue import Dialogue, readable, rest, word
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import Dialogue, readable, rest, word
 
 MAX_RECIPIENTS = 64
 _COMMANDS = frozenset(

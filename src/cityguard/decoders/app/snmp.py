@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.ber import Item, item, items
 from cityguard.decoders.protocol import Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.ber import Item, item, items
+from cityguard.decoders.wire.dialogue import readable
 
 MAX_OBJECTS = 8
 _OPERATIONS = {

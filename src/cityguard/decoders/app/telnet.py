@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cityguard.decoders.app.dialogue import readable
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.dialogue import readable
 
 _IAC, _SB, _SE = 0xFF, 0xFA, 0xF0
 _TAIL = 256

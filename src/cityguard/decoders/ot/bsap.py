@@ -11,10 +11,10 @@ import struct
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import crc
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.pairs import Pairs
 
 PORTS = (1234, 1235)
 MAX_NAMES = 16

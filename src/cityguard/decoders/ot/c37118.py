@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import crc
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.framed import Framed
 
 MAX_FRAME = 65_535
 MAX_VALUES = 16

@@ -12,9 +12,10 @@ from typing import Any
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot.dnp3_objects import Objects
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.pairs import Pairs
 
 PORT = 20000
 MAX_VALUES = 16
@@ -90,34 +91,13 @@ _INDICATIONS = (
 _JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def _crc_table() -> tuple[int, ...]:
-    """CRC-16/DNP: polynomial 0x3D65, reflected (9.2.4.2)."""
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0xA6BC if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def crc(data: bytes) -> int:
-    """The checksum of a block."""
-    value, table = 0, _CRC
-    for octet in data:
-        value = table[(value ^ octet) & 255] ^ value >> 8
-    return value ^ 0xFFFF
-
-
 def _sound(raw: bytes, at: int) -> bool:
     """Whether a link header stands here, by its checksum; ten octets are there."""
     return (
         raw[at] == 5
         and raw[at + 1] == 0x64
         and raw[at + 2] >= 5
-        and crc(raw[at : at + 8]) == raw[at + 8] | raw[at + 9] << 8
+        and crc.dnp(raw[at : at + 8]) == raw[at + 8] | raw[at + 9] << 8
     )
 
 
@@ -150,7 +130,7 @@ def link(raw: bytes, at: int) -> Link:
     while left > 0:
         size = min(left, 16)
         block = raw[place : place + size]
-        good = good and crc(block) == raw[place + size] | raw[place + size + 1] << 8
+        good = good and crc.dnp(block) == raw[place + size] | raw[place + size + 1] << 8
         parts.append(block)
         left, place = left - size, place + size + 2
     return Link(raw[at + 3], raw[at + 4] | raw[at + 5] << 8, raw[at + 6] | raw[at + 7] << 8, b"".join(parts), good)

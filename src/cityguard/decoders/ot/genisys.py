@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import crc
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Mark, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.framed import Framed
 
 PORT = 10001
 MAX_FRAME = 1_100
@@ -56,7 +56,7 @@ def _is_sound(frame: bytes) -> bool:
     body = _plain(frame[1:-1])
     if frame[0] == _ACKNOWLEDGE or (frame[0] == _POLL and len(body) == 1):
         return len(body) == 1
-    return len(body) >= 3 and crc.arc(bytes((frame[0],)) + body[:-2], 0xFFFF) == body[-2] | body[-1] << 8
+    return len(body) >= 3 and crc.modbus(bytes((frame[0],)) + body[:-2]) == body[-2] | body[-1] << 8
 
 
 class Genisys(Speaker):

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import ber
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import ber
 from cityguard.model import LogSource
 
 FRAME = 0x88B8

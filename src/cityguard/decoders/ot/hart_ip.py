@@ -11,10 +11,10 @@ import struct
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.framed import Framed
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.framed import Framed
+from cityguard.decoders.wire.pairs import Pairs
 
 PORT = 5094
 MAX_FRAME = 8_192

@@ -11,9 +11,9 @@ import json
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Mark, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.framed import Framed
 
 PORT = 3671
 MAX_FRAME = 4_096

@@ -10,10 +10,10 @@ import struct
 from typing import Any
 
 from cityguard.decoders.events import End, Talk
-from cityguard.decoders.ot.framed import Framed
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.framed import Framed
+from cityguard.decoders.wire.pairs import Pairs
 
 PORTS = (5000, 5001, 5002, 5006, 5007, 5010, 1025, 1026, 1280, 1281, 4999)
 MELSOFT = (5560, 5561, 5562)

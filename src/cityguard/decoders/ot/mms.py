@@ -13,11 +13,12 @@ from typing import Any
 import orjson
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import ber, mms_pdu, tpkt
-from cityguard.decoders.ot.ber import Item
+from cityguard.decoders.ot import mms_pdu, tpkt
 from cityguard.decoders.ot.mms_pdu import Asked
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import ber
+from cityguard.decoders.wire.ber import Item
 from cityguard.model import LogSource
 
 MAX_WAITING = 1_024

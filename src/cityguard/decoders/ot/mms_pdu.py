@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cityguard.decoders.ot import ber
 from cityguard.decoders.ot import mms_names as names
-from cityguard.decoders.ot.ber import Item
+from cityguard.decoders.wire import ber
+from cityguard.decoders.wire.ber import Item
 
 MAX_LISTED = 64
 _READ, _WRITE, _NAMES = 4, 5, 1

@@ -21,6 +21,7 @@ from cityguard.decoders.ot.modbus_columns import Adus, Fields, Requests, Waiting
 from cityguard.decoders.packet import Bools, Packets, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import FULL, Side, distance
+from cityguard.decoders.wire import crc
 from cityguard.model import LogSource
 
 PORT = 502
@@ -350,7 +351,7 @@ def starts(data: bytes, usual: bool) -> bool:
     size = 6 + int.from_bytes(data[4:6], "big")
     if len(data) < 6 or size == len(data):
         return len(data) < 6 or size >= 8
-    return 8 <= size <= MAX_ADU and modbus_pdu.crc(data[:-2]) != int.from_bytes(data[-2:], "little")
+    return 8 <= size <= MAX_ADU and crc.modbus(data[:-2]) != int.from_bytes(data[-2:], "little")
 
 
 PROTOCOLS = (Protocol("modbus", starts, Modbus, SOURCES, tcp=(PORT,), columnar=True),)

@@ -10,10 +10,11 @@ from typing import Any
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import modbus, modbus_pdu
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.recognise import HEAD
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.pairs import Pairs
 
 MAX_SERIAL = 256
 """Octets of a serial frame (6.1); in ASCII twice as many characters and five more."""
@@ -35,7 +36,7 @@ def rtu(data: bytes | bytearray, asks: bool) -> int:
         return 0
     size = modbus_pdu.sizes(bytes(data[1:12]), asks)
     for end in ((size + 3) if size else 0, min(len(data), MAX_SERIAL)):
-        if 4 <= end <= len(data) and modbus_pdu.crc(bytes(data[: end - 2])) == data[end - 2] | data[end - 1] << 8:
+        if 4 <= end <= len(data) and crc.modbus(bytes(data[: end - 2])) == data[end - 2] | data[end - 1] << 8:
             return end
     return 0
 

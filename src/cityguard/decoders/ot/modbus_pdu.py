@@ -260,27 +260,6 @@ _READERS = {
 }
 
 
-def _crc_table() -> tuple[int, ...]:
-    """CRC-16 of serial lines: polynomial 0x8005, reflected (MODBUS over Serial Line V1.02, 6.2.2)."""
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0xA001 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def crc(frame: bytes) -> int:
-    """The checksum of a serial frame without it; on the wire its low octet comes first."""
-    value, table = 0xFFFF, _CRC
-    for octet in frame:
-        value = table[(value ^ octet) & 255] ^ value >> 8
-    return value
-
-
 def sizes(pdu: bytes, asks: bool) -> int | None:
     """How long the PDU that begins here is by its own words; None = its function does not say, 0 = more is needed."""
     code = pdu[0]

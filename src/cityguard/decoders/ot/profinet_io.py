@@ -12,9 +12,9 @@ import uuid
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.pairs import Pairs
 
 PORT = 34964
 MAX_BLOCKS = 32

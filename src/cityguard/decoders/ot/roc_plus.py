@@ -9,10 +9,10 @@ import json
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import crc
-from cityguard.decoders.ot.framed import Framed
 from cityguard.decoders.protocol import Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.framed import Framed
 
 PORT = 4000
 MAX_FRAME = 263
@@ -111,7 +111,7 @@ class RocPlus(Speaker):
         fields |= {name: value for name, value in found.items() if name != "user.name" and value is not None}
         if "user.name" in found:
             fields["ot.value"] = found["user.name"]
-        if crc.arc(data[:-2], 0xFFFF) != data[-2] | data[-1] << 8:
+        if crc.modbus(data[:-2]) != data[-2] | data[-1] << 8:
             fields["event.flags"] = ["bad_checksum"]
         self.out.add("ot", at, talk, fields)
 
@@ -124,10 +124,7 @@ def _size(data: bytes | bytearray, at: int) -> int:
     if data[at + 4] not in FUNCTIONS:
         return -1
     size = data[at + 5] + 8
-    if (
-        room >= size
-        and crc.arc(bytes(data[at : at + size - 2]), 0xFFFF) != data[at + size - 2] | data[at + size - 1] << 8
-    ):
+    if room >= size and crc.modbus(bytes(data[at : at + size - 2])) != data[at + size - 2] | data[at + size - 1] << 8:
         return -1
     return size
 

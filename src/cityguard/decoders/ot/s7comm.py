@@ -14,9 +14,9 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import s7comm_items as items
 from cityguard.decoders.ot import s7comm_plus as plus
 from cityguard.decoders.ot import tpkt
-from cityguard.decoders.ot.pairs import Pairs
 from cityguard.decoders.protocol import Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.pairs import Pairs
 
 MAX_VALUES = 16
 _HEAD = struct.Struct(">BBHHHH")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cityguard.decoders.ot.pairs import Pairs
+from cityguard.decoders.wire.pairs import Pairs
 
 MARK = 0x72
 _HEAD = 4

@@ -24,7 +24,7 @@ def forward(polynomial: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-_ARC, _CCITT, _X25 = reflected(0xA001), forward(0x1021), reflected(0x8408)
+_ARC, _CCITT, _X25, _DNP = reflected(0xA001), forward(0x1021), reflected(0x8408), reflected(0xA6BC)
 
 
 def arc(data: bytes, start: int = 0) -> int:
@@ -33,6 +33,19 @@ def arc(data: bytes, start: int = 0) -> int:
     for byte in data:
         value = value >> 8 ^ _ARC[(value ^ byte) & 0xFF]
     return value
+
+
+def modbus(data: bytes) -> int:
+    """The check of Modbus on serial lines (V1.02, 6.2.2), ROC Plus and GENISYS; its low octet comes first."""
+    return arc(data, 0xFFFF)
+
+
+def dnp(data: bytes) -> int:
+    """The check of a DNP3 block (IEEE 1815, 9.2.4.2)."""
+    value = 0
+    for byte in data:
+        value = value >> 8 ^ _DNP[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFF
 
 
 def ccitt(data: bytes, start: int = 0xFFFF) -> int:
