@@ -10,13 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
 
 from truth import apps_suricata
 from truth.base import Line, captures, rows, text, zeek
-from truth.spelling import alpn, distinguished, dns_type, number, seconds, tls_version
+from truth.spelling import (
+    alpn,
+    distinguished,
+    dns_type,
+    number,
+    seconds,
+    tls_version,
+    zeek_answer,
+    zeek_answers,
+    zeek_uri,
+)
 
 Row = dict[str, Any]
 Unit = Callable[[Row], str | None]
@@ -37,14 +46,14 @@ DNS: dict[str, Unit] = {
     "rejected": lambda row: "T" if row["dns.rejected"] else "F",
     "rtt": lambda row: seconds(row["event.duration"]),
     "opcode_name": lambda row: (row["dns.op_code"] or "").lower() or None,
-    "answers": lambda row: str(len(row["dns.answers.data"] or ())),
+    "answers": lambda row: _answers(row),
     "TTLs": lambda row: ",".join(row["dns.answers.ttl"] or ()) or None,
     "addresses": lambda row: ",".join(sorted(row["dns.resolved_ip"] or ())) or None,
 }
 HTTP: dict[str, Unit] = {
     "method": lambda row: row["http.request.method"],
     "host": lambda row: _host(row),
-    "uri": lambda row: unquote(row["url.original"] or "") or None,
+    "uri": lambda row: zeek_uri(row["url.original"]),
     "referrer": lambda row: row["http.request.referrer"],
     "version": lambda row: json.loads(row["event.fields"] or "{}").get("response_version", row["http.version"]),
     "user_agent": lambda row: row["user_agent.original"],
@@ -139,7 +148,7 @@ def captures_in(folder: Path) -> list[Path]:
 
 
 def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterator[Line]:
-    rows_line, line = Line(log, "zeek", "rows", floor=0.99), Line(log, "zeek", "fields", floor=0.99)
+    rows_line, line = Line(log, "zeek", "rows", floor=0.99, most_extra=0.02), Line(log, "zeek", "fields", floor=0.99)
     per: dict[str, list[int]] = {name: [0, 0] for name in fields}
     for case, paths, path in cases(data, f"*-pcap/*/*/zeek/*/{log}.log*"):
         theirs = [row for row in _log(path) if not _retried(log, row) and not _empty(log, row)]
@@ -149,9 +158,9 @@ def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterat
         if log == "quic" and len(_log(path)) > len(theirs):  # after a Retry Zeek's first id is that of the second try
             wanted = Counter({unit: count for unit, count in wanted.items() if unit[1] != "client_initial_dcid"})
         if log == "http":  # bodies that cannot be compared
-            blind = {(_ends(row), unquote(row["url.original"] or "")) for row in mine if _body(row) == "encoded"}
+            blind = {(_ends(row), zeek_uri(row["url.original"]) or "") for row in mine if _body(row) == "encoded"}
             for row in theirs:
-                if (_zeek_ends(row), unquote(row.get("uri", ""))) in blind:
+                if (_zeek_ends(row), row.get("uri", "")) in blind:
                     for name in ("response_body_len", "resp_mime_types"):
                         wanted[_zeek_ends(row), name, row.get(name, "")] -= 1
             wanted = +wanted
@@ -221,7 +230,7 @@ def _said(log: str, name: str, row: dict[str, str]) -> str | None:
         ]
         return ",".join(sorted(found)) or None
     if log == "dns" and name == "answers":
-        return str(len(row.get("TTLs", "").split(","))) if row.get("TTLs") else "0" if "answers" in row else None
+        return zeek_answers(row["answers"]) if row.get("answers") else "none" if "answers" in row else None
     if name == "filename":
         both = [row.get(one, "") for one in ("orig_filenames", "resp_filenames")]
         return ",".join(one for one in both if one) or None
@@ -241,11 +250,14 @@ def _said(log: str, name: str, row: dict[str, str]) -> str | None:
         return distinguished(value)
     if log == "http" and (value == "<empty>" or (name == "status_code" and value == "0")):
         return None
-    if name == "uri":
-        return unquote(value)
     if name in ("server_name", "host"):
         return value.lower().rstrip(".")
     return alpn(value) if name == "resp_mime_types" else value
+
+
+def _answers(row: Row) -> str:
+    kinds, data = row["dns.answers.type"] or (), row["dns.answers.data"] or ()
+    return ",".join(zeek_answer(kind, value) for kind, value in zip(kinds, data, strict=True)) or "none"
 
 
 def _host(row: Row) -> str | None:
@@ -356,23 +368,31 @@ def _arkime(data: Path) -> Iterator[Line]:
             "hasshServer": lambda row: row["ssh.hassh_server"],
         },
     }
-    lines = {name: Line(name, "arkime", "fields") for name in wanted_of}
+    floors = {"tls": 0.8, "http": 0.88, "ssh": 1.0}
+    lines = {name: Line(name, "arkime", "values of a connection", floor=floors[name]) for name in wanted_of}
     for case, paths, path in cases(data, "*-pcap/*/*/arkime/*.json*"):
-        for session in json.loads(text(path)).get("sessions3", []):
-            body = session["body"]
-            ends = {str(body.get("source", {}).get("port")), str(body.get("destination", {}).get("port"))}
+        for ends, bodies in _by_ends(json.loads(text(path)).get("sessions3", [])).items():
             for name, fields in wanted_of.items():
-                mine = [row for row in ours(paths, name) if {_ends(row)[1], _ends(row)[3]} == ends]
+                mine = [row for row in ours(paths, name) if frozenset((_ends(row)[:2], _ends(row)[2:])) == ends]
                 for field, say in fields.items():
-                    theirs = {str(value) for value in body.get(name, {}).get(field, [])}
+                    theirs = {str(value) for body in bodies for value in body.get(name, {}).get(field, [])}
                     if theirs:
-                        lines[name].add(
-                            case,
-                            ((field, one) for one in theirs),
-                            {(field, str(say(row))) for row in mine} & {(field, one) for one in theirs}
-                            or {(field, str(say(row))) for row in mine},
-                        )
+                        said = {str(say(row)) for row in mine if say(row) is not None}
+                        lines[name].add(case, ((field, one) for one in theirs), ((field, one) for one in said))
     yield from lines.values()
+
+
+def _by_ends(sessions: list[dict[str, Any]]) -> dict[frozenset[tuple[str, ...]], list[Row]]:
+    """Sessions by their two ends: it cuts a connection into several."""
+    found: dict[frozenset[tuple[str, ...]], list[Row]] = {}
+    for body in (session["body"] for session in sessions):
+        if "ip" in body.get("source", {}):
+            ends = [
+                (str(ipaddress.ip_address(body[side]["ip"])), str(body[side].get("port")))
+                for side in ("source", "destination")
+            ]
+            found.setdefault(frozenset(ends), []).append(body)
+    return found
 
 
 _MARKED = re.compile(r" \((?:WEAK|INSECURE)\)$")
@@ -395,7 +415,8 @@ def _ja4(value: str | None) -> str | None:
 def _ndpi(data: Path) -> Iterator[Line]:
     """Fingerprints per flow; the flow's last one where a connection was reused."""
     columns = {"JA3C": "tls.client.ja3", "JA3S": "tls.server.ja3s", "JA4": "tls.client.ja4"}
-    lines = {name: Line(name.lower(), "ndpi", "flows") for name in columns}
+    floors = {"JA3C": 0.97, "JA3S": 0.99, "JA4": 0.92}
+    lines = {name: Line(name.lower(), "ndpi", "flows", floor=floors[name]) for name in columns}
     for case, paths, path in cases(data, "*-pcap/*/*/ndpi/*.out*"):
         mine: dict[tuple[str, ...], list[Row]] = {}
         said = text(path)
