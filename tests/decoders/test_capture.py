@@ -192,3 +192,14 @@ def test_no_damage_to_a_capture_raises_anything_but_a_decode_error(
         flows = wire.table(found, "flow")
         assert found.rejected + (flows["network.packets"].sum() if flows.height else 0) == received
     assert len(found.dead) <= (len(parts) or 1) * 2 * capture.MAX_SAMPLES
+
+
+def test_timeouts_and_ports_are_options() -> None:
+    talker = wire.Talker(80).shake()
+    times = [wire.START, wire.START + 10**9, wire.START + 20 * 10**9]
+    packets = [*talker.packets, talker.segment(0, b"late")]
+    assert wire.table(wire.decode(packets, times=times), "flow").height == 1
+    assert wire.table(wire.decode(packets, times=times, idle_tcp=10), "flow").height == 2
+    for bad in ({"idle_tcp": 0}, {"active": "long"}, {"vxlan_ports": [0]}, {"vxlan_ports": 4789}):
+        with pytest.raises(InputError):
+            capture.decoder(bad)

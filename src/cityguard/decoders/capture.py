@@ -1,6 +1,7 @@
 """Captured packets to tables: flows, and what their payloads say, by the protocols of ``app/`` and ``ot/``.
 
-Options: ``only`` = ``flow`` (headers alone) or ``netflow`` (only the flow records found in the capture).
+Options: ``only`` = ``flow`` (headers alone) or ``netflow`` (only the flow records found in the capture),
+``vxlan_ports``, and in seconds ``idle_tcp`` (300), ``idle_other`` (60), ``active`` (1800): what ends a flow's record.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import address, flow, netflow, packet, stream
+from cityguard.decoders import address, flow, netflow, packet, stream, tunnel
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.events import End, Talk
 from cityguard.decoders.faults import FAULTS, Faults
+from cityguard.decoders.flow_table import Timeouts
 from cityguard.decoders.known import NOTHING, Carried, Known
 from cityguard.decoders.packet import TCP, UDP, Bools, Packets, Read, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, protocols
@@ -28,6 +30,7 @@ MAX_SAMPLES = 20
 """Rejected packets shown per piece."""
 _SAMPLE_BYTES = 65_536
 _NETFLOW = "netflow"
+_SECOND = 1_000_000_000
 
 
 def decoder(options: Options) -> Decoder:
@@ -39,16 +42,34 @@ def decoder(options: Options) -> Decoder:
     only = options.get("only", "")
     if only not in ("", "flow", "netflow"):
         raise InputError(f"only: {only!r} is not known", remedy="use flow or netflow, or leave it out")
-    return _Netflow() if only == "netflow" else _Capture(payloads=only != "flow")
+    ports = options.get("vxlan_ports", list(tunnel.VXLAN_PORTS))
+    if not isinstance(ports, list) or not all(isinstance(port, int) and 0 < port < 65_536 for port in ports):
+        raise InputError("vxlan_ports: not a list of ports", remedy=f"vxlan_ports: {list(tunnel.VXLAN_PORTS)}")
+    if only == "netflow":
+        return _Netflow()
+    return _Capture(payloads=only != "flow", timeouts=_timeouts(options), vxlan_ports=ports)
+
+
+def _timeouts(options: Options) -> Timeouts:
+    """Seconds that end a flow: ``idle_tcp``, ``idle_other``, ``active``."""
+    usual = Timeouts()
+    names = {"idle_tcp": usual.tcp, "idle_other": usual.other, "active": usual.active}
+    given = {}
+    for name, nanoseconds in names.items():
+        seconds = options.get(name, nanoseconds // _SECOND)
+        if not isinstance(seconds, int) or not 1 <= seconds <= 86_400:
+            raise InputError(f"{name}: {seconds!r} is no number of seconds", remedy="1 to 86400")
+        given[name] = seconds * _SECOND
+    return Timeouts(given["idle_tcp"], given["idle_other"], given["active"])
 
 
 class _Capture:
     """Flows and payloads of one source."""
 
-    def __init__(self, *, payloads: bool) -> None:
+    def __init__(self, *, payloads: bool, timeouts: Timeouts, vxlan_ports: list[int]) -> None:
         self._payloads = payloads
-        self._reader = packet.Reader(payloads=payloads)
-        self._open = flow.Open()
+        self._reader = packet.Reader(vxlan_ports, payloads=payloads)
+        self._open = flow.Open(timeouts)
         self._protocols = protocols()
         self._names: list[str | None] = [None, *(one.name for one in self._protocols)]
         self._recogniser = _recogniser()
