@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +22,7 @@ import numpy as np
 from cityguard import pipeline, spool
 from cityguard.app import App
 from cityguard.collect.collect import Live
+from cityguard.collect.peers import SILENT_S
 from cityguard.config import Listener
 from cityguard.errors import InputError, StoreError
 from cityguard.model import Chunk, DeadLetter, Decoded, Frames, Ledger
@@ -66,6 +68,7 @@ class Worker:
                 self._settle = time.monotonic() + SETTLE_S
             if time.monotonic() >= self._due:
                 self.checkpoint()
+        self._release(silent=0.0)
         self.checkpoint()
 
     def turn(self) -> int:
@@ -74,6 +77,7 @@ class Worker:
 
     def checkpoint(self) -> None:
         """Make detectors' state and cursors durable together, then free what was taken."""
+        self._release(silent=SILENT_S)
         records = self.app.store.records
         for detector in self.app.detectors:
             records.put_value(f"detector:{detector.name}", detector.snapshot())
@@ -87,6 +91,12 @@ class Worker:
         for one in self.app.settings.listen:
             spool.free(self._folder(one), self._cursors[one.name].done)
         self._due = time.monotonic() + CHECKPOINT_S
+
+    def _release(self, silent: float) -> None:
+        """What decoders held back is taken before the records it came from are done with."""
+        for live in self._live.values():
+            for chunk in live.held(now=self.app.clock(), silent=silent):
+                pipeline.take(chunk, self._way)
 
     def _advance(self, listener: Listener, until: int | None = None) -> int:
         cursor = self._cursors[listener.name]
@@ -106,6 +116,7 @@ class Worker:
         for peer in sorted(set(peers)):
             rows = np.flatnonzero(names == peer)
             yield live.chunk(frames.take(rows, peer), now=self.app.clock())
+            yield from live.held(now=self.app.clock(), silent=math.inf)
 
     def _replay(self) -> None:
         """Take again, with the same ends, what was under way when the process ended."""

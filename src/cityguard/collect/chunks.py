@@ -50,17 +50,19 @@ class Chunks:
         self._collector, self._source, self._path, self._key = collector, source, path, key
         self._now, self._dataset, self._segment = now, dataset, segment
         self._block = 0
+        self._peer: str | None = None
         self._items = 0
         self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
-    def chunk(self, frames: Frames | None, decoded: Decoded) -> Chunk:
-        """A chunk of the items in ``frames``; None = what the decoder still held at the end."""
+    def chunk(self, frames: Frames | None, decoded: Decoded, peer: str | None = None) -> Chunk:
+        """A chunk of the items in ``frames``; None = what the decoder still held at the end, of ``peer``."""
+        self._peer = peer if frames is None else frames.peer
         count = 0 if frames is None else len(frames)
         self._lost = list[tuple[int, str, str]]()
         if frames is not None:
             self._items += count
             self._numbers = [self._numbers[1], frames.number]
-        name = self._name(frames)
+        name = self._name(frames, decoded)
         place = self._path or self._source
         batches = tuple(self._batches(frames, decoded.batches, name))
         rejected, letters = self._losses(frames, batches)
@@ -73,8 +75,12 @@ class Chunks:
         self._block += 1
         return Chunk(self._source, name, self._collector.unit, count - decoded.ignored, done)
 
-    def _name(self, frames: Frames | None) -> str:
+    def _name(self, frames: Frames | None, decoded: Decoded) -> str:
         parts = [self._key, self._collector.name, str(self._block)]
+        if self._path is None and frames is None:
+            places = [place for batch in decoded.batches for place in batch.table["log.offset"].to_list()]
+            places += [letter.place for letter in decoded.dead]
+            parts += ["held", str(min(places, default=0)), str(max(places, default=0)), self._peer or ""]
         if self._path is None and frames is not None and len(frames):
             parts = [
                 self._key,
@@ -166,8 +172,7 @@ class Chunks:
             pl.lit(self._path, pl.String).alias("log.file.path"),
             _flags(table, {"clock_skew": wrong, "no_time": stamp.is_null()}),
         )
-        peer = frames.peer if frames is not None else None
-        return table.with_columns(pl.lit(peer).alias("observer.ip")) if peer else table
+        return table.with_columns(pl.lit(self._peer).alias("observer.ip")) if self._peer else table
 
     def _ids(self, frames: Frames | None, batch: EventBatch, millis: Places, nth: Places) -> pl.Series:
         """Ids by input, collector, decoder, dataset and place, and by the piece where ``nth`` begins again.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cityguard import columns
-from cityguard.collect import boundary
+from cityguard.collect import boundary, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
 from cityguard.collect.families import Families, Mixed
@@ -214,7 +214,7 @@ class Live:
         collectors: Collectors | None = None,
     ) -> None:
         """``collectors`` are those that lines of a collector of many kinds (``families``) may belong to."""
-        self._decoder = collector.decoder()
+        self._decoder = peers.decoder(collector)
         mixes = collectors is not None and collector.families
         self._mixed = Mixed(Families(collectors or (), collector), file=False) if mixes else None
         self._arguments = (collector, source, key, segment)
@@ -247,6 +247,22 @@ class Live:
             decoded = Decoded((), letters, len(frames))
         finish = Chunks(collector, source, None, key, now, None, segment)
         return finish.chunk(frames, decoded)
+
+    def held(self, *, now: datetime, silent: float = peers.SILENT_S) -> Iterator[Chunk]:
+        """What was held back for items to come.
+
+        Args:
+            now: the present.
+            silent: seconds for which a sender said nothing; 0 = the source ends, infinity = only what there is no
+                room to hold. Asked for silent ones when what was taken becomes durable, so that a re-run of records
+                which did not is the same.
+        """
+        collector, source, key, segment = self._arguments
+        works = [(collector, self._decoder)] if self._mixed is None else self._mixed.decoders()
+        for one, decoder in works:
+            for peer, decoded in peers.held(decoder, silent):
+                if decoded.batches or decoded.dead or decoded.notes or decoded.rejected:
+                    yield Chunks(one, source, None, key, now, None, segment).chunk(None, decoded, peer)
 
 
 # ---------------------------------------------------------------- the collectors' own tests

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.collect import boundary
+from cityguard.collect import boundary, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector
 from cityguard.decoders.base import Decoder
@@ -90,9 +90,14 @@ class Mixed:
         for at in np.unique(which):
             one = self._families.known[at]
             own = frames if len(which) == np.count_nonzero(which == at) else frames.take(np.flatnonzero(which == at))
-            decoder = self._decoders.setdefault(one.name, one.decoder())
+            decoder = self._decoders.get(one.name) or peers.decoder(one)
+            self._decoders[one.name] = decoder
             parts.append(self._finisher(one, make).chunk(own, boundary.decode(decoder, own, divide=True)))
         return self._joined(parts)
+
+    def decoders(self) -> list[tuple[Collector, Decoder]]:
+        """The collectors at work, and what each keeps."""
+        return [(one, self._decoders[one.name]) for one in self._families.known if one.name in self._decoders]
 
     def last(self, make: Callable[[Collector], Chunks], notes: tuple[str, ...]) -> Chunk | None:
         """What the decoders still hold at the end of a file; None = nothing."""

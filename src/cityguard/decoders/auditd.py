@@ -18,6 +18,9 @@ HEADER = (
     r"msg=audit\((?P<stamp>\d{1,12}\.\d{1,9}):(?P<serial>\d+)\):\s?(?P<body>.*)$"
 )
 MAX_ARGUMENTS = 64
+MAX_HELD = 1000
+"""Records of an event that may go on in the next piece."""
+HELD_BYTES = 256 << 10
 _PARTS = frozenset(("name", "nametype", "saddr"))
 """Fields of the records that go with a call."""
 _NEEDED = frozenset(
@@ -36,6 +39,8 @@ def decoder(options: Options) -> Decoder:
 
 class _Auditd:
     """Holds the records of the last event of a piece: the next piece may go on with it."""
+
+    per_sender = True
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
@@ -76,8 +81,16 @@ class _Auditd:
             records = pl.concat([self._held, records], how="diagonal_relaxed")
         last = records.row(-1, named=True)
         open_ = (pl.col("stamp") == last["stamp"]) & (pl.col("serial") == last["serial"])
-        self._held = records.filter(open_).tail(1000)
+        self._held = _kept(records.filter(open_))
         return _joined(records.filter(~open_))
+
+
+def _kept(records: pl.DataFrame) -> pl.DataFrame:
+    """The last records of an event, bounded, over buffers of their own: there may be as many as there are hosts."""
+    last = records.tail(MAX_HELD)
+    while last.height > 1 and last.estimated_size() > HELD_BYTES:
+        last = last.tail(last.height // 2)
+    return pl.DataFrame(last.to_dict(as_series=False), schema=last.schema)
 
 
 def _joined(records: pl.DataFrame) -> tuple[EventBatch, ...]:

@@ -13,7 +13,7 @@ class Decoder(Protocol):
 
     Every module in this room has ``decoder(options: Mapping[str, Any]) -> Decoder``.
     Optional, where state should outlive the process: ``snapshot() -> bytes``, bounded, and ``restore(state: bytes)``,
-    which raises InputError on what is no such state.
+    which raises InputError on what is no such state; ``per_sender = True``, where what it keeps is of one sender only.
     Tables it yields carry ``@timestamp`` and ``log.offset`` (the item's number); ids are minted later.
     """
 

@@ -40,6 +40,7 @@ class _Csv:
         self._quote = str(options.get("quote", '"'))[:1]
         given = options.get("names")
         self._open = given is not None
+        self.per_sender = not self._open
         self._names = unique([str(one) for one in given][:MAX_FIELDS]) if given is not None else []
 
     def decode(self, frames: Frames) -> Decoded:

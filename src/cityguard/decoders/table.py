@@ -70,6 +70,8 @@ class Header:
 class _Zeek:
     """Keeps the header from piece to piece; a file may hold several."""
 
+    per_sender = True
+
     def __init__(self, lines: Decoder) -> None:
         self._json = lines
         self._header = Header()

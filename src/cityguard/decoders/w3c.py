@@ -29,6 +29,8 @@ def decoder(options: Options) -> Decoder:
 class _W3c:
     """Keeps the names from piece to piece; a server writes its directives anew at each start."""
 
+    per_sender = True
+
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
         self._separator = " "
