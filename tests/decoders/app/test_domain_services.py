@@ -145,3 +145,24 @@ def test_rdp_tells_the_cookie_and_the_security_that_is_agreed() -> None:
     (row,) = said(RDP, (0, ask), (1, rdp_packet(0xD0, struct.pack("<BBHI", 3, 0, 8, 5))))
     assert (row["event.outcome"], row["event.reason"]) == ("failure", "HYBRID_REQUIRED_BY_SERVER")
     assert RDP.starts(ask, False)
+
+
+def test_an_interim_answer_of_smb_is_not_the_answer() -> None:
+    rows = said(
+        SMB,
+        (0, two(5, create("evil.exe"), number=3)),
+        (1, two(5, bytes(9), status=0x00000103, answers=True, number=3)),
+        (1, two(5, struct.pack("<HBBI", 89, 0, 0, 2) + bytes(88), answers=True, number=3)),
+    )
+    assert [(row["event.action"], row["file.path"]) for row in rows] == [("created", "evil.exe")]
+
+
+def test_asking_for_a_pac_is_no_preauthentication() -> None:
+    def request(kind: int) -> bytes:
+        proof = tlv(0xA3, tlv(0x30, tlv(0x30, tlv(0xA1, tlv(2, kind.to_bytes(2, "big"))) + tlv(0xA2, tlv(4, b"x")))))
+        body = tlv(0xA4, tlv(0x30, tlv(0xA2, tlv(0x1B, b"CITY.CN"))))
+        return tlv(0x6A, tlv(0x30, tlv(0xA1, tlv(2, b"\5")) + tlv(0xA2, tlv(2, b"\x0a")) + proof + body))
+
+    for kind, proven in ((128, None), (2, True)):
+        (row,) = sent(KERBEROS, (0, request(kind)))
+        assert json.loads(row["event.fields"])["kerberos"].get("preauthenticated") is proven

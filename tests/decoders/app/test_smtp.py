@@ -60,3 +60,30 @@ def test_it_is_known_by_its_greeting() -> None:
     assert SMTP.starts(b"220 mx ESMTP Postfix\r\n", False)
     assert not SMTP.starts(b"220 FTP ready\r\n", False)
     assert SMTP.starts(b"EHLO x\r\n", False)
+
+
+def test_pipelined_commands_and_a_body_that_looks_like_some() -> None:
+    forged = base64.b64encode(b"\0evil\0x")
+    body = b"Subject: s\r\n\r\nAUTH PLAIN " + forged + b"\r\nMAIL FROM:<evil@z>\r\n.\r\n"
+    rows = said(
+        SMTP,
+        *HELLO,
+        (0, b"MAIL FROM:<a@x.cn>\r\nRCPT TO:<b@y.cn>\r\nDATA\r\n"),
+        (1, b"250 ok\r\n250 ok\r\n354 go\r\n"),
+        (0, body + b"MAIL FROM:<c@x.cn>\r\nRCPT TO:<d@y.cn>\r\nDATA\r\n"),
+        (1, b"250 queued 1\r\n250 ok\r\n550 no such user\r\n503 no\r\n"),
+        (0, b"QUIT\r\n"),
+    )
+    told = [(row["event.action"], row["user.name"], row["event.code"]) for row in rows]
+    assert told == [("send", "a@x.cn", "250"), ("send", "c@x.cn", "550")]
+    assert json.loads(rows[0]["event.fields"])["email"]["subject"] == "s"
+
+
+def test_chunks_are_no_commands() -> None:
+    rows = said(
+        SMTP,
+        *HELLO,
+        (0, b"MAIL FROM:<a@x.cn>\r\nRCPT TO:<b@y.cn>\r\nBDAT 30 LAST\r\n" + b"Subject: t\r\n\r\nQUIT\r\nAUTH X\r\n"),
+        (1, b"250 ok\r\n250 ok\r\n250 queued\r\n"),
+    )
+    assert [(row["event.action"], row["event.code"]) for row in rows] == [("send", "250")]

@@ -18,6 +18,8 @@ MAX_WAITING = 4_096
 WAIT = 30 * 1_000_000_000
 _AS, _TGS = (10, 11), (12, 13)
 _ERROR = 30
+_PROOFS = frozenset((2, 16, 17, 138))
+"""Pre-authentication that proves something: encrypted timestamp, PKINIT, encrypted challenge."""
 ERRORS = {
     3: "KDC_ERR_BAD_PVNO",
     6: "KDC_ERR_C_PRINCIPAL_UNKNOWN",
@@ -78,6 +80,12 @@ def _name(data: bytes, one: Item | None) -> str:
     return "/".join(_string(data, part) for part in items(data, parts.begin, parts.end))[:512] if parts else ""
 
 
+def _offered(data: bytes, one: Item | None) -> set[int | None]:
+    """Types of the pre-authentication data of a request."""
+    entries = items(data, one.begin, one.end) if one else ()
+    return {_integer(data, _inside(data, entry).get(1)) for entry in entries}
+
+
 def read(data: bytes) -> tuple[int, dict[str, Any]] | None:
     """Kind of a message (its application tag) and what it says; None = it is none."""
     outer = item(data, 0, len(data))
@@ -95,7 +103,7 @@ def read(data: bytes) -> tuple[int, dict[str, Any]] | None:
             "realm": _string(data, body.get(2)),
             "service": _name(data, body.get(3)),
             "ciphers": [_integer(data, one) for one in items(data, ciphers.begin, ciphers.end)][:16] if ciphers else [],
-            "preauthenticated": 3 in members and outer.number == _AS[0],
+            "preauthenticated": outer.number == _AS[0] and bool(_PROOFS & _offered(data, members.get(3))),
         }
     if outer.number == _ERROR:
         return outer.number, {

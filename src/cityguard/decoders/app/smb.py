@@ -20,7 +20,7 @@ MAX_MESSAGE = 1 << 24
 MAX_WAITING, MAX_FILES = 1_024, 4_096
 _KEEP = 65_536
 _TWO, _ONE, _SEALED, _PACKED = b"\xfeSMB", b"\xffSMB", b"\xfdSMB", b"\xfcSMB"
-_MORE = 0xC0000016
+_MORE, _PENDING = 0xC0000016, 0x00000103
 _RESPONSE = 1
 COMMANDS = (
     *("negotiate", "session-setup", "logoff", "tree-connect", "tree-disconnect", "create", "close", "flush", "read"),
@@ -112,8 +112,10 @@ class Conversation(Framed):
             return
         if command == 0 and len(data) >= 70:
             self._dialect = DIALECTS.get(int.from_bytes(data[68:70], "little"), "")
+        if status == _PENDING:  # an interim answer: the real one follows
+            return
         asked = self._waiting.pop(number, None)
-        if asked is not None and status != 0x00000103:  # an interim answer: the real one follows
+        if asked is not None:
             self._answered(asked, status, data, session, tree)
 
     def _asked(self, command: int, data: bytes, tree: int) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import deque
 from typing import Any
 
 from cityguard.decoders.events import Talk
@@ -13,6 +14,8 @@ from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.dialogue import Dialogue, readable, rest, word
 
 MAX_RECIPIENTS = 64
+MAX_ASKED = 256
+"""Commands of one connection whose replies are to come."""
 _COMMANDS = frozenset(
     ("HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "NOOP", "QUIT", "AUTH", "STARTTLS", "BDAT")
 )
@@ -37,16 +40,21 @@ class Conversation(Dialogue):
         super().__init__(talk)
         self._out = out
         self._client: int | None = None
-        self._command = ""
+        self._asked: deque[str] = deque(maxlen=MAX_ASKED)  # commands whose replies are to come (RFC 2920)
         self._mail: dict[str, Any] = {}
         self._at: Moment | None = None
         self._data = self._body = False  # the client sends a message; its head is over
         self._login: tuple[Moment, str] | None = None
         self._lines = 0  # of a login that the client still has to say
         self._hello = ""
+        self._left = 0  # bytes of a chunk (RFC 3030) to come
+        self._sent: deque[tuple[Moment, dict[str, Any]]] = deque(maxlen=MAX_ASKED)  # messages not yet answered
 
     def line(self, side: int, text: bytes, at: Moment) -> None:
-        if self._data and side == self._client:
+        if side == self._client and self._left > 0:
+            self._left -= len(text) + 2
+            self._content(text)
+        elif side == self._client and (self._data or "DATA" in self._asked):
             self._content(text)
         elif side != self._client and text[:3].isdigit():
             if text[3:4] != b"-" and self._client is not None:
@@ -59,13 +67,21 @@ class Conversation(Dialogue):
 
     def _said(self, text: bytes, at: Moment) -> None:
         command, argument = word(text), rest(text)
-        self._command = command
+        self._asked.append(command)
         if command in ("HELO", "EHLO", "LHLO"):
             self._hello = argument
         elif command == "MAIL":
             self._mail, self._at = {"from": _address(argument), "to": []}, at
         elif command == "RCPT" and len(self._mail.get("to", ())) < MAX_RECIPIENTS:
             self._mail.setdefault("to", []).append(_address(argument))
+        elif command in ("DATA", "BDAT"):
+            self._body = self._body and command == "BDAT"
+            size = argument.split(" ")[0]
+            self._left = int(size) if command == "BDAT" and size.isdigit() and len(size) < 10 else 0
+            if command == "BDAT" and argument.upper().endswith("LAST"):
+                self._asked[-1] = "END"
+                self._sent.append((self._at or at, self._mail))
+                self._at = None
         elif command == "RSET":
             self._mail = {}
         elif command == "AUTH":
@@ -88,36 +104,43 @@ class Conversation(Dialogue):
         self._login = (self._login[0], user)
 
     def _content(self, text: bytes) -> None:
-        if text == b".":
+        if text == b"." and self._left <= 0:
             self._data = False
-            self._command = "END"
-        elif not self._body:
+            self._asked = deque(("SENT" if one == "DATA" else one for one in self._asked), MAX_ASKED)
+            self._asked.append("END")
+            if self._at is not None:
+                self._sent.append((self._at, self._mail))
+            self._mail, self._at = {}, None
+            return
+        if not self._body:
             self._body = not text
             if text[:8].lower() == b"subject:":
                 self._mail.setdefault("subject", readable(text[8:]))
         self._mail["bytes"] = self._mail.get("bytes", 0) + len(text) + 2
 
     def _reply(self, code: int, said: str) -> None:
-        command, self._command = self._command, ""
-        if self._login is not None and not self._lines and code != 334:
+        if code == 334 or not self._asked:
+            return
+        command = self._asked.popleft()
+        if self._login is not None and command in ("AUTH", ""):
             at, user = self._login
             self._login = None
             self._row("auth", at, "login", code, said, {"user.name": user or None})
         elif command == "DATA" and code == 354:
-            self._data, self._body = True, False
+            self._data = True
         elif command == "STARTTLS" and code == 220:
             self.done, self.then = True, "tls"
-        elif command == "END" or (command in ("MAIL", "RCPT") and code >= 500):
-            self._message(code, said)
+        elif command == "END" and self._sent:
+            self._message(*self._sent.popleft(), code, said)
+        elif command in ("MAIL", "RCPT") and code >= 500 and self._at is not None:
+            self._message(self._at, self._mail, code, said)
+            self._mail, self._at = {}, None
 
-    def _message(self, code: int | None, said: str) -> None:
-        if self._at is None:
-            return
-        mail = {"helo": self._hello} | self._mail
+    def _message(self, at: Moment, mail: dict[str, Any], code: int | None, said: str) -> None:
+        mail = {"helo": self._hello} | mail
         sender = str(mail.get("from", ""))
         fields = {"user.name": sender or None, "event.fields": json.dumps({"email": mail}, ensure_ascii=False)}
-        self._row("audit", self._at, "send", code, said, fields)
-        self._mail, self._at = {}, None
+        self._row("audit", at, "send", code, said, fields)
 
     def _row(self, dataset: str, at: Moment, action: str, code: int | None, said: str, more: dict[str, Any]) -> None:
         outcome = "unknown" if code is None else "success" if code < 400 else "failure"
@@ -126,8 +149,10 @@ class Conversation(Dialogue):
         self._out.add(dataset, at, self.talk if self._client == 0 else self.talk.turned(), fields)
 
     def close(self) -> None:
-        if self._data or self._mail.get("to"):
-            self._message(None, "")
+        for at, mail in self._sent:
+            self._message(at, mail, None, "")
+        if self._at is not None and self._mail.get("to"):
+            self._message(self._at, self._mail, None, "")
 
 
 def _plain(text: str) -> str:
