@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cityguard.decoders import taxonomy, windows
+from cityguard import fast
+from cityguard.decoders import taxonomy, windows, winscan
 from cityguard.model import EventBatch
 from cityguard.sources.lines import one_each
 
@@ -182,3 +184,74 @@ def test_xml_gives_the_same_payload_as_json() -> None:
 def test_xml_that_is_no_plain_event_is_rejected(text: str) -> None:
     done = windows.decoder({}).decode(one_each([text.encode()]))
     assert (done.batches, done.rejected) == ((), 1)
+
+
+names = st.sampled_from(
+    ["Image", "Data", "EventType", "EventID", "Threat Name", "ThreatName", "Channel", "", " ", "@x"]
+)
+plain = st.one_of(st.none(), st.booleans(), st.integers(-5, 2**65), st.text(max_size=15), st.just(1.5))
+inner = st.one_of(
+    plain,
+    st.lists(plain, max_size=3),
+    st.fixed_dictionaries(
+        {}, optional={"#text": plain | st.lists(plain, max_size=2), "#attributes": st.just({"a": 1}), "x": plain}
+    ),
+    st.just([{"#attributes": {"Name": "n"}, "#text": "v"}]),
+)
+payload = st.one_of(st.dictionaries(names, inner, max_size=4), plain, st.just([1]))
+number = st.sampled_from(
+    [1, 12, 4688, 4624, "7", " 12 ", None, -1, 2**40, {"#text": 800, "#attributes": {"Qualifiers": 0}}, {}]
+)
+system = st.fixed_dictionaries(
+    {"EventID": number, "Channel": st.sampled_from([SYSMON, "Security", "A", None, {"#text": "C"}])},
+    optional={
+        "Provider": st.sampled_from(
+            [
+                {"#attributes": {"Name": "p", "Guid": "g"}},
+                {"#attributes": {"Name": "", "EventSourceName": "s"}},
+                {"Name": "q"},
+                None,
+            ]
+        ),
+        "Level": st.integers(0, 5) | st.text(max_size=2),
+        "Computer": st.just("PC"),
+        "Execution": st.sampled_from([{"#attributes": {"ProcessID": 4, "ThreadID": 8}}, {"@ProcessID": 5}]),
+        "Correlation": st.sampled_from([None, {"#attributes": {"ActivityID": "a"}}]),
+        "Security": st.sampled_from([None, {"#attributes": {"UserID": "S-1-5-18"}}]),
+    },
+)
+events = st.fixed_dictionaries(
+    {"Event": st.fixed_dictionaries({"System": system | plain}, optional={"EventData": payload, "UserData": payload})}
+)
+
+
+def rows(lines: list[bytes], compiled: bool) -> tuple[dict[int, Any], int]:
+    """Values, dataset, log source and kinds of columns by place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "ON", compiled)
+        made = windows.decoder({}).decode(one_each(lines))
+    out: dict[int, Any] = {}
+    for batch in made.batches:
+        kinds = dict(zip(batch.table.columns, batch.table.dtypes, strict=True))
+        for row in batch.table.iter_rows(named=True):
+            held = {name: (value, kinds[name]) for name, value in row.items() if value is not None}
+            out[row["log.offset"]] = (held, batch.dataset, batch.logsource)
+    return out, made.rejected
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@unhurried
+@given(st.lists(events, min_size=1, max_size=6), st.lists(st.text(max_size=20) | st.just("[1]"), max_size=2))
+def test_compiled_code_gives_what_objects_give(drawn: list[dict[str, Any]], odd: list[str]) -> None:
+    usual = [event(1 + n % 3, SYSMON, Image=f"C:\\\\p{n}.exe", ProcessId=n, Flag=n % 2 == 0) for n in range(130)]
+    lines = [json.dumps(one).encode() for one in (*usual, *drawn)] + [one.encode() for one in odd]
+    assert rows(lines, compiled=True) == rows(lines, compiled=False)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+def test_events_of_the_usual_form_are_read_by_compiled_code() -> None:
+    usual = [event({"#text": 1 + n % 3}, SYSMON, Image=f"C:\\p{n}.exe", Data={"#text": ["a"]}) for n in range(130)]
+    made = winscan.read(pl.Series([json.dumps(one) for one in usual]), 1000)
+    assert made is not None
+    assert sorted((part.key[1], len(part.rows)) for part in made[0]) == [(1, 44), (2, 43), (3, 43)]
+    assert not len(made[1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -23,22 +25,24 @@ MAX_TOKENS: Final = 6_000_000
 _POWERS = np.array([float(10**n) for n in range(23)])
 _FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError)
 TEXTS, WHOLE, REALS, TRUTHS, LISTS = 1, 2, 3, 4, 5
+_TYPES: Final = {WHOLE: pa.int64(), REALS: pa.float64(), TRUTHS: pa.bool_()}
 
 
-def _bits(*kinds: int) -> int:
+def kindset(*kinds: int) -> int:
+    """Kinds of ``jsonscan`` as a set."""
     return sum(1 << kind for kind in kinds)
 
 
-_PLAIN = _bits(scan.FALSE, scan.TRUE, scan.INT, scan.BIG, scan.REAL, scan.TEXT, scan.ESCAPED, scan.LIST)
-_OUTER = _PLAIN | _bits(scan.NULL, scan.OBJECT, scan.OBJECTS)
-_ELEMENTS = (_PLAIN & ~_bits(scan.LIST)) << scan.ELEMENT
-_INSIDE = _ELEMENTS | _bits(scan.PRESENT)
+_PLAIN = kindset(scan.FALSE, scan.TRUE, scan.INT, scan.BIG, scan.REAL, scan.TEXT, scan.ESCAPED, scan.LIST)
+_OUTER = _PLAIN | kindset(scan.NULL, scan.OBJECT, scan.OBJECTS)
+_ELEMENTS = (_PLAIN & ~kindset(scan.LIST)) << scan.ELEMENT
+_INSIDE = _ELEMENTS | kindset(scan.PRESENT)
 _KINDS: Final = (
-    (_bits(scan.TEXT, scan.ESCAPED), TEXTS),
-    (_bits(scan.INT), WHOLE),
-    (_bits(scan.INT, scan.REAL), REALS),
-    (_bits(scan.FALSE, scan.TRUE), TRUTHS),
-    (_bits(scan.LIST), LISTS),
+    (kindset(scan.TEXT, scan.ESCAPED), TEXTS),
+    (kindset(scan.INT), WHOLE),
+    (kindset(scan.INT, scan.REAL), REALS),
+    (kindset(scan.FALSE, scan.TRUE), TRUTHS),
+    (kindset(scan.LIST), LISTS),
 )
 
 
@@ -53,16 +57,21 @@ def read(lines: pl.Series, limit: int) -> tuple[pl.DataFrame, Bools] | None:
         n rows, all null for lines that have to go the plain way, and which lines were read; None where the names or
         kinds cannot be told this way.
     """
+    found = scanned(lines, limit)
+    columns = found.columns() if found is not None else None
+    if found is None or not columns or len({column.name for column in columns}) < len(columns) or len(columns) > limit:
+        return None
+    return pl.DataFrame({column.name: column for column in columns}), found.good
+
+
+def scanned(lines: pl.Series, limit: int) -> Scan | None:
+    """All values of all lines; None where there are too many bytes."""
     held = lines.to_arrow().cast(pa.large_string())
     buffers = held.buffers()
     if len(lines) == 0 or buffers[2] is None or buffers[2].size > MAX_BYTES or held.offset:
         return None
     data = _padded(np.frombuffer(buffers[2], np.uint8))
-    found = _Scan(data, np.frombuffer(buffers[1], np.int64)[: len(lines) + 1], limit)
-    columns = found.columns()
-    if not columns or len({column.name for column in columns}) < len(columns) or len(columns) > limit:
-        return None
-    return pl.DataFrame({column.name: column for column in columns}), found.good
+    return Scan(data, np.frombuffer(buffers[1], np.int64)[: len(lines) + 1], limit)
 
 
 def _padded(data: Bytes) -> Bytes:
@@ -77,30 +86,58 @@ def _words(data: Bytes) -> npt.NDArray[np.uint64]:
     return np.ndarray((len(data) - 7,), np.uint64, data.data, strides=(1,))
 
 
-class _Scan:
-    """The values of all lines and the names they stand under."""
+def _texts(valid: pa.Buffer | None, views: npt.NDArray[np.uint64], buffers: list[pa.Buffer]) -> pa.Array:
+    return pa.Array.from_buffers(pa.string_view(), len(views), [valid, pa.py_buffer(views), *buffers])
+
+
+def _lists(
+    valid: pa.Buffer, counts: npt.NDArray[np.int32], views: npt.NDArray[np.uint64], buffers: list[pa.Buffer]
+) -> pa.Array:
+    ends = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+    kind = pa.large_list(pa.string_view())
+    elements = _texts(None, views, buffers)
+    return pa.LargeListArray.from_buffers(kind, len(counts), [valid, pa.py_buffer(ends)], children=[elements])
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Lines in groups: int32[n] the group of each, or -1, int32[n] its place in it, and the size of each group."""
+
+    of: npt.NDArray[np.int32]
+    within: npt.NDArray[np.int32]
+    sizes: list[int]
+
+
+class Scan:
+    """The values of all lines and the names they stand under; arrays as ``jsonscan.scan`` fills them.
+
+    Attributes:
+        paths, tokens, kinds: of ``tokens`` and ``kinds`` the first ``count`` are filled.
+        good: bool[n], the lines that were read.
+    """
 
     def __init__(self, data: Bytes, offsets: Words, limit: int) -> None:
         self._data, self._words, self._rows = data, _words(data), len(offsets) - 1
-        self._paths = np.empty((2 * limit + 64, 7), np.int64)
+        self.paths = np.empty((2 * limit + 64, 7), np.int64)
         slots = np.full(1 << (4 * limit + 128).bit_length(), -1, np.int32)
         room = min(len(data) // 2 + 2, MAX_TOKENS)
-        self._tokens, self._kinds = np.empty((room, 4), np.int32), np.empty(room, np.uint8)
+        self.tokens, self.kinds = np.empty((room, 4), np.int32), np.empty(room, np.uint8)
         self._values = np.empty(room, np.int64)
         self.good: Bools = np.empty(self._rows, np.bool_)
         salt = np.uint64(secrets.randbits(64))
-        used, self._count, self._spare = scan.scan(
-            data, self._words, offsets, salt, self._paths, slots, self._tokens, self._kinds, self._values, self.good
+        used, self.count, self._spare = scan.scan(
+            data, self._words, offsets, salt, self.paths, slots, self.tokens, self.kinds, self._values, self.good
         )
-        self._paths = self._paths[:used]
+        self.paths = self.paths[:used]
+        self._long = bool((offsets[1:] - offsets[:-1] > columnar.MAX_VALUE).any())
 
     def columns(self) -> list[pl.Series] | None:
         """The columns; None where they cannot be told."""
-        names, bits = self._names(), self._paths[:, 4].tolist()
+        names, bits = self._names(), self.paths[:, 4].tolist()
         if len(set(names)) < len(names) - ("" in names[1:]):  # {"a.b": 1, "a": {"b": 2}}
             return None
         column, slow = self._decided(bits)
-        made = self._filled(names, column)
+        (made,) = self.filled(names, column)
         nothing = [
             pl.Series(name, [None], pl.String).new_from_index(0, self._rows)
             for name, one, what, aside in zip(names, bits, column, slow, strict=True)
@@ -114,32 +151,36 @@ class _Scan:
                 made += more
         return made + nothing
 
+    def keys(self) -> list[str]:
+        """The last key of each path."""
+        spans = self.paths[:, 1:3].tolist()
+        return [self._data[start : start + size].tobytes().decode() for start, size in spans]
+
     def _names(self) -> list[str]:
         out = [""]
-        for parent, start, size in self._paths[1:, :3].tolist():
-            name = self._data[start : start + size].tobytes().decode()
-            out.append(f"{out[parent]}.{name}" if parent else name)
+        for parent, key in zip(self.paths[1:, 0].tolist(), self.keys()[1:], strict=True):
+            out.append(f"{out[parent]}.{key}" if parent else key)
         return out
 
     def _decided(self, bits: list[int]) -> tuple[list[int], list[int]]:
         """What each path's column is, and of those to be read by Python the outermost path that must be, else 0."""
-        parents = self._paths[:, 0].tolist()
+        parents = self.paths[:, 0].tolist()
         column, slow = [0] * len(bits), [0] * len(bits)
         for path in range(1, len(bits)):
             kinds = bits[path]
-            inside = kinds & (_INSIDE | _bits(scan.INNER, scan.STRANGE))
+            inside = kinds & (_INSIDE | kindset(scan.INNER, scan.STRANGE))
             outer = kinds & _PLAIN
-            if outer == _bits(scan.LIST) and not kinds & _bits(scan.STRANGE):
+            if outer == kindset(scan.LIST) and not kinds & kindset(scan.STRANGE):
                 inside &= ~_ELEMENTS  # its own elements
-            strange = kinds & (_bits(scan.STRANGE) | _bits(scan.REAL) << scan.ELEMENT)
-            strange |= bool(inside) and bool(kinds & _OUTER & ~_bits(scan.OBJECTS, scan.LIST))
-            strange |= bool(inside & _INSIDE) and bool(kinds & _bits(scan.INNER))
-            strange |= bool(inside) and bool(kinds & _bits(scan.OBJECTS, scan.LIST))
+            strange = kinds & (kindset(scan.STRANGE) | kindset(scan.REAL) << scan.ELEMENT)
+            strange |= bool(inside) and bool(kinds & _OUTER & ~kindset(scan.OBJECTS, scan.LIST))
+            strange |= bool(inside & _INSIDE) and bool(kinds & kindset(scan.INNER))
+            strange |= bool(inside) and bool(kinds & kindset(scan.OBJECTS, scan.LIST))
             known = [what for fits, what in _KINDS if outer and not outer & ~fits]
             if strange or (outer and not known):
                 root = above = path
                 while above:
-                    root = above if bits[above] & _bits(scan.OBJECTS, scan.LIST) else root
+                    root = above if bits[above] & kindset(scan.OBJECTS, scan.LIST) else root
                     above = parents[above]
                 slow[root] = root
                 continue
@@ -149,67 +190,71 @@ class _Scan:
             column[path] = 0 if slow[path] else column[path]
         return column, slow
 
-    def _filled(self, names: list[str], column: list[int]) -> list[pl.Series]:
-        rows, kinds = self._rows, np.array(column, np.int8)
-        place = np.zeros((len(column), 3), np.int64)
-        counted = {what: int(np.count_nonzero(kinds == what)) for what in range(1, 6)}
-        for what in range(1, 6):
-            place[kinds == what, 0] = np.arange(counted[what])
-        place[kinds == REALS, 0] += counted[WHOLE]
-        place[kinds > 0, 1] = np.arange(np.count_nonzero(kinds))
-        elements = np.where(kinds == LISTS, self._paths[:, 5], 0)
-        place[:, 2] = first = np.cumsum(elements) - elements
-        width = (rows + 7) // 8
-        texts = np.zeros((counted[TEXTS], rows, 2), np.uint64)
-        numbers = np.zeros((counted[WHOLE] + counted[REALS], rows), np.int64)
-        truths, there = (
-            np.zeros((counted[TRUTHS], width), np.uint8),
-            np.zeros((int((kinds > 0).sum()), width), np.uint8),
-        )
-        views, counts = np.zeros((int(elements.sum()), 2), np.uint64), np.zeros((counted[LISTS], rows), np.int32)
+    def filled(self, names: Sequence[str], column: list[int], groups: Groups | None = None) -> list[list[pl.Series]]:
+        """The columns of each group of lines, where the group has a value; without groups, all of all lines.
+
+        Args:
+            names: of each path.
+            column: what becomes of each path: 0 nothing, or ``TEXTS`` (of anything plain: as it is written) …
+            groups: lines that have columns of their own.
+        """
+        kinds = np.array(column, np.int8)
+        if groups is None:
+            groups = Groups(np.zeros(self._rows, np.int32), np.arange(self._rows, dtype=np.int32), [self._rows])
+            present, elements = np.ones((1, len(kinds)), np.uint8), self.paths[None, :, 5]
+        else:
+            shape = (len(groups.sizes), len(kinds))
+            present, elements = np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+            scan.seen(self.tokens, self.kinds, self.count, groups.of, present, elements)
+        group, path = np.nonzero(present * (kinds > 0))
+        what, sizes = kinds[path], np.array(groups.sizes, np.int64)[group]
+        number = np.full(present.shape, -1, np.int32)
+        number[group, path] = np.arange(len(path))
+        bytes_, runs = (sizes + 7) // 8, np.where(what == LISTS, elements[group, path], 0)
+        place = np.zeros((len(path), 3), np.int64)
+        total = dict.fromkeys(range(1, 6), 0)
+        for sort in total:
+            takes = np.where(what == sort, bytes_ if sort == TRUTHS else sizes, 0)
+            total[sort] = int(takes.sum())
+            place[:, 0] += np.where(what == sort, np.cumsum(takes) - takes, 0)
+        place[what == REALS, 0] += total[WHOLE]
+        place[:, 1], place[:, 2] = np.cumsum(bytes_) - bytes_, np.cumsum(runs) - runs
+        starts = place.tolist()
+        texts, numbers = np.zeros((total[TEXTS], 2), np.uint64), np.zeros(total[WHOLE] + total[REALS], np.int64)
+        truths, there = np.zeros(total[TRUTHS], np.uint8), np.zeros(int(bytes_.sum()), np.uint8)
+        views, counts = np.zeros((int(runs.sum()), 2), np.uint64), np.zeros(total[LISTS], np.int32)
         spill = np.zeros(self._spare + scan.PAD, np.uint8)
-        reals = int((self._kinds[: self._count] == scan.REAL).sum()) if counted[REALS] else 0
+        reals = int((self.kinds[: self.count] == scan.REAL).sum()) if total[REALS] else 0
         odd = np.empty((reals + 1, 2), np.int64)
         left = scan.fill(
-            self._data, self._words, self._tokens, self._kinds, self._values, self._count, kinds, place, _POWERS,
-            texts, numbers, truths, there, views, counts, spill, _words(spill), odd,
+            self._data, self._words, self.tokens, self.kinds, self._values, self.count, groups.of, groups.within,
+            number, kinds, place, _POWERS, texts, numbers, truths, there, views, counts, spill, _words(spill), odd,
         )  # fmt: skip
-        self._patched(numbers.view(np.float64), odd[:left])
-        buffer, spilt = pa.py_buffer(self._data), pa.py_buffer(spill)
-        made: list[pl.Series] = []
-        for path in np.flatnonzero(kinds).tolist():
-            what, (at, mine, _) = column[path], place[path].tolist()
-            valid = pa.py_buffer(there[mine])
-            if what == LISTS:
-                begin, count = int(first[path]), int(elements[path])
-                held = [None, pa.py_buffer(views[begin : begin + count]), buffer, spilt]
-                inner = pa.Array.from_buffers(pa.string_view(), count, held)
-                ends = np.concatenate(([0], np.cumsum(counts[at], dtype=np.int64)))
-                array = pa.LargeListArray.from_buffers(
-                    pa.large_list(pa.string_view()), rows, [valid, pa.py_buffer(ends)], children=[inner]
-                )
-            elif what == TEXTS:
-                array = pa.Array.from_buffers(pa.string_view(), rows, [valid, pa.py_buffer(texts[at]), buffer, spilt])
-            elif what == TRUTHS:
-                array = pa.Array.from_buffers(pa.bool_(), rows, [valid, pa.py_buffer(truths[at])])
+        for at, token in odd[:left].tolist():  # of many digits
+            _, _, start, end = self.tokens[token].tolist()
+            numbers.view(np.float64)[at] = float(self._data[start:end].tobytes())
+        buffers = [pa.py_buffer(self._data), pa.py_buffer(spill)]
+        made: list[list[pl.Series]] = [[] for _ in groups.sizes]
+        ends = place[:, 2].tolist()
+        for mine, (of, where) in enumerate(zip(group.tolist(), path.tolist(), strict=True)):
+            rows, (at, bit, begin), kind = groups.sizes[of], starts[mine], column[where]
+            valid = pa.py_buffer(there[bit : bit + (rows + 7) // 8])
+            if kind == LISTS:
+                array = _lists(valid, counts[at : at + rows], views[begin : ends[mine]], buffers)
+            elif kind == TEXTS:
+                array = _texts(valid, texts[at : at + rows], buffers)
             else:
-                kind = pa.int64() if what == WHOLE else pa.float64()
-                array = pa.Array.from_buffers(kind, rows, [valid, pa.py_buffer(numbers[at])])
-            one = pl.Series(names[path], pl.from_arrow(array))
-            made.append(columnar.bounded(one) if what == TEXTS else one)
+                held = truths[at : at + (rows + 7) // 8] if kind == TRUTHS else numbers[at : at + rows]
+                array = pa.Array.from_buffers(_TYPES[kind], rows, [valid, pa.py_buffer(held)])
+            series = pl.Series(names[where], pl.from_arrow(array))
+            made[of].append(columnar.bounded(series) if kind == TEXTS and self._long else series)
         return made
-
-    def _patched(self, reals: npt.NDArray[np.float64], odd: Words) -> None:
-        """Numbers of many digits, read by Python."""
-        for column, token in odd.tolist():
-            _, row, start, end = self._tokens[token].tolist()
-            reals[column, row] = float(self._data[start:end].tobytes())
 
     def _slowly(self, path: int, name: str) -> list[pl.Series] | None:
         """Whatever stands under one name, by way of Python objects."""
-        kinds = self._kinds[: self._count]
-        mine = (self._tokens[: self._count, 0] == path) & (kinds < scan.STRANGE)
-        spans, quoted = self._tokens[: self._count][mine], np.isin(kinds[mine], (scan.TEXT, scan.ESCAPED))
+        kinds = self.kinds[: self.count]
+        mine = (self.tokens[: self.count, 0] == path) & (kinds < scan.STRANGE)
+        spans, quoted = self.tokens[: self.count][mine], np.isin(kinds[mine], (scan.TEXT, scan.ESCAPED))
         spans = spans[:, 1:] + np.stack([np.zeros_like(quoted), -1 * quoted, quoted], axis=1)
         raw = [self._data[start:end].tobytes() for _, start, end in spans.tolist()]
         try:

@@ -511,26 +511,49 @@ def _view(words: Any, start: Any, size: Any, buffer: Any, views: Any, at: Any) -
 
 
 @compiled
+def seen(tokens: Any, kinds: Any, count: Any, groups: Any, present: Any, elements: Any) -> None:
+    """Which paths have values in which group of lines, and how many elements of lists.
+
+    Args:
+        tokens, kinds, count: as for ``fill``; so is ``groups``.
+        present: uint8[g, m], all 0.
+        elements: int64[g, m], all 0.
+    """
+    for n in range(count):
+        group, kind = groups[tokens[n, 1]], kinds[n]
+        if group < 0 or kind in (NULL, OBJECT):
+            continue
+        present[group, tokens[n, 0]] = 1
+        if kind >= ELEMENT:
+            elements[group, tokens[n, 0]] += 1
+
+
+@compiled
 def fill(
-    data: Any, words: Any, tokens: Any, kinds: Any, values: Any, count: Any, column: Any, place: Any, powers: Any,
-    texts: Any, numbers: Any, truths: Any, there: Any, views: Any, counts: Any, spill: Any, spilt_words: Any, odd: Any,
+    data: Any, words: Any, tokens: Any, kinds: Any, values: Any, count: Any, groups: Any, within: Any, number: Any,
+    column: Any, place: Any, powers: Any, texts: Any, numbers: Any, truths: Any, there: Any, views: Any, counts: Any,
+    spill: Any, spilt_words: Any, odd: Any,
 ) -> Any:  # fmt: skip
-    """Values to their columns.
+    """Values to their columns; each group of lines has columns of its own.
 
     Args:
         data: as for ``scan``; so are ``words``, ``tokens``, ``kinds`` and ``values``, of which ``count`` are filled.
-        column: int8[m], what becomes of each path: 0 nothing, 1 texts, 2 whole numbers, 3 numbers, 4 truth values,
-            5 lists of texts.
-        place: int64[m, 3], the column among those of its kind, and among all; where the elements of a list begin.
+        groups: int32[n], the group of each line, or -1.
+        within: int32[n], its place in the group.
+        number: int32[g, m], the number of each path's column in each group, or -1.
+        column: int8[m], what becomes of each path: 1 texts, 2 whole numbers, 3 numbers, 4 truth values, 5 lists of
+            texts.
+        place: int64[k, 3] by number of the column: where it begins in the array of its kind, in ``there``, and where
+            the elements of its lists begin.
         powers: float64[23] of ten.
-        texts: uint64[a, n, 2], all 0, as string views; buffer 0 is ``data``, 1 is ``spill``.
-        numbers: int64[b, n]; those of kind 3 hold float64.
-        truths: uint8[c, n / 8], all 0, bits from the lowest on.
-        there: uint8[all, n / 8], all 0: which rows have a value.
+        texts: uint64[a, 2], all 0, as string views; buffer 0 is ``data``, 1 is ``spill``.
+        numbers: int64[b]; those of kind 3 hold float64.
+        truths: uint8[c], all 0, bits from the lowest on.
+        there: uint8[d], all 0: bits of which rows have a value.
         views: uint64[e, 2], elements of lists.
-        counts: int32[d, n], all 0, elements of each row.
+        counts: int32[f], all 0, elements of each row.
         spill: uint8, room for texts without their escapes, and ``PAD`` bytes; ``spilt_words`` as ``words``.
-        odd: int64[k, 2] to be filled as far as it goes: column and token of numbers that are to be read otherwise.
+        odd: int64[o, 2] to be filled as far as it goes: place and token of numbers that are to be read otherwise.
 
     Returns:
         How many of ``odd``.
@@ -538,49 +561,52 @@ def fill(
     spilt, left = 0, 0
     reals = numbers.view(np.float64)
     for n in range(count):
-        path = tokens[n, 0]
-        what = column[path]
-        if what == 0:
+        path, line = tokens[n, 0], tokens[n, 1]
+        group = groups[line]
+        if group < 0:
             continue
-        kind = kinds[n]
-        row, start, end = tokens[n, 1], tokens[n, 2], tokens[n, 3]
-        at, mine = place[path, 0], place[path, 1]
+        mine = number[group, path]
+        if mine < 0:
+            continue
+        kind, what = kinds[n], column[path]
+        row, start, end = np.int64(within[line]), tokens[n, 2], tokens[n, 3]
+        at, bit = place[mine, 0] + row, place[mine, 1] + (row >> 3)
         if what == 5:
             if kind != LIST and kind != PRESENT and kind < ELEMENT:
                 continue
-            there[mine, row >> 3] |= np.uint8(1 << (row & 7))
+            there[bit] |= np.uint8(1 << (row & 7))
             if kind < ELEMENT:
                 continue
             if kind == ESCAPED + ELEMENT:
                 stop = _unescaped(data, start, end, spill, spilt)
-                _view(spilt_words, spilt, stop - spilt, 1, views, place[path, 2])
+                _view(spilt_words, spilt, stop - spilt, 1, views, place[mine, 2])
                 spilt = stop
             else:
-                _view(words, start, end - start, 0, views, place[path, 2])
-            place[path, 2] += 1
-            counts[at, row] += 1
+                _view(words, start, end - start, 0, views, place[mine, 2])
+            place[mine, 2] += 1
+            counts[at] += 1
             continue
         if kind == NULL or kind >= OBJECT:
             continue
-        there[mine, row >> 3] |= np.uint8(1 << (row & 7))
+        there[bit] |= np.uint8(1 << (row & 7))
         if what == 1:
             if kind == ESCAPED:
                 stop = _unescaped(data, start, end, spill, spilt)
-                _view(spilt_words, spilt, stop - spilt, 1, texts[at], row)
+                _view(spilt_words, spilt, stop - spilt, 1, texts, at)
                 spilt = stop
             else:
-                _view(words, start, end - start, 0, texts[at], row)
+                _view(words, start, end - start, 0, texts, at)
         elif what == 4:
             if kind == TRUE:
-                truths[at, row >> 3] |= np.uint8(1 << (row & 7))
+                truths[place[mine, 0] + (row >> 3)] |= np.uint8(1 << (row & 7))
         elif kind == INT:
             if what == 2:
-                numbers[at, row] = values[n]
+                numbers[at] = values[n]
             else:
-                reals[at, row] = np.float64(values[n])
+                reals[at] = np.float64(values[n])
         else:
             made = _real(data, start, end, powers)
-            reals[at, row] = made
+            reals[at] = made
             if np.isnan(made):
                 odd[left, 0], odd[left, 1] = at, n
                 left += 1

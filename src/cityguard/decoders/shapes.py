@@ -75,7 +75,7 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
     if not parts:
         return None
     if len(parts) == 1 and not len(left):
-        return (parts[0].table, None, parts[0].rows) if parts[0].table.width <= _most(len(lines)) else None
+        return (parts[0].table, None, parts[0].rows) if parts[0].table.width <= most(len(lines)) else None
     if len(left):
         objects, good = parsed(lines.gather(left))
         if objects:
@@ -85,7 +85,7 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
             parts.append(Part(table, left[good]))
     names = {name for part in parts for name in part.table.columns}
     total = sum(len(part.rows) for part in parts)
-    if len(names) > _most(total):
+    if len(names) > most(total):
         return None
     made = _merged(parts)
     if made is None:
@@ -95,14 +95,14 @@ def _fast(lines: pl.Series, parsed: Plain, wanted: Collection[str]) -> tuple[pl.
     return made[order], None, rows[order]
 
 
-def _most(rows: int) -> int:
+def most(rows: int) -> int:
     """Columns a table of so many rows may have, as ``columnar.table``."""
     return min(columnar.MAX_COLUMNS, max(columnar.MIN_COLUMNS, columnar.MAX_CELLS // max(rows, 1)))
 
 
 def _compiled(lines: pl.Series) -> tuple[list[Part], Words] | None:
     """As ``taken_apart``, by compiled code, where there is any and it can."""
-    found = jsoncolumns.read(lines, _most(len(lines))) if fast.ON else None
+    found = jsoncolumns.read(lines, most(len(lines))) if fast.ON else None
     if found is None:
         return None
     table, good = found

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import taxonomy, winxml
+from cityguard import fast
+from cityguard.decoders import shapes, taxonomy, winscan, winxml
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
 from cityguard.decoders.json import Words, parsed
@@ -50,23 +51,35 @@ class _Windows:
             return Decoded()
         with collection_paused():
             read = text(frames)
-            parts, good, bad = _events(read.values)
+            batches, left = _compiled(frames, read)
+            parts, good, bad = _events(read.values.gather(pl.Series(left)))
+            good, bad = left[good], left[bad]
             classes: dict[tuple[str, int, str], list[int]] = {}
             for index, part in enumerate(parts):
                 if part is not None:
                     classes.setdefault(_class(*part), []).append(index)
-            batches = tuple(
+            batches += [
                 _batch(key, [parts[i] or ({}, {}) for i in where], frames, good[np.array(where)], read, self._wanted)
                 for key, where in sorted(classes.items())
-            )
+            ]
         strange = good[np.array([index for index, part in enumerate(parts) if part is None], dtype=np.int64)]
         letters = dead(frames, bad, "neither a JSON object nor an Event element") + dead(
             frames, strange, "not a Windows event: no EventID"
         )
-        return Decoded(batches, letters, len(bad) + len(strange))
+        return Decoded(tuple(batches), letters, len(bad) + len(strange))
 
     def flush(self) -> Decoded:
         return Decoded()
+
+
+def _compiled(frames: Frames, read: Text) -> tuple[list[EventBatch], Words]:
+    """Events in the form that EVTX files are read in, by compiled code where there is any; the lines that are left."""
+    everything = np.arange(len(frames), dtype=np.int64)
+    found = winscan.read(read.values, shapes.most(len(frames))) if fast.ON and len(frames) >= shapes.MIN_LINES else None
+    if found is None:
+        return [], everything
+    parts = sorted(found[0], key=lambda part: part.key)
+    return [_joined(part.key, part.header, part.body, frames, part.rows, read, None) for part in parts], found[1]
 
 
 def _events(lines: pl.Series) -> tuple[list[tuple[Object, Object] | None], Words, Words]:
@@ -74,7 +87,7 @@ def _events(lines: pl.Series) -> tuple[list[tuple[Object, Object] | None], Words
     marked = (lines.str.contains("<Event", literal=True) & ~lines.str.contains(r"^\s*\{")).to_numpy()
     asked = np.flatnonzero(~marked)
     objects, within = parsed(lines.gather(pl.Series(asked)))
-    parts: list[tuple[Object, Object] | None] = [split(row) for row in objects]
+    parts = [split(row) for row in objects]
     good = [asked[within]]
     if marked.any():
         where = np.flatnonzero(marked)
@@ -118,11 +131,25 @@ def _batch(
     read: Text,
     wanted: frozenset[str],
 ) -> EventBatch:
-    channel, number, kind = key
     head, _ = table([header for header, _ in parts], wanted=_HEADER)
     body, spare = table([payload for _, payload in parts], wanted=wanted)
     body = body.drop("EventID", strict=False)
-    body = body.with_columns(_plain(column) for column in body.get_columns())
+    return _joined(
+        key, head, body.with_columns(_plain(column) for column in body.get_columns()), frames, rows, read, spare
+    )
+
+
+def _joined(
+    key: tuple[str, int, str],
+    head: pl.DataFrame,
+    body: pl.DataFrame,
+    frames: Frames,
+    rows: Any,
+    read: Text,
+    spare: pl.Series | None,
+) -> EventBatch:
+    """Header and payload side by side; what the payload names is its own."""
+    channel, number, kind = key
     data = pl.concat([head.drop([name for name in head.columns if name in body.columns]), body], how="horizontal")
     data = placed(data, frames, rows, read, spare)
     if number == 4688 and channel.lower() == "security":

@@ -42,7 +42,7 @@ def frames(buffer: np.ndarray) -> Iterator[Frames]:
     import evtx
 
     try:
-        records: Iterator[Any] = iter(evtx.PyEvtxParser(io.BytesIO(buffer.data), number_of_threads=1).records_json())
+        records: Iterator[Any] = iter(evtx.PyEvtxParser(_Held(buffer), number_of_threads=1).records_json())
     except (OSError, RuntimeError, ValueError) as error:
         raise DecodeError(f"not an event log: {str(error)[:200]}", place="byte 0") from None
     items: list[str] = []
@@ -63,6 +63,32 @@ def frames(buffer: np.ndarray) -> Iterator[Frames]:
             items, size = [], 0
     if items:
         yield _framed(items, done)
+
+
+class _Held(io.RawIOBase):
+    """Bytes in memory as a file that is read without a copy of the whole."""
+
+    def __init__(self, buffer: np.ndarray) -> None:
+        self._view, self._at = memoryview(buffer.data).cast("B"), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._at = max(offset + (0, self._at, len(self._view))[whence], 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        end = len(self._view) if size is None or size < 0 else self._at + size
+        piece = self._view[self._at : end].tobytes()
+        self._at += len(piece)
+        return piece
 
 
 def _framed(items: list[str], first: int) -> Frames:
