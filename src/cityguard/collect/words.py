@@ -9,24 +9,55 @@ import polars as pl
 KINDS: Final = ("verdict", "outcome", "severity", "transport", "mac")
 """What ``words:`` of a column may name."""
 
-_NOT: Final = r"未(?:被)?(?:阻断|拦截|阻止|处理|丢弃)|不(?:阻断|拦截)|not[ _-]?block|no[ _-]?block|^monitor$"
+_BE: Final = r"\s+(?:(?:be|been|being|is|was|were|get|yet|any)\s+)*"
+_NO: Final = rf"\b(?:not|no|non|never|without){_BE}"
+_STOP: Final = r"(?:den(?:y|ied|ial)|block|drop|reject|forbid|reset|discard|quarantin|prevent|refus)[a-z]*"
+_STOPPED: Final = r"(?:拒绝|阻断|阻止|阻拦|拦截|丢弃|封禁|封锁|隔离|处理|处置)"
+_FREED: Final = (
+    r"(?:解除|取消|撤销)了?(?:对.{1,20}的)?(?:封禁|封锁|阻断|隔离|禁止|拦截|阻止)|解封|解禁"
+    r"|\bun(?:block|ban|quarantin)[a-z]*"
+)
+_UNLOCKED: Final = r"(?:解除|取消)锁定|解锁|\bunlock[a-z]*"
+_UNSAID: Final = (
+    (_UNLOCKED, " "),  # what is no verdict and no result
+    (_FREED, " allow "),
+    (rf"{_NO}(?:allow|permit|accept|pass|trust|authori[sz])[a-z]*", " deny "),
+    (r"\b(?:disallow|unauthori[sz]|unpermitted|unaccept)[a-z]*|(?:不|未|没有|不予)(?:允许|放行|通过|授权)", " deny "),
+    (rf"{_NO}{_STOP}|(?:未|没有|不)(?:被|予)?{_STOPPED}", " detect "),
+)
+"""Negations, and what stands for them: a word within one says the opposite."""
+_UNDONE: Final = (
+    (rf"{_NO}(?:succe|normal|valid|correct|authenticat|found|exist|ok\b)[a-z]*", " fail "),
+    (r"\b(?:unsucc|abnormal|unable)[a-z]*|(?:未|不|没有)(?:成功|正常|正确)|未能", " fail "),
+    (rf"(?:{_NO}|\b0\s+)(?:error|err|fail|timeout|exception)[a-z]*|\berror\s+free", " success "),
+    (r"(?:无|没有|未发现|未出现)(?:错误|异常|失败|超时)", " success "),
+)
+"""The same of results."""
 _DENIED: Final = (
-    r"拒绝|阻断|阻止|阻拦|拦截|丢弃|封禁|封锁|隔离|禁止|越权|den(?:y|ied)|block|drop|reject|forbid|forbidden|reset|discard"
-    r"|quarantine|prevent|disconnect|^kill|^ban|^rst"
+    r"拒绝|阻断|阻止|阻拦|拦截|丢弃|封禁|封锁|隔离|禁止|越权|den(?:y|ied)|block|drop|reject|forbid|\breset|discard"
+    r"|quarantine|\bprevent(?:ed|s)?\b|disconnect|\bkill(?:ed)?\b|\bban(?:ned)?\b|^rst"
 )
-_ALLOWED: Final = r"允许|放行|通过|放过|permit|accept|pass|allow|trust|bypass"
-_DETECTED: Final = r"告警|报警|记录|检测|审计|上报|log|alert|alarm|detect|continue|declare|observe|audit|monitor|warn"
+_ALLOWED: Final = (
+    r"允许|放行|通过|放过|permit|accept|\bpass(?:ed|es|ing|through)?\b|\ballow|\btrust(?:ed)?\b|\bbypass(?:ed)?\b"
+)
+_DETECTED: Final = (
+    r"告警|报警|记录|检测|审计|上报|\blog(?:s|ged|ging)?\b|alert|alarm|detect|\bcontinue|\bdeclare|\bobserve|\baudit"
+    r"|\bmonitor|\bwarn"
+)
 _FAILED: Final = (
-    r"失败|错误|异常|拒绝|无效|不存在|锁定|超时|未成功|不成功|fail|error|unsuccess|invalid|incorrect|wrong|refuse|lock"
-    r"|timeout|^no?$|^false$|^f$"
+    r"失败|错误|异常|拒绝|无效|不存在|锁定|超时|fail|error|\binvalid|\bincorrect|\bwrong|refuse"
+    r"|\b(?:user|account)?lock(?:ed|out)?\b|timeout|\btimed out|^no?$|^false$|^f$"
 )
-_SUCCEEDED: Final = r"成功|正常|正确|success|succe|^ok$|^yes$|^y$|^true$|^t$|normal"
+_SUCCEEDED: Final = r"成功|正常|正确|succ|^ok$|^yes$|^y$|^true$|^t$|\bnormal\b"
+_LEVEL: Final = r"(?:^|[^\p{Han}]|[级别险胁度性为是偏较很最极])%s(?:$|[^\p{Han}]|[危级等度]|风险|威胁|优先)"
+_MILD: Final = rf"(?:不|非|不太|不算)(?:严重|紧急|致命|危急)|(?:{_NO})(?:critical|urgent|fatal|severe|serious|high)\b"
+_SAFE: Final = r"(?:不|非)安全|\bunsafe\b"
 _SEVERITIES: Final = (
-    (5, r"紧急|致命|严重|危急|超危|特别重大|critical|emerg|fatal|urgent"),
-    (4, r"高|重大|high|serious|major|severe"),
-    (3, r"中|较大|medium|middle|moderate|^mid"),
-    (2, r"低|轻微|low|minor"),
-    (1, r"信息|一般|提示|通知|无威胁|安全|^无$|info|notice|^none$|safe"),
+    (5, r"紧急|致命|严重|危急|超危|特别重大|\bcritical|\bemerg|\bfatal|\burgent"),
+    (4, _LEVEL % "高" + r"|重大|\bhigh|\bserious|\bmajor|\bsevere"),
+    (3, _LEVEL % "中" + r"|较大|\bmedium|\bmiddle|\bmoderate|\bmid"),
+    (2, _LEVEL % "低" + r"|轻微|\blow|\bminor"),
+    (1, r"信息|一般|提示|通知|无威胁|安全|^无$|\binfo|\bnotice|^none$|\bsafe\b"),
 )
 _TRANSPORTS: Final = {
     "1": "icmp",
@@ -75,19 +106,35 @@ def translate(column: pl.Series, kind: str) -> pl.Series:
         return pl.select(
             pl.concat_str([digits.str.slice(n, 2) for n in range(0, 12, 2)], separator=":").alias(column.name)
         ).to_series()
-    return text.to_frame("w").select(_told(kind).alias(column.name)).to_series()
+    # A device has few words, and says them in every line.
+    words = pl.DataFrame({"t": column.unique().drop_nulls()}).with_columns(w=pl.col("t").str.strip_chars())
+    answers = words.select("t", _told(kind).alias("a"))
+    told = column.replace_strict(answers["t"], answers["a"], default=None, return_dtype=pl.String)
+    return told.alias(column.name)
+
+
+def _parted(word: pl.Expr) -> pl.Expr:
+    """Lower case, Latin words apart from each other and from all else: ``LoginFailed``, ``POLICY_DENY``, ``登录ok``."""
+    camel = word.str.replace_all(r"([a-z])([A-Z])", "${1} ${2}").str.to_lowercase()
+    return camel.str.replace_all(r"[a-z]+", " ${0} ").str.replace_all(r"[\s_-]+", " ").str.strip_chars()
+
+
+def _replaced(word: pl.Expr, pairs: tuple[tuple[str, str], ...]) -> pl.Expr:
+    for pattern, meant in pairs:
+        word = word.str.replace_all(pattern, meant)
+    return word.str.strip_chars()
 
 
 def _told(kind: str) -> pl.Expr:
-    """The word for column ``w``, in lower case already."""
-    word = pl.col("w")
+    """The word for column ``w``."""
+    word = _parted(pl.col("w"))
     if kind == "severity":
+        word = _replaced(word, ((_MILD, " low "), (_SAFE, " ")))
         levels = [pl.when(word.str.contains(pattern)).then(pl.lit(str(number))) for number, pattern in _SEVERITIES]
-        return pl.coalesce(pl.when(word.str.contains(r"^\d{1,2}$")).then(word), *levels)
+        return pl.coalesce(pl.when(pl.col("w").str.contains(r"^\d{1,2}$")).then(pl.col("w")), *levels)
+    word = _replaced(word, _UNSAID)
     verdict = (
-        pl.when(word.str.contains(_NOT))
-        .then(pl.lit("detected"))
-        .when(word.str.contains(_DENIED))
+        pl.when(word.str.contains(_DENIED))
         .then(pl.lit("denied"))
         .when(word.str.contains(_ALLOWED))
         .then(pl.lit("allowed"))
@@ -95,12 +142,13 @@ def _told(kind: str) -> pl.Expr:
         .then(pl.lit("detected"))
     )
     if kind == "verdict":
-        return verdict.otherwise(word)
+        return verdict.otherwise(pl.col("w").str.to_lowercase())
+    result = _replaced(word, _UNDONE)
     outcomes = {"denied": "failure", "allowed": "success", "detected": "unknown"}
     return (
-        pl.when(word.str.contains(_FAILED))
+        pl.when(result.str.contains(_FAILED))
         .then(pl.lit("failure"))
-        .when(word.str.contains(_SUCCEEDED))
+        .when(result.str.contains(_SUCCEEDED))
         .then(pl.lit("success"))
         .otherwise(verdict.otherwise(None).replace(outcomes))
     )
