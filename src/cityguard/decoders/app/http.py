@@ -58,6 +58,7 @@ class _Side:
     lost: bool = False  # looking for the next message
     left: int = 0  # bytes of body to come
     chunked: bool = False
+    trailing: bool = False  # behind the last chunk
     message: Message | None = None  # its body is under way
     at: Moment | None = None  # when its head was complete
 
@@ -176,11 +177,29 @@ class Conversation:
             self.gap(side)
             return False
         if one.left <= 0:
-            one.left, one.chunked = 0, False
+            one.left, one.chunked, one.trailing = 0, False, True
             self._finish(side, one)
         return True
 
+    def _trailer(self, one: _Side) -> bool:
+        """Fields behind the last chunk (RFC 9112, 7.1.2) are passed over; False = more is needed to tell."""
+        while one.trailing:
+            end = one.buffer.find(b"\n", 0, MAX_HEAD)
+            if end < 0:
+                one.trailing = len(one.buffer) <= MAX_HEAD
+                return not one.trailing
+            line = bytes(one.buffer[:end]).strip()
+            name, colon, _ = line.partition(b":")
+            if line and (not colon or b" " in name):
+                one.trailing = False  # no trailer: the next message begins
+                return True
+            one.trailing = bool(line)
+            del one.buffer[: end + 1]
+        return True
+
     def _head(self, side: int, one: _Side, at: Moment) -> bool:
+        if one.trailing and not self._trailer(one):
+            return False
         while one.buffer and one.buffer[0] in b"\r\n":  # trailers' end, or blank lines before a request (RFC 9112, 2.2)
             del one.buffer[:1]
         if self._old == 1 - side:
