@@ -16,6 +16,7 @@ from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire import crc
 from cityguard.decoders.wire.framed import Framed
+from cityguard.decoders.wire.numbers import single
 
 MAX_FRAME = 65_535
 MAX_VALUES = 16
@@ -139,10 +140,10 @@ def _measured(data: bytes, pmus: tuple[_Pmu, ...]) -> dict[str, Any]:
             break
         status.append(data[place : place + 2].hex())
         if one.floating:
-            values.append(f"{struct.unpack_from('>f', data, place + one.at)[0]:.6g}")
+            values.append(single(struct.unpack_from(">f", data, place + one.at)[0]))
         else:
             deviation = struct.unpack_from(">h", data, place + one.at)[0]
-            values.append(f"{one.nominal + deviation / 1000:.6g}")
+            values.append(f"{one.nominal + deviation / 1000:.6g}")  # thousandths: five digits
         place += one.size
     if not pmus and len(data) >= 16:
         status = [data[14:16].hex()]

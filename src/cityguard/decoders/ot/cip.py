@@ -14,6 +14,7 @@ import orjson
 
 from cityguard.decoders.ot import cip_path
 from cityguard.decoders.ot.cip_names import PCCC, STATUSES, TYPES, service
+from cityguard.decoders.wire.numbers import single
 
 MAX_DEPTH = 4
 MAX_EMBEDDED = 256
@@ -289,7 +290,7 @@ def _values(kind: int, data: bytes) -> str | None:
     many = min(len(data) // struct.calcsize(form), MAX_VALUES)
     values: Sequence[float] = struct.unpack_from(f"<{many}{form}", data)
     if form == "f":
-        return ",".join(f"{value:.7g}" for value in values) or None
+        return ",".join(single(value) for value in values) or None
     return ",".join(map(str, values)) or None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from cityguard.decoders.ot.iec104_types import real
+from cityguard.decoders.wire.numbers import double, single
 
 MAX_HEADERS = 64
 MAX_POINTS = 256
@@ -224,7 +224,7 @@ class Objects:
             if letters == "CROB":
                 _crob(one, form.unpack_from(raw, at + width))
             else:
-                _members(one, letters, form.unpack_from(raw, at + width), raw, at + width)
+                _members(one, letters, form.unpack_from(raw, at + width))
             at += step
         self._at += step * fits
         return fits == count
@@ -271,7 +271,7 @@ def _crob(one: Header, members: tuple[int, ...]) -> None:
     one.more.setdefault("control", []).append([code, count, on, off])
 
 
-def _members(one: Header, letters: str, members: tuple[Any, ...], raw: bytes, at: int) -> None:
+def _members(one: Header, letters: str, members: tuple[Any, ...]) -> None:
     for letter, value in zip(letters, members, strict=True):
         if letter in "bd":
             one.values.append(str(value >> (7 if letter == "b" else 6)))
@@ -287,9 +287,9 @@ def _members(one: Header, letters: str, members: tuple[Any, ...], raw: bytes, at
         elif letter == "r":
             one.times.append(value)
         elif letter == "F":
-            one.values.append(real(raw, at + (1 if letters[0] in "fc" else 0)))
+            one.values.append(single(value))
         elif letter == "D":
-            one.values.append(f"{value:.15g}")
+            one.values.append(double(value))
         elif letter != "x":
             one.values.append(str(value))
 
@@ -311,7 +311,7 @@ def _attribute(data: bytes) -> str:
     if kind in (2, 3) and len(value) <= 8:
         return str(int.from_bytes(value, "little", signed=kind == 3))
     if kind == 4 and len(value) == 4:
-        return real(value, 0)
+        return single(struct.unpack("<f", value)[0])
     return value[:MAX_TEXT].hex()
 
 

@@ -6,7 +6,6 @@ the polling address where the short form is used, ``ot.address`` the unique addr
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import Any
 
@@ -14,6 +13,7 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.framed import Framed
+from cityguard.decoders.wire.numbers import single
 from cityguard.decoders.wire.pairs import Pairs
 
 PORT = 5094
@@ -125,7 +125,7 @@ _head = struct.Struct(">4B2H").unpack_from
 def _floats(body: bytes, places: tuple[int, ...]) -> str | None:
     """Single-precision numbers at places, comma separated."""
     found = [struct.unpack_from(">f", body, at)[0] for at in places if at + 4 <= len(body)]
-    return ",".join("nan" if math.isnan(one) else f"{one:.7g}" for one in found) or None
+    return ",".join(single(one) for one in found) or None
 
 
 def _packed(raw: bytes) -> str | None:

@@ -9,6 +9,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cityguard.decoders.wire.numbers import single
+
 Said = tuple[str, str]
 """Value of one object, and what qualifies it ("" = nothing to tell)."""
 Element = Callable[[bytes, int], Said]
@@ -28,14 +30,9 @@ _COUNTER = tuple(
 )
 
 
-def real(raw: bytes, at: int) -> str:
-    """A short float as the shortest text that means the same 32 bits, or nearly so."""
-    value: float = _R32.unpack_from(raw, at)[0]
-    text = f"{value:.7g}"
-    if float(text) == value:
-        return text
-    short = _R32.pack(float(text)) if abs(value) < 3.4e38 else b""
-    return text if short == raw[at : at + 4] else f"{value:.9g}"
+def _real(raw: bytes, at: int) -> str:
+    """A short floating-point number (7.2.6.8)."""
+    return single(_R32.unpack_from(raw, at)[0])
 
 
 def _siq(raw: bytes, at: int) -> Said:
@@ -66,7 +63,7 @@ def _sva(raw: bytes, at: int) -> Said:
 
 
 def _r32(raw: bytes, at: int) -> Said:
-    return real(raw, at), _QDS[raw[at + 4]]
+    return _real(raw, at), _QDS[raw[at + 4]]
 
 
 def _bcr(raw: bytes, at: int) -> Said:
@@ -121,7 +118,7 @@ def _set_sva(raw: bytes, at: int) -> Said:
 
 
 def _set_r32(raw: bytes, at: int) -> Said:
-    return real(raw, at), _qos(raw[at + 4])
+    return _real(raw, at), _qos(raw[at + 4])
 
 
 def _bits(raw: bytes, at: int) -> Said:
@@ -145,7 +142,7 @@ def _par_sva(raw: bytes, at: int) -> Said:
 
 
 def _par_r32(raw: bytes, at: int) -> Said:
-    return real(raw, at), f"qpm={raw[at + 4]}"
+    return _real(raw, at), f"qpm={raw[at + 4]}"
 
 
 def _clock(raw: bytes, at: int) -> Said:

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from cityguard.decoders.ot.opcua_names import status
+from cityguard.decoders.wire.numbers import single
 
 MAX_DEPTH = 8
 MAX_STEPS = 20_000
@@ -222,4 +223,4 @@ class Reader:
 def _plain(value: Any, form: str) -> str:
     if form == "?":
         return "true" if value else "false"
-    return f"{value:.7g}" if form == "f" else str(value)
+    return single(value) if form == "f" else str(value)

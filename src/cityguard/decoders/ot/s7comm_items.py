@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cityguard.decoders.wire.numbers import single
+
 MAX_ITEMS = 64
 """Items of one message that are read."""
 MAX_TEXT = 200
@@ -169,7 +171,7 @@ def values(item: Item | None, data: bytes, most: int) -> list[str]:
     if form is None:
         return [data[at : at + width].hex() for at in range(0, min(len(data), most * width), width)]
     many = min(len(data) // width, most)
-    return [f"{value:.7g}" if form == "f" else str(value) for value in struct.unpack_from(f">{many}{form}", data)]
+    return [single(value) if form == "f" else str(value) for value in struct.unpack_from(f">{many}{form}", data)]
 
 
 def text(data: bytes) -> str:

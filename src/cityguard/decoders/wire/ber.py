@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from cityguard.decoders.wire.numbers import single
+
 MAX_ITEMS = 4_096
 MAX_DEPTH = 16
 MAX_VALUES = 16
@@ -132,7 +134,7 @@ def leaf(data: bytes, one: Item) -> str:
     if kind == 6:
         return str(unsigned(data, one))
     if kind == 7 and len(raw) == 5:
-        return f"{_SINGLE(raw[1:])[0]:.7g}"
+        return single(_SINGLE(raw[1:])[0])
     if kind == 7 and len(raw) == 9:
         return str(_DOUBLE(raw[1:])[0])
     if kind in (10, 16):
