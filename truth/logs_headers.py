@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from truth import base, logs_vendors
 from truth.base import Line
-from truth.logs_fields import ZONE, Flat, letters, plain, same
+from truth.logs_fields import OFFSET, ZONE, Flat, letters, plain, same
 
 HEADER = ("pri", "facility", "severity", "date", "time", "host", "processName", "processId", "tag", "message")
+
+IN_UTC = frozenset({"Huawei"})
+"""Makers whose devices write UTC where they name no zone: as their collectors take it."""
 
 
 def headers(folder: Path) -> Line:
@@ -28,7 +31,7 @@ def headers(folder: Path) -> Line:
                 if value is None:
                     continue
                 line.compared += 1
-                if header(name, value, wanted, row):
+                if header(name, value, wanted, row, case["raw"]):
                     line.equal += 1
                 else:
                     line.missing += 1
@@ -36,7 +39,7 @@ def headers(folder: Path) -> Line:
     return line
 
 
-def header(name: str, value: Any, wanted: Flat, row: Flat) -> bool:
+def header(name: str, value: Any, wanted: Flat, row: Flat, raw: str) -> bool:
     """Whether a header field is the same in our row."""
     pri = row.get("pri", row.get("syslog.pri"))
     if name in ("pri", "facility", "severity"):
@@ -45,21 +48,37 @@ def header(name: str, value: Any, wanted: Flat, row: Flat) -> bool:
     if name in ("date", "time"):
         moment = row.get("@timestamp")
         stamp = _stamp(f"{wanted['date']} {wanted['time']}")
-        zoned = (row["@timestamp"] + ZONE) if isinstance(moment, datetime) else None
-        return any(
-            one is not None and _part(one, name, yearless=stamp[0] == 1900) == _part_of(stamp, name)
-            for one in (moment, zoned)
-        )
+        if not isinstance(moment, datetime):
+            return False
+        return _part(moment + _offset(raw, row), name, yearless=stamp[0] == 1900) == _part_of(stamp, name)
     if name == "host":
         return value in (row.get("host.name"), row.get("observer.hostname"))
     if name == "processName":
-        return value in (row.get("process.name"), row.get("event.provider"), row.get("event.category"), row.get("type"))
+        return bool(value == row.get("process.name"))
     if name == "processId":
-        return same(value, row.get("process.pid"))
+        return same("process.pid", value, row.get("process.pid"))
     if name == "tag":
         return letters(str(value)) in {letters(one) for one in _tags(row)}
-    ours = (plain(row.get("message")), plain(row.get("body")), plain(row.get("text")))
-    return any(plain(str(value).lstrip(": ")) in one for one in ours)
+    ours = (row.get("message"), row.get("body"), row.get("text"))
+    return _text(value) in {_text(one) for one in ours if one is not None}
+
+
+def _text(value: Any) -> str:
+    """Without the colon and blanks that stand between the head and it."""
+    return plain(str(value).lstrip(": "), fold=False)
+
+
+def _offset(raw: str, row: Flat) -> timedelta:
+    """How far the line's clock, which the peer shows, is from UTC: as its head says, else as collectors take it."""
+    text = next((str(row[name]) for name in ("message", "text") if row.get(name)), "")
+    found = OFFSET.search(raw.partition(text)[0] if text else raw)
+    if found is None:
+        return timedelta() if row.get("observer.vendor") in IN_UTC else ZONE
+    hours = re.search(r"([+-])(\d\d):?(\d\d)$", found[0])
+    if hours is None:
+        return timedelta()
+    away = timedelta(hours=int(hours[2]), minutes=int(hours[3]))
+    return -away if hours[1] == "-" else away
 
 
 def _tags(row: Flat) -> Iterator[str]:
