@@ -22,7 +22,7 @@ _PARAMETER = re.compile(
     r"|api_?key|private_token|user_?password|login_?password|new_?password|old_?password)=)[^&;#\s]+"
 )
 _COMMAND = re.compile(
-    r"(?i)(\b(?:chpass|password|passwd|secret|key-string|pre-shared-key|community|masterauth|requirepass)\s+(?:[0-9]\s+)?)"
+    r"(?i)(\b(?:chpass|pswd|password|passwd|secret|key-string|pre-shared-key|community|masterauth|requirepass)\s+(?:[0-9]\s+)?)"
     r"[^\s]+(?:\s+[^\s]+)?"
 )
 

@@ -41,3 +41,16 @@ def test_greetings_are_told_apart() -> None:
     assert POP.starts(b"+OK POP3 server\r\n", False)
     assert not POP.starts(b"+OK\r\n", False)
     assert IMAP.starts(b"* OK Dovecot IMAP ready\r\n", False)
+
+
+def test_names_in_quotes_as_literals_and_by_sasl() -> None:
+    hello = (1, b"* OK IMAP4rev1\r\n")
+    (row,) = said(IMAP, hello, (0, b'a LOGIN "an \\"na" "x y"\r\n'), (1, b"a OK\r\n"))
+    assert row["user.name"] == 'an "na'
+    (row,) = said(
+        IMAP, hello, (0, b"a LOGIN {4}\r\n"), (1, b"+ go\r\n"), (0, b"anna {3}\r\n"), (0, b"x\r\n"), (1, b"a NO\r\n")
+    )
+    assert (row["user.name"], row["event.outcome"]) == ("anna", "failure")
+    plain = base64.b64encode(b"\0anna\0geheim1")
+    (row,) = said(POP, (1, b"+OK\r\n"), (0, b"AUTH PLAIN\r\n"), (1, b"+ \r\n"), (0, plain + b"\r\n"), (1, b"+OK\r\n"))
+    assert (row["user.name"], row["event.outcome"]) == ("anna", "success")

@@ -29,3 +29,10 @@ def test_negotiations_are_taken_out() -> None:
     assert plain(b"a\xff\xfa\x18\x00VT\xff\xf0b\xff\xffc\xff") == b"ab\xffc"
     assert TELNET.starts(OPTIONS, False)
     assert not TELNET.starts(b"\xff\xfb", False)
+
+
+def test_a_prompt_that_names_the_user_is_one() -> None:
+    (row,) = said(
+        TELNET, (1, b"login: "), (0, b"bob\r"), (1, b"\r\nPassword for bob: "), (0, b"x\r"), (1, b"Login incorrect")
+    )
+    assert (row["user.name"], row["event.outcome"]) == ("bob", "failure")

@@ -42,11 +42,17 @@ class Pop(_Logins):
 
     service = "pop3"
     _command = ""
+    _plain = False
 
     def line(self, side: int, text: bytes, at: Moment) -> None:
+        if text[:2] == b"+ " and self._client != side:
+            return
         if text[:3] == b"+OK" or text[:4] == b"-ERR":
             if self._client == 1 - side:
                 self._reply(text[:1] == b"+", rest(text))
+            return
+        if self._client == side and self._plain:
+            self._user, self._plain, self._at = _user(text), False, at
             return
         command = word(text)
         if command not in _POP or self._client not in (None, side):
@@ -58,6 +64,11 @@ class Pop(_Logins):
             self._user, self._at = rest(text).split(" ")[0], at
         elif command == "PASS":
             self._at = at
+        elif command == "AUTH":
+            kind, _, first = rest(text).partition(" ")
+            self._plain = kind.upper() == "PLAIN" and not first
+            if first:
+                self._user, self._at = _user(first.encode()), at
 
     def _reply(self, good: bool, said: str) -> None:
         if self._command == "STLS" and good:
@@ -75,16 +86,18 @@ class Imap(_Logins):
 
     service = "imap"
     _tag = b""
-    _plain = False
+    _plain = _literal = False
 
     def line(self, side: int, text: bytes, at: Moment) -> None:
         if self._client is None and text[:2] == b"* ":
             return
         parts = text.split(b" ", 3)
-        if self._client in (None, side) and len(parts) >= 2:
+        if self._client in (None, side) and len(parts) >= 2 and not self._literal:
             self._said(side, parts, at)
         elif self._client == side and self._plain:
             self._user, self._plain = _user(text), False
+        elif self._client == side and self._literal:  # the name stands on a line of its own (RFC 3501, 4.3)
+            self._user, self._literal = _atom(text), False
         elif self._client == 1 - side and self._tag and parts[0] == self._tag and len(parts) >= 2:
             self._reply(parts[1].upper() == b"OK", readable(b" ".join(parts[2:])))
 
@@ -94,7 +107,8 @@ class Imap(_Logins):
             return
         self._client, self._tag = side, parts[0]
         if command == b"LOGIN" and len(parts) >= 3:
-            self._user, self._at = readable(parts[2]).strip('"'), at
+            self._user, self._at = _atom(b" ".join(parts[2:])), at
+            self._literal = self._user.startswith("{") and self._user.endswith("}")
         elif command == b"AUTHENTICATE" and len(parts) >= 3:
             self._at, self._plain = at, parts[2].upper() == b"PLAIN"
             if self._plain and len(parts) >= 4:
@@ -110,6 +124,19 @@ class Imap(_Logins):
         elif self.then:
             self.done = good
             self.then = "tls" if good else ""
+
+
+def _atom(text: bytes) -> str:
+    """The first argument: an atom, or a quoted string with its escapes (RFC 3501, 4.3)."""
+    text = text.strip()
+    if not text.startswith(b'"'):
+        return readable(text.split(b" ")[0])
+    out, at = bytearray(), 1
+    while at < len(text) and text[at : at + 1] != b'"':
+        at += text[at : at + 1] == b"\\"
+        out += text[at : at + 1]
+        at += 1
+    return readable(bytes(out))
 
 
 def _user(text: bytes) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
@@ -13,6 +15,10 @@ _MOST = 64 << 10
 _PROMPTS = (b"login:", b"username:", b"user name:", b"user:", "用户名:".encode(), "用户名：".encode())
 _FAILED = (b"incorrect", b"failed", b"invalid", b"denied", b"wrong", b"bad password", b"error:", "失败".encode())
 _WORKED = (b"last login", b"welcome", b"logged in")
+_PASSWORD = re.compile(
+    rb"(?:pass(?:word|code|phrase)|\xe5\xaf\x86\xe7\xa0\x81|\xe5\x8f\xa3\xe4\xbb\xa4)[^\r\n:]{0,64}(?::|\xef\xbc\x9a)$"
+)
+"""A prompt for a password, 密码 or 口令."""
 _ENDS = (b"$", b"#", b">", b"%", b"]")
 
 
@@ -75,7 +81,7 @@ class Conversation:
         if tail.endswith(_PROMPTS):
             self._state, self._tail = "user", b""
             self._typed.clear()
-        elif tail.endswith((b"password:", "密码:".encode(), "密码：".encode())):
+        elif _PASSWORD.search(tail):
             self._state, self._tail = "password", b""
             self._typed.clear()
 
