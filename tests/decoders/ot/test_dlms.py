@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from tests.decoders.ot.talk import said, sent, some
 
 from cityguard.decoders.ot.dlms import PROTOCOLS
@@ -43,6 +44,24 @@ def test_setting_and_acting_are_told() -> None:
     assert some(write, "function.class", "value") == ("write", "2024")
     assert some(act, "function.class", "address") == ("control", "70/0-0:96.3.10*255/1")
     assert some(refused, "function.class", "status", "address") == ("error", "3", "70/0-0:96.3.10*255/1")
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "number"),
+    [(0xC1, 15, 7), (0xC3, 15, 2), (0xC3, 12, 5), (0xC3, 64, 2), (0xC1, 19, 9), (0xC1, 44, 5)],
+)
+def test_passwords_and_keys_are_never_shown(tag: int, kind: int, number: int) -> None:
+    place = struct.pack(">H", kind) + bytes((0, 0, 40, 0, 0, 255, number))
+    given = bytes((tag, 1, 0xC1)) + place + (b"\0" if tag == 0xC1 else b"\1") + b"\x09\x06secret"
+    (row,) = sent(DLMS, (0, wrapped(given)))
+    assert some(row, "address", "value") == (f"{kind}/0-0:40.0.0*255/{number}", None)
+    assert b"secret".hex() not in str(row)
+
+
+def test_a_password_that_is_read_is_not_shown() -> None:
+    asked = b"\xc0\x01\xc1\0\x13" + bytes((0, 0, 20, 0, 0, 255)) + b"\x09\0"
+    row = sent(DLMS, (0, wrapped(asked)), (1, wrapped(b"\xc4\x01\xc1\0\x09\x06secret")))[1]
+    assert some(row, "address", "value", "status") == ("19/0-0:20.0.0*255/9", None, "0")
 
 
 def test_frames_of_hdlc_carry_units_and_names_of_their_own() -> None:

@@ -58,3 +58,15 @@ def test_frames_over_tcp_come_in_any_pieces() -> None:
     assert KNX.starts(stream[:14], False)
     assert not KNX.starts(stream, False)
     assert not KNX.starts(b"\x06\x10\x99\x99\0\x06", True)
+
+
+def test_keys_are_never_shown() -> None:
+    key = bytes.fromhex("00c0ffee01")
+    for apci in (0x3D1, 0x3D3):
+        (row,) = sent(KNX, (0, frame(0x0530, telegram(apci, key, group=False))))
+        assert "c0ffee" not in str(row)
+        assert some(row, "value", "address") == (None, "0.10.3")
+    for kind, prop, shown in ((17, 56, False), (11, 93, False), (11, 52, True)):
+        body = struct.pack(">BHBBBB", 0xF6, kind, 1, prop, 0x10, 1) + key
+        (row,) = sent(KNX, (0, frame(0x0310, b"\x04\x21\x09\0" + body)))
+        assert ("c0ffee" in str(row)) == shown

@@ -33,6 +33,7 @@ def test_the_clock_a_login_a_reset_and_a_file() -> None:
     assert [row["ot.function.class"] for row in rows] == ["write", "control", "control", "program"]
     assert some(rows[0], "value") == ("2024-03-15T12:45:30",)
     assert some(rows[1], "value") == ("LOI",)
+    assert "0102" not in str(rows[1])  # the password behind the operator
 
 
 def test_an_answer_comes_from_the_device_and_an_error_is_one() -> None:

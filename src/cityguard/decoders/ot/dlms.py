@@ -66,6 +66,10 @@ FUNCTIONS: dict[int, tuple[str, str | None]] = {
 _ANSWERS = frozenset((0x08, 0x0C, 0x0D, 0x0E, 0x61, 0x63, 0xC4, 0xC5, 0xC7, 0xCC, 0xCD, 0xCF, 0xD4, 0xD5, 0xD7, 0xD8))
 _PAIRED = {0xC4: 0xC0, 0xC5: 0xC1, 0xC7: 0xC3}
 _CONTROLS = {0x93: "SNRM", 0x83: "SNRM", 0x73: "UA", 0x63: "UA", 0x53: "DISC", 0x43: "DISC", 0x1F: "DM", 0x97: "FRMR"}
+_SECRET_ATTRIBUTES = frozenset(((15, 7), (19, 7), (19, 8), (19, 9), (44, 5), (45, 3), (46, 4)))
+"""Class and attribute of passwords and PINs: association, local port, PPP, GPRS and SMTP setup (IEC 62056-6-2)."""
+_SECRET_METHODS = frozenset(((12, 5), (12, 6), (12, 8), (15, 1), (15, 2), (64, 2), (64, 3)))
+"""Class and method that change or prove a secret, or transfer keys: association SN and LN, security setup."""
 _wrapper = struct.Struct(">HHHH").unpack_from
 
 
@@ -88,9 +92,15 @@ def _what(unit: bytes) -> dict[str, Any]:
     kind = int.from_bytes(unit[3:5], "big")
     obis = f"{unit[5]}-{unit[6]}:{unit[7]}.{unit[8]}.{unit[9]}*{unit[10]}"
     found: dict[str, Any] = {"ot.address": f"{kind}/{obis}/{int.from_bytes(unit[11:12], 'big', signed=True)}"}
-    if unit[0] in (0xC1, 0xC3) and len(unit) > 13:
+    if unit[0] in (0xC1, 0xC3) and len(unit) > 13 and not _is_secret(unit):
         found["ot.value"] = _simple(unit[13:])
     return found
+
+
+def _is_secret(unit: bytes) -> bool:
+    """Whether what a normal request sets, reads or hands over is a password or a key: it is never shown."""
+    table = _SECRET_METHODS if unit[0] == 0xC3 else _SECRET_ATTRIBUTES
+    return (int.from_bytes(unit[3:5], "big"), unit[11]) in table
 
 
 def _simple(data: bytes) -> str | None:
@@ -110,7 +120,7 @@ class Dlms(Speaker):
 
     def __init__(self, out: Out) -> None:
         super().__init__(out)
-        self._pairs = Pairs[dict[str, Any]](MAX_WAITING)
+        self._pairs = Pairs[tuple[str | None, bool]](MAX_WAITING)
 
     def stream(self, talk: Talk) -> Framed:
         return Framed(talk, _size, self._frame, MAX_FRAME)
@@ -179,11 +189,14 @@ class Dlms(Speaker):
             if not answers:
                 asked = _what(unit)
                 fields |= asked
-                self._pairs.ask((talk.source, talk.destination, tag, number), {"ot.address": asked.get("ot.address")})
+                known = asked.get("ot.address"), bool(asked) and _is_secret(unit)
+                self._pairs.ask((talk.source, talk.destination, tag, number), known)
             else:
                 key = (talk.destination, talk.source, _PAIRED.get(tag, 0), number)
-                fields |= self._pairs.answer(key) or {}
-                fields |= _result(tag, unit)
+                address, secret = self._pairs.answer(key) or (None, False)
+                fields |= {"ot.address": address} | _result(tag, unit)
+                if secret:
+                    fields["ot.value"] = None
         self.out.add("ot", at, talk, fields)
 
 

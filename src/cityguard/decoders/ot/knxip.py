@@ -95,6 +95,12 @@ _ESCAPES: dict[int, tuple[str, str]] = {
     0x3DE: ("IndividualAddressSerialNumberWrite", "program"),
     0x3F1: ("SecureService", "control"),
 }
+_SECRET = frozenset((0x3D1, 0x3D3))
+"""Services whose data is a key of the device."""
+_KEY_PROPERTIES = frozenset((11, one) for one in (91, 92, 93))
+"""Interface object and property of backbone key, authentication code and password hashes."""
+_SECURITY = 17
+"""The interface object that holds the keys of KNX Secure."""
 
 
 def individual(raw: bytes) -> str:
@@ -107,6 +113,12 @@ def group(raw: bytes) -> str:
     return f"{raw[0] >> 3}/{raw[0] & 7}/{raw[1]}"
 
 
+def _holds_keys(data: bytes) -> bool:
+    """Whether a message of property management carries keys: they are never shown."""
+    kind = data[1] << 8 | data[2]
+    return kind == _SECURITY or (kind, data[4]) in _KEY_PROPERTIES
+
+
 def _telegram(data: bytes) -> dict[str, Any]:
     """A cEMI message: code, additional information, control, addresses, length, TPCI/APCI and data."""
     if len(data) < 2:
@@ -115,7 +127,7 @@ def _telegram(data: bytes) -> dict[str, Any]:
     more: dict[str, Any] = {"message_code": _MESSAGES.get(code, f"0x{code:02x}")}
     if code in _MANAGEMENT:
         where = f"{data[1] << 8 | data[2]}/{data[3]}/{data[4]}" if len(data) >= 5 else None
-        value = data[7:39].hex() if len(data) > 7 else None
+        value = data[7:39].hex() if len(data) > 7 and not _holds_keys(data) else None
         kind = {"ot.function.class": _MANAGEMENT[code], "ot.address": where, "ot.value": value}
         return kind | {"event.fields": json.dumps(more)}
     body = data[2 + data[1] :]
@@ -130,7 +142,7 @@ def _telegram(data: bytes) -> dict[str, Any]:
             written = bytes((body[8] & 0x3F,)) if size == 1 else body[9 : 8 + size]
             more["service"] = name
             found |= {"ot.function.class": klass or None, "ot.value": written[:32].hex() or None}
-            if service >> 6 == 0:
+            if service >> 6 == 0 or service in _SECRET:
                 found["ot.value"] = None
         else:
             more["service"] = {0x80: "Connect", 0x81: "Disconnect"}.get(body[7] & 0xFF if len(body) > 7 else -1, "Ack")
