@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import columnar
+from cityguard.decoders import columnar, surrogates
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.json import parsed
 from cityguard.decoders.text import dead, placed, text
@@ -41,7 +41,7 @@ class _Journal:
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
-        read = text(frames)
+        read = surrogates.replaced(text(frames))
         marked = read.values.str.contains(r"^\s*\{").to_numpy()
         asked = np.flatnonzero(marked)
         found, within = parsed(read.values.gather(pl.Series(asked)))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.decoders import shapes
+from cityguard.decoders import shapes, surrogates
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
 from cityguard.decoders.envelope import beside, opened
@@ -46,7 +46,7 @@ class _Json:
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
-        read = text(frames)
+        read = surrogates.replaced(text(frames))
         found = opened(read.values, self._options, self._starts)
         with collection_paused():
             if self._each:
@@ -72,7 +72,7 @@ Words = npt.NDArray[np.int64]
 
 def objects(frames: Frames) -> tuple[list[dict[str, Any]], Words, Words, Text]:
     """Decode every item: the objects, the rows they came from, the rows that were bad, and the text of all rows."""
-    read = text(frames)
+    read = surrogates.replaced(text(frames))
     rows, good = parsed(read.values)
     return rows, good, np.setdiff1d(np.arange(len(frames), dtype=np.int64), good), read
 

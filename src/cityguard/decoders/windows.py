@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from cityguard import fast
-from cityguard.decoders import shapes, taxonomy, winscan, winxml
+from cityguard.decoders import shapes, surrogates, taxonomy, winscan, winxml
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
 from cityguard.decoders.json import Words, parsed
@@ -50,7 +50,7 @@ class _Windows:
         if not len(frames):
             return Decoded()
         with collection_paused():
-            read = text(frames)
+            read = surrogates.replaced(text(frames))
             batches, left = _compiled(frames, read)
             parts, good, bad = _events(read.values.gather(pl.Series(left)))
             good, bad = left[good], left[bad]
