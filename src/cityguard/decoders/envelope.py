@@ -31,6 +31,12 @@ _OLD = (
 )
 _BARE = rf"(?s){_PRI}[*.]?(?P<stamp>{STAMP})(?:\sDST)?:?\s+(?:{_HOST}\s+)?(?P<message>.*)$"
 _PLAIN = rf"(?s){_PRI}(?P<message>.*)$"
+_LOGGED = (
+    r"(?s)^\s*[\[(]?(?P<stamp>(?:19|20)[0-9]{2}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[T ]"
+    rf"{_CLOCK}{_OFFSET})[\])]?[:,;|]?\s+(?P<message>.*)$"
+)
+"""An application's own log: the date and time come first, no host follows."""
+_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "SEVERE")
 _NEW = (
     r"(?s)^\s*(?:<(?P<pri>-?[0-9]{1,4})>)?1\s(?P<stamp>[0-9-]\S*)\s(?P<host>\S+)\s(?P<program>\S+)\s(?P<pid>\S+)\s"
     r'(?P<msgid>\S+)\s(?P<structured>-|(?:\[(?:[^\]"\\]|\\.|"(?:[^"\\]|\\.)*")*\])+)\s?(?P<message>.*)$'
@@ -172,15 +178,24 @@ def _matched(lines: pl.Series) -> pl.DataFrame:
         *(pl.col(name) if name in found.columns else pl.lit(None, pl.String).alias(name) for name in COLUMNS),
         pl.lit(None, pl.String).alias("relay"),
     )
+    level = made["program"].is_null() & made["pri"].is_null() & made["host"].is_in(_LEVELS).fill_null(value=False)
+    if level.any():  # an application's own line: its level is no host
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, made.height)
+        made = made.with_columns(
+            made["host"].zip_with(~level, nothing),
+            (made["host"] + " " + made["message"]).zip_with(level, made["message"]).alias("message"),
+        )
     # Words before a colon are no header by themselves.
     bare = (made["pri"].is_null() & made["stamp"].is_null()).to_numpy()
     if not bare.any():
         return made
     kept = pl.Series(~bare)
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, made.height)
+    logged = lines.str.extract_groups(_LOGGED).struct.unnest()
     return made.with_columns(
         *(made[name].zip_with(kept, nothing).alias(name) for name in ("host", "program", "pid", "msgid", "structured")),
-        made["message"].zip_with(kept, lines).alias("message"),
+        made["stamp"].zip_with(kept, logged["stamp"]).alias("stamp"),
+        made["message"].zip_with(kept, logged["message"].fill_null(lines)).alias("message"),
     )
 
 
