@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import os
@@ -107,3 +108,15 @@ def test_a_walk_is_sorted_and_leaves_out_links_pipes_and_hidden_names(tmp_path: 
     assert walk(tmp_path) == [tmp_path / "b" / "a.log", tmp_path / "z.log"]
     with pytest.raises(InputError, match="more than 1 files"):
         walk(tmp_path, max_files=1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_read_as_utf_8(tmp_path: Path, encoding: str) -> None:
+    text = "2026-03-05 登录 failed\r\n" * 3_000
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    path = tmp_path / "wide.log"
+    path.write_bytes(mark + text.encode(encoding))
+    with Opened(path, Limits()) as input_:
+        assert b"".join(input_.blocks()).decode() == text
+        assert input_.head().startswith("2026-03-05 登录".encode())
+        assert bytes(input_.whole()).decode() == text

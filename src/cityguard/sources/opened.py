@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import mmap
 import os
@@ -115,6 +116,8 @@ class Opened:
             return self._gzip(block)
         if self.codec == "zstd":
             return self._zstd(block)
+        if self.codec == "utf-16":
+            return self._wide(block)
         return self._plain(block)
 
     def _plain(self, block: int) -> Iterator[bytes]:
@@ -124,6 +127,15 @@ class Opened:
             yield data
         if left > 0:
             self.notes.append(f"{self.path}: {left} bytes disappeared while it was read")
+
+    def _wide(self, block: int) -> Iterator[bytes]:
+        """UTF-16 as UTF-8; what is no text becomes U+FFFD. Places are those of the UTF-8."""
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        for data in self._plain(block):
+            if text := decoder.decode(data):
+                yield text.encode("utf-8", "replace")
+        if text := decoder.decode(b"", final=True):
+            yield text.encode("utf-8", "replace")
 
     def _gzip(self, block: int) -> Iterator[bytes]:
         """RFC 1952, with any number of members; a damaged or cut tail ends the input with a note."""
@@ -192,11 +204,13 @@ class Opened:
             raise InputError(f"larger than {max_bytes >> 20} MiB", place=str(self.path), remedy="split the file")
 
     def _codec(self) -> str:
-        first = self._file.read(6)
+        first = self._file.read(4_096)
         if first[:2] == b"\x1f\x8b":
             return "gzip"
         if first[:4] == b"\x28\xb5\x2f\xfd":
             return "zstd"
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and _is_wide(first):
+            return "utf-16"
         for magic, name in _OTHER.items():
             if first.startswith(magic):
                 self._file.close()
@@ -213,6 +227,13 @@ class Opened:
             digest.update(data)
             left -= len(data)
         return digest.hexdigest()
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether a head with the mark of UTF-16 is text of it."""
+    text = head[: len(head) & ~1].decode("utf-16", "replace")
+    odd = sum(not (one.isprintable() or one in "\r\n\t\ufeff") for one in text)
+    return odd * 20 <= len(text)
 
 
 def walk(path: Path, *, max_files: int = 100_000, max_depth: int = 16) -> list[Path]:
