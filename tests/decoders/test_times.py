@@ -196,3 +196,31 @@ def test_compiled_code_and_the_pattern_read_the_same(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fast, "ON", False)
             assert compiled.to_list() == parse(column, "iso", zone, NOW).to_list()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("text", "zone", "meant"),
+    [
+        ("2026-03-29 02:30:00", "Europe/Berlin", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),
+        ("Mar 29 02:30:00 2026", "Europe/Berlin", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),
+        ("2026-03-08 02:30:00", "America/New_York", datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),
+        ("1991-04-14 02:30:00", "Asia/Shanghai", datetime(1991, 4, 13, 18, 30, tzinfo=UTC)),
+        ("2011-12-30 12:00:00", "Pacific/Apia", datetime(2011, 12, 30, 22, tzinfo=UTC)),
+    ],
+)
+def test_an_hour_the_clock_skipped_is_read_by_the_offset_before(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool, text: str, zone: str, meant: datetime
+) -> None:
+    monkeypatch.setattr(fast, "ON", compiled and fast.ON)
+    assert one(text, zone=ZoneInfo(zone)) == meant
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_offset_no_place_has_is_no_stamp(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    monkeypatch.setattr(fast, "ON", compiled and fast.ON)
+    for offset in ("+99:99", "+14:01", "-14:01", "+08:60", "-1500"):
+        assert one(f"2026-03-05T14:12:09{offset}") is None
+        assert one(f"05/Mar/2026:14:12:09 {offset}") is None
+    assert one("2026-03-05T14:12:09+14:00") == datetime(2026, 3, 5, 0, 12, 9, tzinfo=UTC)
+    assert one("2026-03-05T14:12:09-14:00") == datetime(2026, 3, 6, 4, 12, 9, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Halves of a UTF-16 pair alone in an escape of JSON, as cut names make them: U+FFFD stands for what is no character."""
+"""Halves of a UTF-16 pair alone in an escape of JSON, as cut names make them: U+FFFD stands for each."""
 
 from __future__ import annotations
 

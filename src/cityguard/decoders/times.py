@@ -61,6 +61,8 @@ _EPOCH = r"^\s*(1\d{9}(?:\.\d+|\d{3}|\d{6}|\d{9})?)\s*$"
 """Digits that count from 1970, from 2001 to 2033: seconds, or as many more digits as ms, µs and ns have."""
 _SCALE = {"epoch": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}
 _DAY_US = 86_400_000_000
+MAX_OFFSET = 14 * 60
+"""Minutes from UTC; no place is further."""
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # 0001-01-01, 9999-12-31: what Python holds
 _LENGTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
@@ -185,7 +187,7 @@ def _civil(fields: pl.DataFrame, now: datetime, offset: pl.Series, zone: ZoneInf
     get = {name: fields[name].fill_null(1).to_numpy() for name in fields.columns}
     year = np.where(yearless, now.year + 1, get["year"])
     local = _micros(get, year)
-    shift, known = _offsets(offset)
+    shift, known, fits = _offsets(offset)
     if yearless.any():
         limit = int(now.timestamp() * 1e6) + _DAY_US
         for _ in range(2):
@@ -193,7 +195,7 @@ def _civil(fields: pl.DataFrame, now: datetime, offset: pl.Series, zone: ZoneInf
             late = yearless & (utc > limit)
             year = np.where(late, year - 1, year)
             local = np.where(late, _micros(get, year), local)
-    ok &= _valid(get, year)
+    ok &= _valid(get, year) & fits
     value = _to_utc(local, shift, known, zone)
     ok &= (value >= _FIRST_US) & (value <= _LAST_US)
     return pl.select(pl.when(pl.Series(ok)).then(pl.Series(value))).to_series().cast(UTC_TIME)
@@ -228,23 +230,36 @@ def _valid(get: dict[str, Words], year: Words) -> npt.NDArray[np.bool_]:
     return ok
 
 
-def _offsets(column: pl.Series) -> tuple[Words, npt.NDArray[np.bool_]]:
-    """Offset from UTC in µs, and where there is one."""
+def _offsets(column: pl.Series) -> tuple[Words, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Offset from UTC in µs, where there is one, and where it is none or one that a place on Earth has."""
     digits = column.str.replace(":", "", literal=True).str.strip_prefix("UTC").str.strip_prefix("GMT")
     hours = digits.str.slice(0, 3).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     sign = np.where(digits.str.starts_with("-").fill_null(value=False).to_numpy(), -1, 1)
-    return (hours * 3600 + sign * minutes * 60) * 1_000_000, column.is_not_null().to_numpy()
+    fits = (np.abs(hours * 60 + sign * minutes) <= MAX_OFFSET) & (minutes < 60)
+    return (hours * 3600 + sign * minutes * 60) * 1_000_000, column.is_not_null().to_numpy(), fits
 
 
 def _to_utc(local: Words, shift: Words, known: npt.NDArray[np.bool_], zone: ZoneInfo) -> Words:
     if known.all():
         return local - shift
     naive = pl.Series(local).cast(pl.Datetime("us"))
-    # An hour that the clock skipped is read as if it had not: the stamp is kept rather than lost.
+    found = _zoned(naive, zone)
+    if found.null_count():
+        found = found.fill_null(_skipped(naive, zone))
+    return np.where(known, local - shift, found.to_numpy())
+
+
+def _zoned(naive: pl.Series, zone: ZoneInfo) -> pl.Series:
+    """µs in UTC; null in an hour that the clock skipped."""
     there = naive.dt.replace_time_zone(zone.key, ambiguous="earliest", non_existent="null")
-    utc = there.dt.convert_time_zone("UTC").cast(pl.Int64).fill_null(naive.cast(pl.Int64)).to_numpy()
-    return np.where(known, local - shift, utc)
+    return there.dt.convert_time_zone("UTC").cast(pl.Int64)
+
+
+def _skipped(naive: pl.Series, zone: ZoneInfo) -> pl.Series:
+    """An hour that the clock skipped is read as if it had not, by the offset of the day before."""
+    local = naive.cast(pl.Int64)
+    return (_zoned((local - _DAY_US).cast(pl.Datetime("us")), zone) + _DAY_US).fill_null(local)
 
 
 def utc(moment: datetime) -> datetime:

@@ -72,9 +72,12 @@ def iso(data: Any, offsets: Any, micros: Any, kinds: Any) -> None:
                 if end - i != (6 if middle else 5):
                     continue
                 hours, minutes = _two(data, i + 1), _two(data, end - 2)
-                if hours < 0 or minutes < 0:
+                if hours < 0 or not 0 <= minutes <= 59:
                     continue
-                shift = sign * (hours * 3600 + minutes * 60)
+                shift = hours * 3600 + minutes * 60
+                if shift > 50_400:
+                    continue
+                shift *= sign
                 i = end
             if i != end:
                 continue
