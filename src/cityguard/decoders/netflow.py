@@ -7,7 +7,7 @@ records never become flows. Options: ``community_id: false`` leaves that column 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -133,13 +133,11 @@ class Exports:
         for row in np.flatnonzero(kind == 0).tolist():
             self._notes.reject(frames, row, "no header of NetFlow, IPFIX or sFlow")
         legacy = np.flatnonzero(kind == _LEGACY)
-        for sets in self._legacy.decode(frames, legacy, _some(peers, legacy)):
-            self._add(sets)
+        self._add(self._legacy.decode(frames, legacy, _some(peers, legacy)))
         streamed = np.flatnonzero((kind == _NINE) | (kind == _TEN))
         if len(streamed):
             for several in self._streams.decode(frames, streamed, version[streamed], _some(peers, streamed)):
-                for sets in several:
-                    self._add(sets)
+                self._add(several)
         sampled_ = np.flatnonzero(kind == _SFLOW)
         if len(sampled_):
             found = self._sflow.decode(frames, sampled_, _some(peers, sampled_))
@@ -174,10 +172,10 @@ class Exports:
         self._streams = Streams(self._sequences, self._notes)
         self._streams.templates, self._streams.sampling = templates, sampling
 
-    def _add(self, sets: Sets) -> None:
-        self._tables.append(
-            groups.table(sets, self._streams.sampling, self._streams.facts, community_id=self._community_id)
-        )
+    def _add(self, several: Iterable[Sets]) -> None:
+        told = self._streams.sampling, self._streams.facts
+        for some in groups.gathered(several, self._streams.facts):
+            self._tables.append(groups.table(some, *told, community_id=self._community_id))
 
     def _give(self) -> Decoded:
         tables, self._tables = [one for one in self._tables if one.height], []

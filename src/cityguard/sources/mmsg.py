@@ -13,7 +13,8 @@ BATCH = 128
 _SIZE, _CONTROL, _NAME = 65_536, 64, 28
 _DONTWAIT = 0x40
 _RXQ_OVFL = 40
-_MAX_KNOWN = 4_096
+MAX_KNOWN = 4_096
+"""Senders whose addresses are kept as text."""
 
 
 class _Vector(ctypes.Structure):
@@ -89,19 +90,27 @@ class Batches:
         key = raw[8:28] if self._six else raw[4:8]
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= _MAX_KNOWN:
+            if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[key] = _text(key, six=self._six)
+            known = self._known[key] = text(key, six=self._six)
         return known
 
     def _count(self, nth: int) -> None:
-        length, level, kind = struct.unpack_from("@Nii", self._controls, nth * _CONTROL)
-        if level == socket.SOL_SOCKET and kind == _RXQ_OVFL and length >= 20:
-            (told,) = struct.unpack_from("=I", self._controls, nth * _CONTROL + 16)
-            self.dropped = max(self.dropped, told)
+        self.dropped = max(
+            self.dropped, lost(memoryview(self._controls)[nth * _CONTROL : (nth + 1) * _CONTROL].tobytes())
+        )
 
 
-def _text(key: bytes, *, six: bool) -> str:
+def lost(control: bytes) -> int:
+    """What a datagram's control data (64 bytes) tell of those the kernel had to drop before it; 0 = nothing."""
+    length, level, kind = struct.unpack_from("@Nii", control)
+    if level == socket.SOL_SOCKET and kind == _RXQ_OVFL and length >= 20:
+        return int(struct.unpack_from("=I", control, 16)[0])
+    return 0
+
+
+def text(key: bytes, *, six: bool) -> str:
+    """An address of the kernel as text, with its interface where it is of one link."""
     if not six:
         return socket.inet_ntop(socket.AF_INET, key)
     text, scope = socket.inet_ntop(socket.AF_INET6, key[:16]), int.from_bytes(key[16:], sys.byteorder)

@@ -120,7 +120,7 @@ class Facts:
             names = pl.DataFrame({"k": unique, "v": pl.Series([mine.get(one) for one in unique], dtype=pl.String)})
             found = pl.DataFrame({"k": numbers}).join(names, on="k", how="left", maintain_order="left")["v"]
             made.append(found.alias(name))
-        return table.with_columns(made) if made else table
+        return table.hstack(made) if made else table
 
     def boot(self, peer: str, domain: int) -> int:
         """When the exporter started, ms since 1970; 0 = not told."""

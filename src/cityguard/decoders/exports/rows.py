@@ -41,7 +41,7 @@ _NATS = {"source.nat.ip": _of(225, 281, 40001), "destination.nat.ip": _of(226, 2
 _OUTERS = {"outer.source.ip": ((OUTER, 8), (OUTER, 27)), "outer.destination.ip": ((OUTER, 12), (OUTER, 28))}
 _NAT_PORTS = {"source.nat.port": _of(227, 40003), "destination.nat.port": _of(228, 40004)}
 _MACS = {"source.mac": _of(56, 365, 81), "destination.mac": _of(80, 57)}
-_LONGS = {
+LONGS = {
     "source.as.number": _of(16),
     "destination.as.number": _of(17),
     "observer.ingress.interface.id": _of(10),
@@ -50,7 +50,8 @@ _LONGS = {
 }
 _TEXTS = {"user.name": _of(371, 40000, 56702), "network.application": _of(96, 56701)}
 _RATES, _SAMPLERS = _of(34, 50, 305), _of(302, 48)
-_REASONS = ("", "idle_timeout", "active_timeout", "end_of_flow", "forced_end", "lack_of_resources")
+REASONS = ("", "idle_timeout", "active_timeout", "end_of_flow", "forced_end", "lack_of_resources")
+WAYS = ("inbound", "outbound")
 _FIREWALL = ("ignored", "flow_created", "flow_deleted", "flow_denied", "flow_alert", "flow_updated")
 _NAT_EVENTS = {
     1: "nat_created",
@@ -148,11 +149,11 @@ def table(records: Records, origin: Origin, samplers: Mapping[int, int], *, comm
         *_volume(taken, n),
         *_macs(taken, n),
         _count("tcp.flags", _flags(taken, proto, n), pl.Int32, n),
-        _rate(taken, origin, samplers, n),
+        _rate(taken, origin, samplers),
         _count("icmp.type", np.where(ping, icmp >> 8, -1), pl.Int32),
         _count("icmp.code", np.where(ping, icmp & 255, -1), pl.Int32),
-        _word("flow.state", _REASONS, taken.number(_of(136)), n),
-        _word("network.direction", ("inbound", "outbound"), taken.number(_of(61)), n),
+        _word("flow.state", REASONS, taken.number(_of(136)), n),
+        _word("network.direction", WAYS, taken.number(_of(61)), n),
     ]
     if community_id:
         ends = Ends(
@@ -167,7 +168,7 @@ def table(records: Records, origin: Origin, samplers: Mapping[int, int], *, comm
             vlan,
             icmp,
         )
-        columns.append(_community(ends, proto))
+        columns.append(community(ends, proto))
     columns += _told(taken, n)
     return pl.DataFrame(columns + _native(taken, {column.name for column in columns}))
 
@@ -198,7 +199,7 @@ def _word(name: str, words: tuple[str, ...], found: Words | None, n: int) -> pl.
 
 def _transport(proto: Words) -> pl.Series:
     if not len(proto) or (proto == proto[0]).all():
-        name = address.transport(proto[:1])[0] if len(proto) and proto[0] >= 0 else None
+        name = address.transport(proto[:1])[0] if len(proto) and 0 <= proto[0] < 256 else None
         return pl.Series("network.transport", [name], pl.String).new_from_index(0, len(proto))
     out = address.transport(np.clip(proto, 0, 255)).alias("network.transport")
     none = (proto < 0) | (proto > 255)
@@ -207,13 +208,16 @@ def _transport(proto: Words) -> pl.Series:
 
 def _addresses(taken: _Taken, n: int) -> tuple[tuple[U64s, U64s], tuple[U64s, U64s], Bools]:
     source, destination = _side(taken, _of(8, 366, 44), _of(27, 170), n), _side(taken, _of(12, 45), _of(28, 169), n)
-    six = np.zeros(n, np.bool_)
-    for high, low in (source, destination):
-        if len(high) and high.any():
-            six |= (high != 0) | (low >> np.uint64(32) != 0xFFFF)
-        elif not (low >> np.uint64(32) == 0xFFFF).all():
-            six |= (low >> np.uint64(32) != 0xFFFF) & (low != 0)
-    return source, destination, six
+    return source, destination, version_six(source, destination)
+
+
+def version_six(*sides: tuple[U64s, U64s]) -> Bools:
+    """Whether an end of each record has an IPv6 address."""
+    six = np.zeros(len(sides[0][0]), np.bool_)
+    for high, low in sides:
+        if high.any() or not (low >> np.uint64(32) == 0xFFFF).all():
+            six |= (high != 0) | ((low >> np.uint64(32) != 0xFFFF) & (low != 0))
+    return six
 
 
 def _side(taken: _Taken, fours: Names, sixes: Names, n: int) -> tuple[U64s, U64s]:
@@ -284,7 +288,7 @@ def _flags(taken: _Taken, proto: Words, n: int) -> Words | None:
     return None if found is None else np.where((proto == TCP) | (proto < 0), found, -1)
 
 
-def _rate(taken: _Taken, origin: Origin, samplers: Mapping[int, int], n: int) -> pl.Series:
+def _rate(taken: _Taken, origin: Origin, samplers: Mapping[int, int]) -> pl.Series:
     """1 of N: as the record says, as its sampler does, as its exporter does; 1 of 1 and 0 are no sampling."""
     rate = origin.rate
     sampler = taken.first(_SAMPLERS)
@@ -298,13 +302,20 @@ def _rate(taken: _Taken, origin: Origin, samplers: Mapping[int, int], n: int) ->
         apart = values.unsigned(taken.records, space)
         own = np.where((own > 0) & (apart > 0), (own + apart) // np.maximum(own, 1), own)
     rate = rate if own is None else np.where(own > 0, own, rate)
-    return _count("flow.sampling", np.where(rate > 1, rate, -1), pl.Int32, n)
+    return sampling(rate)
+
+
+def sampling(rate: Words) -> pl.Series:
+    """1 of N; 1 of 1 and less are no sampling."""
+    if not (rate > 1).any():
+        return pl.Series("flow.sampling", [None], pl.Int32).new_from_index(0, len(rate))
+    return _count("flow.sampling", np.where(rate > 1, rate, -1), pl.Int32)
 
 
 def _told(taken: _Taken, n: int) -> list[pl.Series]:
     """Columns that only some templates fill."""
     out = list[pl.Series]()
-    for name, names in _LONGS.items():
+    for name, names in LONGS.items():
         found = taken.number(names)
         if found is not None:
             if name.endswith("as.number"):
@@ -369,7 +380,7 @@ def _native(taken: _Taken, names: set[str]) -> list[pl.Series]:
     return out
 
 
-def _community(ends: Ends, proto: Words) -> pl.Series:
+def community(ends: Ends, proto: Words) -> pl.Series:
     """Community ID v1 of each record; null where the protocol is not told."""
     keys = Keys(ends)
     one = pl.DataFrame({name: getattr(keys, name) for name in ("a_high", "a_low", "b_high", "b_low")})

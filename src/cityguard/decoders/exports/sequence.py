@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cityguard.decoders.address import Words
+
 MAX_STREAMS = 65_536
 LATE = 10_000
 """A number further back than this is a new beginning: the exporter was restarted."""
@@ -41,6 +43,18 @@ class Sequences:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Stream, _State] = OrderedDict()
+
+    def steady(self, stream: Stream, numbers: Words, units: Words) -> bool:
+        """As ``follow`` where nothing is amiss, which is told at once; False = nothing was done."""
+        state = self._known.get(stream)
+        if state is None or state.expected != int(numbers[0]) or (units < 0).any():
+            return False
+        after = (numbers + units) & _MASK
+        if (after[:-1] != numbers[1:]).any():
+            return False
+        self._known.move_to_end(stream)
+        state.late, state.expected = 0, int(after[-1])
+        return True
 
     def follow(self, stream: Stream, numbers: Sequence[int], units: Sequence[int]) -> tuple[Loss, list[int], list[int]]:
         """Datagrams of one stream in the order they came.

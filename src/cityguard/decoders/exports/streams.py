@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -118,9 +117,7 @@ class Streams:
         uptime = np.where(nine, walk.u32(buffer, offset + 4), 0)
         numbers = walk.u32(buffer, offset + np.where(nine, 12, 8))
         domain = walk.u32(buffer, offset + np.where(nine, 16, 12))
-        index: dict[str, int] = {}
-        sender = np.array([index.setdefault(peer, len(index)) for peer in peers], np.int64)
-        names = list(index)
+        names, sender = groups.senders(peers)
         unique, stream = np.unique(sender << 33 | (~nine).astype(np.int64) << 32 | domain, return_inverse=True)
         streams = [(names[one >> 33], 10 if one >> 32 & 1 else 9, one & 0xFFFFFFFF) for one in unique.tolist()]
         shared = Datagrams(
@@ -277,8 +274,9 @@ class Streams:
         for nth, stream in enumerate(piece.streams):
             mine = order[bounds[nth] : bounds[nth + 1]]
             step = units[mine] if stream[1] == 10 else np.ones(len(mine), np.int64)
-            rows = mine.tolist()
-            self._notes.follow(self._sequences, stream, rows, numbers[mine].tolist(), step.tolist(), piece.shared.flag)
+            if not self._sequences.steady(stream, numbers[mine], step):
+                told = numbers[mine].tolist(), step.tolist()
+                self._notes.follow(self._sequences, stream, mine.tolist(), *told, piece.shared.flag)
 
     def _records(self, piece: _Piece, chosen: _Chosen) -> Words:
         """How many data records each datagram holds; -1 where a template was not known when it came."""
@@ -372,30 +370,36 @@ class Streams:
             stream = piece.stream[piece.owner[chosen.sets[rows]]]
             stream = np.where(np.array(speaks, np.bool_)[stream], stream, -1)
             key = (stream + 1) * len(chosen.templates) + chosen.which[rows]
-            for one in np.unique(key).tolist():
-                sets = chosen.sets[rows[key == one]]
+            order = np.argsort(key, kind="stable")
+            starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+            for mine in np.split(order, starts[1:]):
+                one, sets = int(key[mine[0]]), chosen.sets[rows[mine]]
                 where, nth = divmod(one, len(chosen.templates))
                 told = piece.streams[where - 1] if where else None
                 place = (piece.frames.buffer, piece.at[sets], piece.size[sets], piece.owner[sets])
                 out.append(Sets(chosen.templates[nth], *place, piece.shared, told))
-        for nth, one, bodies, stream_of in piece.late:
-            if one.is_flow and after <= nth < before:
-                out.append(_waited(one, bodies, stream_of))
-        return sorted(out, key=lambda one: (one.template.version, one.template.fields, one.stream or ("", 0, 0)))
+        for nth, learnt, bodies, stream_of in piece.late:
+            if learnt.is_flow and after <= nth < before:
+                out.append(_waited(learnt, bodies, stream_of))
+        return sorted(out, key=lambda one: (one.stream or ("", 0, 0), one.template.version, one.template.fields))
 
 
 def _by_history(
     history: History, data: Words, mine: Words, index: dict[Template, int], which: Words, since: Words
 ) -> None:
     """A set goes by the template that held when it came, else waits for the next one."""
-    starts = [start for start, _ in history]
-    for one in mine.tolist():
-        at = bisect_right(starts, int(data[one])) - 1
-        later = next((nth for nth in range(at, len(history)) if history[nth][1] is not None), None)
-        made = history[later][1] if later is not None else None
-        if later is not None and made is not None:
-            which[one] = index.setdefault(made, len(index))
-            since[one] = max(int(data[one]), starts[later])
+    later, next_known = [-1] * len(history), -1
+    for nth in range(len(history) - 1, -1, -1):
+        next_known = nth if history[nth][1] is not None else next_known
+        later[nth] = next_known
+    starts = np.array([start for start, _ in history], np.int64)
+    at = np.array(later, np.int64)[np.searchsorted(starts, data[mine], side="right") - 1]
+    for nth in np.unique(at[at >= 0]).tolist():
+        made = history[nth][1]
+        if made is not None:
+            rows = mine[at == nth]
+            which[rows] = index.setdefault(made, len(index))
+            since[rows] = np.maximum(data[rows], starts[nth])
 
 
 def _joined(bodies: list[tuple[bytes, Datagram]]) -> tuple[Octets, Words, Words]:

@@ -43,6 +43,13 @@ class Template:
     fields: tuple[Field, ...]
     scopes: int = 0  # 0 = no options template
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.version, self.fields, self.scopes))
+
+    def __hash__(self) -> int:
+        return self._hash
+
     @property
     def options(self) -> bool:
         return self.scopes > 0
