@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from truth import apps_suricata
-from truth.base import Line, captures, rows, text, zeek
+from truth.base import Line, captures, kept, rows, text, zeek
 from truth.spelling import (
     alpn,
     distinguished,
@@ -109,7 +109,7 @@ class _Blank(dict[str, Any]):
         return None
 
 
-@lru_cache(512)
+@kept
 def decoded(path: Path) -> pl.DataFrame:
     return rows(path)
 

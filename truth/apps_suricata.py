@@ -185,14 +185,14 @@ def _dns(row: Row, ends: Row) -> Iterator[Row]:
         more: Row = {"dns.rcode": row["dns.response_code"], "dns.qr": True} | _flags(row)
         data, ttls, kinds = (row[f"dns.answers.{part}"] or [] for part in ("data", "ttl", "type"))
         owners = row["dns.answers.name"] or []
-        for place, (value, ttl, sort, owner) in enumerate(zip(data, ttls, kinds, owners, strict=False)):
+        for place, (value, ttl, sort, owner) in enumerate(zip(data, ttls, kinds, owners, strict=True)):
             more |= {
                 f"dns.answers[{place}].rdata": value,
                 f"dns.answers[{place}].ttl": ttl,
                 f"dns.answers[{place}].rrtype": sort,
                 f"dns.answers[{place}].rrname": owner,
             }
-        for place, value in enumerate(v for v, sort in zip(data, kinds, strict=False) if sort == "A"):
+        for place, value in enumerate(v for v, sort in zip(data, kinds, strict=True) if sort == "A"):
             more[f"dns.grouped.A[{place}]"] = value
         back = {
             "src_ip": ends["dest_ip"],

@@ -6,12 +6,12 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -22,6 +22,23 @@ CAPTURES = (".pcap", ".pcapng", ".cap", ".dump", ".trace", ".pcap.gz", ".pcapng.
 MAX_NOTES = 8
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """The present of every comparison: the year of stamps without one."""
+
+
+T = TypeVar("T")
+_kept: list[Callable[[], None]] = []
+
+
+def kept(make: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Keep what a function made of the last captures until ``forget``: comparators ask for the same again."""
+    remembered = lru_cache(maxsize=512)(make)
+    _kept.append(remembered.cache_clear)
+    return remembered
+
+
+def forget() -> None:
+    """Let go of what was kept."""
+    for clear in _kept:
+        clear()
 
 
 @dataclass(slots=True)
@@ -126,6 +143,7 @@ def text(path: Path) -> str:
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
 
 
+@kept
 def tshark(capture: Path) -> list[dict[str, str]]:
     """Rows of the ``.tshark.tsv`` beside a capture; empty where there is none. Repeated fields are comma separated."""
     for name in (f"{capture.name}.tshark.tsv", f"{capture.name}.tshark.tsv.gz"):

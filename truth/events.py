@@ -41,9 +41,9 @@ def _rejected(chunks: list[Chunk]) -> int:
 
 
 def _census(folder: Path) -> Iterator[Line]:
-    events = Line("evtx", "census", "record by event id", floor=1.0)
-    channels = Line("evtx", "census", "record by channel", floor=1.0)
-    providers = Line("evtx", "census", "record by provider", floor=1.0)
+    events = Line("evtx", "census", "record by event id", floor=1.0, most_extra=0.0)
+    channels = Line("evtx", "census", "record by channel", floor=1.0, most_extra=0.0)
+    providers = Line("evtx", "census", "record by provider", floor=1.0, most_extra=0.0)
     for file in sorted(folder.rglob("*.truth.json")):
         truth = json.loads(file.read_text())
         rows = list(
@@ -59,8 +59,8 @@ def _census(folder: Path) -> Iterator[Line]:
 
 
 def _eve(folder: Path) -> Iterator[Line]:
-    events = Line("eve", "plain reading", "event: type, time, ends", floor=1.0)
-    refused = Line("eve", "plain reading", "line that is no event", floor=1.0)
+    events = Line("eve", "plain reading", "event: type, time, ends", floor=1.0, most_extra=0.0)
+    refused = Line("eve", "plain reading", "line that is no event", floor=1.0, most_extra=0.0)
     for path in sorted([*folder.rglob("eve.json*"), *folder.rglob("suricata*/input*")]):
         theirs, bad = list[tuple[Any, ...]](), 0
         for line in text(path).split("\n"):
@@ -87,9 +87,9 @@ def _unit(kind: object, time: object, source: object, port: object) -> tuple[obj
 
 
 def _zeek(folders: list[Path]) -> Iterator[Line]:
-    records = Line("zeek logs", "plain reading", "record: uid, time, ends", floor=1.0)
-    files = Line("zeek logs", "plain reading", "file read without a rejected line", floor=1.0)
-    ids = Line("zeek logs", "plain reading", "record with an id of its own", floor=1.0)
+    records = Line("zeek logs", "plain reading", "record: uid, time, ends", floor=1.0, most_extra=0.0)
+    files = Line("zeek logs", "plain reading", "file read without a rejected line", floor=1.0, most_extra=0.0)
+    ids = Line("zeek logs", "plain reading", "record with an id of its own", floor=1.0, most_extra=0.0)
     paths = sorted(path for folder in folders for path in folder.rglob("*.log*") if path.is_file())
     for path in paths:
         body = text(path) if path.suffix in (".log", ".gz") else ""

@@ -54,7 +54,7 @@ def _sums(table: pl.DataFrame) -> dict[Key, list[int]]:
 
 def community(data: Path) -> Line:
     """Every id of the specification's baselines (seed 0), by capture folder."""
-    line = Line("flow", "Community ID", "id", floor=1.0)
+    line = Line("flow", "Community ID", "id", floor=1.0, most_extra=0.0)
     for path in sorted(data.glob("*/**/baseline_deflt.json*")):
         wanted = {row["communityid"] for row in json.loads(text(path))}
         found: set[str] = set()

@@ -6,12 +6,11 @@ import base64
 import hashlib
 import ipaddress
 import struct
-from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
-from truth.base import rows
+from truth.base import kept, rows
 
 End = tuple[str, int]
 Key = tuple[str, int, str, int, str]
@@ -25,7 +24,7 @@ _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "icmp", "ipv6-icmp"})
 _ICMP = frozenset({"icmp", "ipv6-icmp"})
 
 
-@lru_cache(maxsize=512)
+@kept
 def flows(capture: Path) -> pl.DataFrame:
     """Our flow records of a capture, without those of exported flows in it."""
     table = rows(capture, "flow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ BITS = ("ov", "bl", "sb", "nt", "iv")
 
 def compare(data: Path) -> Iterable[Line]:
     captures = list(ot.folders(data, "iec104"))
-    line = Line("iec104", "tshark", "APDUs: frame, type, cause, common address", floor=ot.CODES)
+    line = Line("iec104", "tshark", "APDUs: frame, type, cause, common address", floor=ot.CODES, most_extra=ot.MORE)
     yield ot.tshark(line, captures, _apdus, _our_apdus)
-    line = Line("iec104", "tshark", "information object addresses", floor=ot.POINTS)
+    line = Line("iec104", "tshark", "information object addresses", floor=ot.POINTS, most_extra=ot.MORE_POINTS)
     yield ot.tshark(line, captures, _addresses, _our_addresses)
     line = Line("iec104", "zeek-iec104 vectors", "assertions: type, cause, addresses, values, quality, time", floor=1.0)
     for path in sorted((data / "ot-pcap" / "iec104").rglob("*.json")) if (data / "ot-pcap" / "iec104").is_dir() else ():
@@ -71,8 +72,8 @@ def _apdus(row: dict[str, str]) -> Iterator[Hashable]:
     formats = [FORMATS.get(code) for code in ot.numbers(row["iec60870_104.type"])]
     yield from ((frame, "s") for one in formats if one == "s")
     yield from ((frame, "u", UNNUMBERED.get(code)) for code in ot.numbers(row["iec60870_104.utype"]))
-    columns = (ot.numbers(row[f"iec60870_asdu.{name}"]) for name in ("typeid", "causetx", "addr"))
-    yield from ((frame, "i", *unit) for unit in zip(*columns, strict=False))
+    units = ot.joined(row, "iec60870_asdu.typeid", "iec60870_asdu.causetx", "iec60870_asdu.addr")
+    yield from ((frame, "i", *unit) for unit in units)
 
 
 def _our_apdus(capture: Path) -> Iterator[Hashable]:
@@ -178,8 +179,8 @@ def _said(payload: bytes) -> Iterator[Hashable]:
 def _our_objects(row: ot.Row, told: dict[str, Any]) -> Iterator[Hashable]:
     values = told.get("values") or (row["ot.value"] or "").split(",")
     monitored = row["ot.function.name"].startswith("M_")
-    for nth, (place, value) in enumerate(zip(_places(row), values, strict=False)):
-        yield place, "value", _number(value)
+    for nth, (place, value) in enumerate(zip_longest(_places(row), values)):
+        yield place, "value", None if value is None else _number(value)
         quality = told["quality"][nth] if "quality" in told else ""
         if monitored:
             yield place, "quality", quality

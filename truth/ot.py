@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from truth.base import Line
 
 CODES, POINTS = 0.995, 0.98
 """Asked for: PDUs with function code right; addresses and values where the peer has them."""
+MORE, MORE_POINTS = 0.005, 0.02
+"""How many units of ours may be beyond those of a peer that tells all it sees: of PDUs, of addresses and values."""
 Row = dict[str, Any]
 Units = Iterable[Hashable]
 LABELS = {
@@ -43,7 +45,7 @@ _END = r"\[?([0-9a-fA-F.:]+?)\]?:(\d+)"
 _FLOW = re.compile(rf"^\t\d+\t(?:TCP|UDP) {_END} (?:<->|->) {_END} \[proto: [\d.]+/([^\]]+)\]")
 
 
-@lru_cache(maxsize=64)
+@base.kept
 def decoded(capture: Path) -> tuple[Row, ...]:
     """Our ``ot`` rows of a capture, in order."""
     none = {one.name: None for one in columns.OT} | {"event.fields": None}
@@ -120,6 +122,11 @@ def number(text: str) -> int | None:
 def numbers(text: str) -> list[int]:
     """A repeated field's numbers."""
     return [found for part in text.split(",") if (found := number(part)) is not None]
+
+
+def joined(row: dict[str, str], *names: str) -> Iterator[tuple[int | None, ...]]:
+    """Columns of repeated numbers side by side; where one is shorter its units have None, so that none is dropped."""
+    return zip_longest(*(numbers(row[name]) for name in names))
 
 
 def suricata(

@@ -51,12 +51,36 @@ PROPERTIES = {"acked-transition": "acked-transitions", "event-time-stamp": "even
 
 def compare(data: Path) -> Iterator[Line]:
     """Units: a message with its type, service and invoke id; a property with its object and value."""
-    messages = Line("bacnet", "tshark", "message: frame, function or type, service, invoke id", floor=0.995)
-    objects = Line("bacnet", "tshark", "frame: object and property it speaks of first", floor=0.98)
-    logs = Line("bacnet", "zeek-icsnpp", "bacnet.log: ends, function, type, service, invoke id, result", floor=0.995)
-    values = Line("bacnet", "zeek-icsnpp", "bacnet_property.log: object, property, index, value", floor=0.98)
-    found = Line("bacnet", "zeek-icsnpp", "bacnet_discovery.log: service, object, range, name", floor=0.98)
-    control = Line("bacnet", "zeek-icsnpp", "bacnet_device_control.log: service, state", floor=0.98)
+    messages = Line(
+        "bacnet", "tshark", "message: frame, function or type, service, invoke id", floor=0.995, most_extra=ot.MORE
+    )
+    objects = Line(
+        "bacnet", "tshark", "frame: object and property it speaks of first", floor=0.98, most_extra=ot.MORE_POINTS
+    )
+    logs = Line(
+        "bacnet",
+        "zeek-icsnpp",
+        "bacnet.log: ends, function, type, service, invoke id, result",
+        floor=0.995,
+        most_extra=ot.MORE,
+    )
+    values = Line(
+        "bacnet",
+        "zeek-icsnpp",
+        "bacnet_property.log: object, property, index, value",
+        floor=0.98,
+        most_extra=ot.MORE_POINTS,
+    )
+    found = Line(
+        "bacnet",
+        "zeek-icsnpp",
+        "bacnet_discovery.log: service, object, range, name",
+        floor=0.98,
+        most_extra=ot.MORE_POINTS,
+    )
+    control = Line(
+        "bacnet", "zeek-icsnpp", "bacnet_device_control.log: service, state", floor=0.98, most_extra=ot.MORE_POINTS
+    )
     sessions = Line("bacnet", "arkime", "session: set of types, of services", floor=0.98)
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
@@ -122,11 +146,11 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], messages: Line, objec
         kinds, instances = row["bacapp.objectType"].split(","), row["bacapp.instance_number"].split(",")
         if not row["bacapp.property_identifier"] or not kinds[0]:
             continue
-        objects.compared += 1
         one = places.get(row["frame.number"]) or {}
         second = int(row["bacapp.confirmed_service"] == "1" or row["bacapp.unconfirmed_service"] == "2")
         if len(kinds) <= second or len(instances) <= second:
-            continue
+            continue  # a path it did not open
+        objects.compared += 1
         theirs_place = (kinds[second], row["bacapp.property_identifier"].split(",")[0])
         instance = instances[second]  # a notification names the device before its object
         said = one.get("ot.address") or ""

@@ -35,9 +35,10 @@ def compare(data: Path) -> Iterable[Line]:
         ("addresses of link frames with PDUs", ot.POINTS, _addresses, lambda row: [(_at(row), *_link(row))]),
     )
     for unit, floor, theirs, mine in peers:
-        line = Line("dnp3", "tshark", unit, floor=floor)
+        more = None if unit == "object headers" else ot.MORE_POINTS
+        line = Line("dnp3", "tshark", unit, floor=floor, most_extra=more)
         yield ot.tshark(line, captures, theirs, _units(mine))
-    line = Line("dnp3", "Zeek", "responses: function, indications", floor=ot.CODES)
+    line = Line("dnp3", "Zeek", "responses: function, indications", floor=ot.CODES, most_extra=ot.MORE)
     yield ot.zeek(line, captures, "dnp3", _zeek, _our_responses)
     line = Line("dnp3", "Zeek", "requests answered: function", floor=ot.CODES)
     yield ot.zeek(
@@ -71,8 +72,7 @@ def _frame(row: dict[str, str]) -> int:
 
 
 def _codes(row: dict[str, str]) -> Iterator[Hashable]:
-    pairs = zip(ot.numbers(row["dnp3.al.func"]), ot.numbers(row["dnp3.al.seq"]), strict=False)
-    return ((_frame(row), code, sequence) for code, sequence in pairs)
+    return ((_frame(row), *pair) for pair in ot.joined(row, "dnp3.al.func", "dnp3.al.seq"))
 
 
 def _links(row: dict[str, str]) -> Iterator[Hashable]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,39 @@ Row = dict[str, Any]
 
 def compare(data: Path) -> Iterator[Line]:
     """Units: (frame, command, status), (frame, service, direction), and those with class and instance."""
-    commands = Line("enip", "tshark", "message: frame, command, session status", floor=0.995)
-    services = Line("cip", "tshark", "message: frame, service, direction", floor=0.995)
-    statuses = Line("cip", "tshark", "response: frame, general status", floor=0.995)
-    objects = Line("cip", "tshark", "request: frame, classes and instances in order", floor=0.98)
-    answered = Line("cip", "tshark", "response: frame, classes and instances in order", floor=0.98)
-    logs = Line("enip", "zeek-icsnpp", "enip.log: direction, command, length, session, status", floor=0.995)
-    cips = Line("cip", "zeek-icsnpp", "cip.log: direction, sequence, service, status, class, instance", floor=0.98)
-    cyclic = Line("cip", "zeek-icsnpp", "cip_io.log: connection, sequence, length, data", floor=0.98)
-    who = Line("enip", "zeek-icsnpp", "cip_identity.log: address, vendor, kind, product, serial, name", floor=0.98)
+    commands = Line("enip", "tshark", "message: frame, command, session status", floor=0.995, most_extra=ot.MORE)
+    services = Line("cip", "tshark", "message: frame, service, direction", floor=0.995, most_extra=ot.MORE)
+    statuses = Line("cip", "tshark", "response: frame, general status", floor=0.995, most_extra=ot.MORE)
+    objects = Line(
+        "cip", "tshark", "request: frame, classes and instances in order", floor=0.98, most_extra=ot.MORE_POINTS
+    )
+    answered = Line(
+        "cip", "tshark", "response: frame, classes and instances in order", floor=0.98, most_extra=ot.MORE_POINTS
+    )
+    logs = Line(
+        "enip",
+        "zeek-icsnpp",
+        "enip.log: direction, command, length, session, status",
+        floor=0.995,
+        most_extra=ot.MORE_POINTS,
+    )
+    cips = Line(
+        "cip",
+        "zeek-icsnpp",
+        "cip.log: direction, sequence, service, status, class, instance",
+        floor=0.98,
+        most_extra=ot.MORE_POINTS,
+    )
+    cyclic = Line(
+        "cip", "zeek-icsnpp", "cip_io.log: connection, sequence, length, data", floor=0.98, most_extra=ot.MORE_POINTS
+    )
+    who = Line(
+        "enip",
+        "zeek-icsnpp",
+        "cip_identity.log: address, vendor, kind, product, serial, name",
+        floor=0.98,
+        most_extra=ot.MORE_POINTS,
+    )
     for capture in base.captures(data / FOLDER):
         case = capture.parent.name
         wanted = ot.heard(capture)
@@ -54,7 +79,7 @@ def _tshark(case: str, wanted: list[Row], found: list[Row], commands: Line, serv
     theirs = [
         (row["frame.number"], command, status)
         for row in wanted
-        for command, status in zip(ot.numbers(row["enip.command"]), ot.numbers(row["enip.status"]), strict=False)
+        for command, status in ot.joined(row, "enip.command", "enip.status")
     ]
     ours = [(str(row["log.offset"]), row["ot.function.code"], int(row["ot.status"], 16)) for row in _of(found, "enip")]
     commands.add(case, theirs, ours)
@@ -62,11 +87,7 @@ def _tshark(case: str, wanted: list[Row], found: list[Row], commands: Line, serv
     cip = [row for row in _of(found, "cip") if row["ot.function.code"] is not None]
     services.add(
         case,
-        [
-            (row["frame.number"], code, answers)
-            for row in wanted
-            for code, answers in zip(ot.numbers(row["cip.sc"]), ot.numbers(row["cip.rr"]), strict=False)
-        ],
+        [(row["frame.number"], code, answers) for row in wanted for code, answers in _services(row)],
         [(str(row["log.offset"]), row["ot.function.code"], int(not row["ot.is_request"])) for row in cip],
     )
     statuses.add(
@@ -78,6 +99,14 @@ def _tshark(case: str, wanted: list[Row], found: list[Row], commands: Line, serv
             if row["ot.status"] and str(row["log.offset"]) in heard
         ],
     )
+
+
+def _services(row: Row) -> Iterator[tuple[int | None, int | None]]:
+    """Services and directions; for an Unconnected Send tshark has the direction once more than the service."""
+    codes, ways = ot.numbers(row["cip.sc"]), ot.numbers(row["cip.rr"])
+    if len(codes) != len(ways) and len(set(ways)) == 1:
+        return ((code, ways[0]) for code in codes)
+    return (pair for pair in zip_longest(codes, ways))
 
 
 def _objects(case: str, wanted: list[Row], found: list[Row], asked: Line, answered: Line) -> None:

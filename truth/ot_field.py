@@ -10,7 +10,7 @@ from typing import Any
 
 from truth import base, ot
 from truth.base import Line
-from truth.ot import CODES, POINTS, Row
+from truth.ot import CODES, MORE, MORE_POINTS, POINTS, Row
 
 _CODE = re.compile(r"\((0x[0-9a-fA-F]+|\d+)\)$")
 _CONNECTION = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto "
@@ -42,12 +42,11 @@ def _at(row: dict[str, str]) -> int:
 
 
 def _fins(data: Path) -> Line:
-    line = Line("omron_fins", "tshark", "command: frame, code, response code, service id", floor=CODES)
+    line = Line("omron_fins", "tshark", "command: frame, code, response code, service id", floor=CODES, most_extra=MORE)
 
     def theirs(row: dict[str, str]) -> Iterator[Any]:
-        codes = ot.numbers(row["omron.command"])
         answers: list[int | None] = [*ot.numbers(row["omron.response.code"])] or [None]
-        for code, sid in zip(codes, ot.numbers(row["omron.sid"]), strict=False):
+        for code, sid in ot.joined(row, "omron.command", "omron.sid"):
             yield _at(row), code, answers[0], sid
 
     def ours(capture: Path) -> Iterator[Any]:
@@ -60,7 +59,9 @@ def _fins(data: Path) -> Line:
 
 
 def _fins_zeek(data: Path) -> Line:
-    line = Line("omron_fins", "zeek-icsnpp", "omron_fins_general.log: code, direction, service id", floor=CODES)
+    line = Line(
+        "omron_fins", "zeek-icsnpp", "omron_fins_general.log: code, direction, service id", floor=CODES, most_extra=MORE
+    )
     for capture in ot.folders(data, "omron-fins"):
         for name, records in base.zeek_logs(capture, "omron_fins_general", FINS_GENERAL):
             wanted = [
@@ -79,7 +80,7 @@ def _fins_zeek(data: Path) -> Line:
 
 
 def _hart(data: Path) -> Line:
-    line = Line("hart_ip", "tshark", "message: frame, type, status, command", floor=CODES)
+    line = Line("hart_ip", "tshark", "message: frame, type, status, command", floor=CODES, most_extra=MORE)
     kinds = {0: "request", 1: "response", 2: "publish", 3: "nak", 15: "nak"}
 
     def theirs(row: dict[str, str]) -> Iterator[Any]:
@@ -100,7 +101,7 @@ def _hart(data: Path) -> Line:
 
 
 def _hart_zeek(data: Path) -> Line:
-    line = Line("hart_ip", "zeek-icsnpp", "hart_ip_general.log: type, sequence", floor=CODES)
+    line = Line("hart_ip", "zeek-icsnpp", "hart_ip_general.log: type, sequence", floor=CODES, most_extra=MORE)
     for capture in ot.folders(data, "hart-ip"):
         for name, records in base.zeek_logs(capture, "hart_ip_general", HART_GENERAL):
             wanted = [(record["type"].lower(), int(record["sequence"])) for record in records if record["sequence"]]
@@ -110,12 +111,11 @@ def _hart_zeek(data: Path) -> Line:
 
 
 def _synchrophasors(data: Path) -> Iterator[Line]:
-    line = Line("c37118", "tshark", "frame: frame, type, stream, command", floor=CODES)
+    line = Line("c37118", "tshark", "frame: frame, type, stream, command", floor=CODES, most_extra=MORE)
 
     def theirs(row: dict[str, str]) -> Iterator[Any]:
         commands = ot.numbers(row["synphasor.command"])
-        sources = ot.numbers(row["synphasor.idcode_stream_source"])
-        for kind, source in zip(ot.numbers(row["synphasor.frtype"]), sources, strict=False):
+        for kind, source in ot.joined(row, "synphasor.frtype", "synphasor.idcode_stream_source"):
             yield _at(row), kind, source, str(commands.pop(0)) if kind == 4 and commands else None
 
     def ours(capture: Path) -> Iterator[Any]:
@@ -125,7 +125,13 @@ def _synchrophasors(data: Path) -> Iterator[Line]:
 
     yield ot.tshark(line, ot.folders(data, "c37118"), theirs, ours)
     names = {"Data off": "1", "Data on": "2", "Send HDR": "3", "Send CFG-1": "4", "Send CFG-2": "5", "Send CFG-3": "6"}
-    line = Line("c37118", "zeek-icsnpp", "synchrophasor_cmd, _cfg, _data: commands, stations, frames", floor=CODES)
+    line = Line(
+        "c37118",
+        "zeek-icsnpp",
+        "synchrophasor_cmd, _cfg, _data: commands, stations, frames",
+        floor=CODES,
+        most_extra=MORE,
+    )
     for capture in ot.folders(data, "c37118"):
         rows = ot.ours(capture, "c37118")
         for name, records in base.zeek_logs(capture, "synchrophasor_cmd"):
@@ -146,13 +152,12 @@ def _synchrophasors(data: Path) -> Iterator[Line]:
 
 
 def _ads(data: Path) -> Line:
-    line = Line("ads", "tshark", "packet: frame, command, direction, error", floor=CODES)
+    line = Line("ads", "tshark", "packet: frame, command, direction, error", floor=CODES, most_extra=MORE)
 
     def theirs(row: dict[str, str]) -> Iterator[Any]:
         errors = ot.numbers(row["ams.errorcode"])
-        for at, (command, flags) in enumerate(
-            zip(ot.numbers(row["ams.cmdid"]), ot.numbers(row["ams.stateflags"]), strict=False)
-        ):
+        for at, (command, flags) in enumerate(ot.joined(row, "ams.cmdid", "ams.stateflags")):
+            flags = flags or 0
             yield _at(row), command, flags & 1 == 0, errors[at] if flags & 1 and at < len(errors) else None
 
     def ours(capture: Path) -> Iterator[Any]:
@@ -166,7 +171,7 @@ def _ads(data: Path) -> Line:
 
 
 def _knx(data: Path) -> Line:
-    line = Line("knxip", "tshark", "frame: number, service", floor=CODES)
+    line = Line("knxip", "tshark", "frame: number, service", floor=CODES, most_extra=MORE)
     names = {
         "SearchReqExt": 0x020B,
         "SearchResExt": 0x020C,
@@ -201,7 +206,7 @@ def _knx(data: Path) -> Line:
 
 
 def _genisys(data: Path) -> Line:
-    line = Line("genisys", "zeek-icsnpp", "genisys.log: header, station, direction", floor=CODES)
+    line = Line("genisys", "zeek-icsnpp", "genisys.log: header, station, direction", floor=CODES, most_extra=MORE)
 
     def theirs(record: dict[str, str]) -> Iterable[Any]:
         return [(record["header"], int(record["server"]), record["direction"] == "request")]
@@ -214,7 +219,7 @@ def _genisys(data: Path) -> Line:
 
 
 def _profinet(data: Path) -> Iterator[Line]:
-    line = Line("profinet_dcp", "tshark", "frame: number, frame id, service, direction", floor=CODES)
+    line = Line("profinet_dcp", "tshark", "frame: number, frame id, service, direction", floor=CODES, most_extra=MORE)
 
     def theirs(row: dict[str, str]) -> Iterable[Any]:
         identity, service = ot.number(row["pn_rt.frame_id"]), ot.number(row["pn_dcp.service_id"])
@@ -228,7 +233,7 @@ def _profinet(data: Path) -> Iterator[Line]:
             yield _frame(row), int(identity, 16), row["ot.function.code"], row["ot.is_request"] if dcp else None
 
     yield ot.tshark(line, ot.folders(data, "profinet"), theirs, ours)
-    line = Line("profinet_io", "tshark", "packet: frame, operation, block types", floor=POINTS)
+    line = Line("profinet_io", "tshark", "packet: frame, operation, block types", floor=POINTS, most_extra=MORE_POINTS)
 
     def asked(row: dict[str, str]) -> Iterable[Any]:
         operation = ot.number(row["pn_io.opnum"])
@@ -241,7 +246,13 @@ def _profinet(data: Path) -> Iterator[Line]:
             yield _frame(row), more["operation"], tuple(int(one, 16) for one in more.get("blocks", ()))[:1]
 
     yield ot.tshark(line, ot.folders(data, "profinet"), asked, given)
-    line = Line("profinet_io", "zeek-icsnpp", "profinet_io_cm.log: packet type, operation, sequence", floor=CODES)
+    line = Line(
+        "profinet_io",
+        "zeek-icsnpp",
+        "profinet_io_cm.log: packet type, operation, sequence",
+        floor=CODES,
+        most_extra=MORE,
+    )
     for capture in ot.folders(data, "profinet"):
         for path in sorted(capture.parent.glob("zeek-icsnpp/*/profinet_io_cm.log*")):
             rows = [row.split("\t") for row in base.text(path).splitlines() if row and not row.startswith("#")]

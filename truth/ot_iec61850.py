@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,19 @@ SERVICES = ("initiate-", "conclude-", "cancel-")
 
 def compare(data: Path) -> Iterator[Line]:
     """Units: a confirmed message by service and invoke id; other MMS by kind; a GOOSE by all its counters; an ASDU."""
-    confirmed = Line("mms", "tshark", "confirmed message: frame, kind, service, invoke id", floor=0.995)
+    confirmed = Line(
+        "mms", "tshark", "confirmed message: frame, kind, service, invoke id", floor=0.995, most_extra=ot.MORE
+    )
     others = Line("mms", "tshark", "initiate, conclude, cancel, error: frame, kind", floor=0.995)
-    named = Line("mms", "tshark", "request: frame, names it speaks of", floor=0.98)
-    goose = Line("goose", "tshark", "message: frame, APPID, gocbRef, datSet, stNum, sqNum, entries", floor=0.995)
-    sampled = Line("sv", "tshark", "ASDU: frame, APPID, svID", floor=0.995)
+    named = Line("mms", "tshark", "request: frame, names it speaks of", floor=0.98, most_extra=ot.MORE_POINTS)
+    goose = Line(
+        "goose",
+        "tshark",
+        "message: frame, APPID, gocbRef, datSet, stNum, sqNum, entries",
+        floor=0.995,
+        most_extra=ot.MORE,
+    )
+    sampled = Line("sv", "tshark", "ASDU: frame, APPID, svID", floor=0.995, most_extra=ot.MORE)
     for capture in base.captures(data / FOLDER):
         wanted = ot.heard(capture)
         if not wanted:
@@ -69,9 +78,9 @@ def _mms(case: str, wanted: list[Row], ours: list[Row], confirmed: Line, others:
     for row in wanted:
         frame = row["frame.number"]
         for kind in ("Request", "Response"):
-            code = row[f"mms.confirmedService{kind}"]
-            pairs = zip(ot.numbers(code), ot.numbers(row["mms.invokeID"]), strict=False)
-            theirs += [(frame, f"confirmed-{kind.lower()}", *pair) for pair in pairs]
+            if row[f"mms.confirmedService{kind}"]:
+                pairs = ot.joined(row, f"mms.confirmedService{kind}", "mms.invokeID")
+                theirs += [(frame, f"confirmed-{kind.lower()}", *pair) for pair in pairs]
         words = row["_ws.col.Info"].lower().split()
         if row["_ws.col.Protocol"] == "MMS":
             kinds = [word.removesuffix("pdu") for word in words if word.endswith("pdu")]
@@ -90,7 +99,7 @@ def _mms(case: str, wanted: list[Row], ours: list[Row], confirmed: Line, others:
 def _goose(row: Row) -> Iterator[Unit]:
     """Several messages of a frame are comma separated."""
     columns = [row[f"goose.{name}"].split(",") for name in ("gocbRef", "datSet", "stNum", "sqNum", "numDatSetEntries")]
-    for one in zip(*columns, strict=False):
+    for one in zip_longest(*columns, fillvalue=""):
         yield (row["frame.number"], ot.numbers(row["goose.appid"])[0], *one)
 
 

@@ -48,11 +48,11 @@ WRITES = frozenset((5, 6, 15, 16))
 
 def compare(data: Path) -> Iterable[Line]:
     captures = list(ot.folders(data, "modbus"))
-    line = Line("modbus", "tshark", "PDUs: frame, transaction, unit, function", floor=ot.CODES)
+    line = Line("modbus", "tshark", "PDUs: frame, transaction, unit, function", floor=ot.CODES, most_extra=ot.MORE)
     yield ot.tshark(line, captures, _codes, _our_codes)
     line = Line("modbus", "tshark", "exception codes", floor=ot.CODES)
     yield ot.tshark(line, captures, _exceptions, _our_exceptions)
-    line = Line("modbus", "tshark", "addresses and quantities asked", floor=ot.POINTS)
+    line = Line("modbus", "tshark", "addresses and quantities asked", floor=ot.POINTS, most_extra=ot.MORE_POINTS)
     yield ot.tshark(line, captures, _asked, _our_asked)
     line = Line("modbus", "Zeek", "PDUs: function, direction, exception", floor=ot.CODES)
     yield ot.zeek(line, captures, "modbus", _zeek, _our_zeek)
@@ -67,8 +67,8 @@ def compare(data: Path) -> Iterable[Line]:
 
 
 def _codes(row: dict[str, str]) -> Iterator[Hashable]:
-    columns = (ot.numbers(row[name]) for name in ("mbtcp.trans_id", "mbtcp.unit_id", "modbus.func_code"))
-    return ((int(row["frame.number"]), *unit) for unit in zip(*columns, strict=False))
+    columns = ot.joined(row, "mbtcp.trans_id", "mbtcp.unit_id", "modbus.func_code")
+    return ((int(row["frame.number"]), *unit) for unit in columns)
 
 
 def _our_codes(capture: Path) -> Iterator[Hashable]:

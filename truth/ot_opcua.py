@@ -20,8 +20,8 @@ FIELDS = tuple(f"f{number}" for number in range(80))
 
 def compare(data: Path) -> Iterator[Line]:
     """Units: a chunk by frame and kind, a message by service and request id, what each ICSNPP log has of it."""
-    kinds = Line("opcua", "tshark", "message: frame, kind", floor=0.995)
-    services = Line("opcua", "tshark", "message: frame, service, request id", floor=0.995)
+    kinds = Line("opcua", "tshark", "message: frame, kind", floor=0.995, most_extra=ot.MORE)
+    services = Line("opcua", "tshark", "message: frame, service, request id", floor=0.995, most_extra=ot.MORE)
     hellos = Line("opcua", "zeek-icsnpp", "opcua_binary.log, HEL ACK ERR: buffers, url", floor=0.995)
     messages = Line("opcua", "zeek-icsnpp", "opcua_binary.log: side, service, ids, sequence, handle, size", floor=0.995)
     logs = {name: Line("opcua", "zeek-icsnpp", f"{name}.log", floor=0.98) for name in LOGS}
@@ -72,15 +72,6 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], kinds: Line, services
             if row["ot.function.code"] is not None
         ],
     )
-
-
-def _kinds(row: Row) -> list[Unit]:
-    """Kinds of the messages a frame ends; tshark says of the chunks before the last that they are fragments."""
-    kinds = [kind.lower() for kind in row["opcua.transport.type"].split(",") if kind]
-    for _ in range(row["_ws.col.Info"].count("Message fragment")):
-        if "msg" in kinds:
-            kinds.remove("msg")
-    return [(row["frame.number"], kind) for kind in kinds]
 
 
 def _main(case: str, records: list[list[str]], ours: list[Row], hellos: Line, messages: Line) -> None:

@@ -14,9 +14,9 @@ KINDS = {1: "job", 2: "ack", 3: "ack_data", 7: "userdata"}
 
 def compare(data: Path) -> Iterable[Line]:
     captures = list(ot.folders(data, "s7comm"))
-    line = Line("s7comm", "tshark", "PDUs: frame, kind, reference, function", floor=ot.CODES)
+    line = Line("s7comm", "tshark", "PDUs: frame, kind, reference, function", floor=ot.CODES, most_extra=ot.MORE)
     yield ot.tshark(line, captures, _codes, _our_codes)
-    line = Line("s7comm", "tshark", "error classes and codes", floor=ot.POINTS)
+    line = Line("s7comm", "tshark", "error classes and codes", floor=ot.POINTS, most_extra=ot.MORE_POINTS)
     yield ot.tshark(line, captures, _errors, _our_errors)
     line = Line("s7comm", "tshark", "system status lists asked for", floor=ot.POINTS)
     yield ot.tshark(line, captures, _lists, _our_lists)
@@ -51,8 +51,8 @@ def _our_codes(capture: Path) -> Iterator[Hashable]:
 
 
 def _errors(row: dict[str, str]) -> Iterator[Hashable]:
-    codes = (ot.numbers(row[f"s7comm.header.{name}"]) for name in ("errcls", "errcod"))
-    return ((int(row["frame.number"]), *pair) for pair in zip(*codes, strict=False))
+    pairs = ot.joined(row, "s7comm.header.errcls", "s7comm.header.errcod")
+    return ((int(row["frame.number"]), *pair) for pair in pairs)
 
 
 def _our_errors(capture: Path) -> Iterator[Hashable]:
