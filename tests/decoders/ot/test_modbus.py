@@ -135,6 +135,33 @@ def test_a_new_connection_on_the_same_ports_starts_anew() -> None:
         assert wire.table(wire.decode(packets, pieces=pieces), "ot").height == 2
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_request_does_not_outlive_its_connection(silent: bool) -> None:
+    """The answer on a connection opened anew belongs to no request of the one before it."""
+    one = wire.Talker(502).shake().say(0, READ)
+    two, three = wire.Talker(502), wire.Talker(502)
+    two.seq, three.seq = [50_000, 90_000], [500_000, 900_000]
+    packets = one.packets + two.shake().packets
+    if not silent:
+        packets += wire.Talker(502, client_port=40001).shake().say(0, READ).say(1, READ_ANSWER).packets
+    packets += two.say(1, READ_ANSWER).say(0, READ).packets[-2:] + three.shake().say(1, READ_ANSWER).packets
+    for pieces in range(1, len(packets) + 1):
+        table = wire.table(wire.decode(packets, pieces=pieces), "ot")
+        answers = table.filter(~pl.col("ot.is_request") & (pl.col("destination.port") == 40000))
+        assert answers["ot.address"].to_list() == [None, None], pieces
+        others = table.filter(~pl.col("ot.is_request") & (pl.col("destination.port") == 40001))
+        assert others["ot.address"].to_list() == ([] if silent else ["100"])
+
+
+def test_the_answer_of_a_read_and_write_is_about_what_was_read() -> None:
+    ask = adu(b"\x17" + struct.pack(">HHHHBH", 11, 2, 30, 1, 2, 5))
+    answer = adu(b"\x17\x04" + struct.pack(">HH", 7, 8))
+    for pieces in (1, 2, 4):
+        found = rows((0, ask), (1, answer), (0, READ), (1, READ_ANSWER), pieces=pieces)
+        told = [(row["ot.address"], row["ot.quantity"], row["ot.value"]) for row in found]
+        assert told == [("30", 1, "5"), ("11", 2, "7,8"), ("100", 2, None), ("100", 2, "7,65535")]
+
+
 pdus = st.one_of(
     st.builds(
         lambda code, at, many: struct.pack(">BHH", code, at, many),

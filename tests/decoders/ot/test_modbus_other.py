@@ -62,6 +62,14 @@ def test_serial_frames_may_lie_across_segments() -> None:
     assert [row["ot.function.code"] for row in found] == [3, 3, 16, 3]
 
 
+@pytest.mark.parametrize("broken", [rtu(READ)[:-1] + b"\xee", rtu(READ)[:5], rtu(READ) + b"\x11", bytes(40)])
+def test_a_wrong_checksum_costs_no_frame_but_its_own(broken: bytes) -> None:
+    other = rtu(b"\x03" + struct.pack(">HH", 7, 1))
+    found = rows((0, rtu(READ)), (0, broken), (0, other), (1, rtu(b"\x03\x02\0\5")), port=4001)
+    assert [(row["ot.address"], row["ot.is_request"]) for row in found][-2:] == [("7", True), ("7", False)]
+    assert len(found) == (4 if broken.startswith(rtu(READ)) else 3)
+
+
 def test_datagrams_are_paired_by_their_ends_and_transaction() -> None:
     def datagram(source: int, destination: int, data: bytes) -> bytes:
         ends = (wire.SERVER, wire.CLIENT) if source == 502 else (wire.CLIENT, wire.SERVER)
@@ -124,6 +132,12 @@ def test_functions_without_a_columnar_form(
     assert (in_column["ot.value"], in_column["ot.quantity"]) == (value, many)
     assert in_column["ot.address"] == modbus_pdu.place(said.code, start)
     assert (in_column["event.fields"] is None) == (not said.more)
+
+
+def test_the_answer_of_a_read_and_write_on_a_serial_line_is_about_what_was_read() -> None:
+    ask, answer = b"\x17" + struct.pack(">HHHHBH", 11, 2, 30, 1, 2, 5), b"\x17\x04" + struct.pack(">HH", 7, 8)
+    found = rows((0, rtu(READ)), (0, rtu(ask)), (1, rtu(answer)), port=4001)[1:]
+    assert [(row["ot.address"], row["ot.quantity"]) for row in found] == [("30", 1), ("11", 2)]
 
 
 def test_an_answer_of_umas_is_of_the_function_asked() -> None:

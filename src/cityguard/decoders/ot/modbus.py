@@ -17,7 +17,7 @@ import polars as pl
 from cityguard.decoders.events import Ends, count, keyed
 from cityguard.decoders.flow import Keys
 from cityguard.decoders.ot import modbus_pdu
-from cityguard.decoders.ot.modbus_columns import Adus, Fields, Requests, Waiting
+from cityguard.decoders.ot.modbus_columns import Adus, Fields, Requests, Waiting, lives
 from cityguard.decoders.packet import Bools, Packets, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import FULL, Side, distance
@@ -130,7 +130,7 @@ class Modbus(Speaker):
         found = [Adus(buffer, packets.payload[data[fast]], packets.captured[data[fast]], data[fast])]
         if len(row):
             found.append(Adus(joined, np.cumsum(size) - size, size, row))
-        return self._rows(packets, hashes, found)
+        return self._rows(packets, hashes, found, np.flatnonzero(packets.flags & 0x12 == 2))
 
     def _in_step(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s, data: Words) -> Bools:
         """Which segments belong to connections whose every segment is one whole PDU, each following the last."""
@@ -214,9 +214,10 @@ class Modbus(Speaker):
         self._slow.move_to_end(key)
         return one
 
-    def _rows(self, packets: Packets, hashes: U64s, found: list[Adus]) -> pl.DataFrame:
+    def _rows(self, packets: Packets, hashes: U64s, found: list[Adus], openings: Words) -> pl.DataFrame:
         found = [one for one in found if len(one.row)]
         if not found:
+            self._waiting.forget(hashes[openings])
             return pl.DataFrame()
         parts = [Fields(one, packets.destination_port[one.row] == PORT) for one in found]
         row = np.concatenate([one.row for one in found])
@@ -229,7 +230,9 @@ class Modbus(Speaker):
             row, values = row[order], values[order]
         asks = packets.destination_port[row] == PORT
         key = (hashes[row] ^ (transaction << 8 | unit).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        start, quantity = self._waiting.match(Requests(key, function, start, quantity), asks, start, quantity)
+        answer = (_column(parts, name, order) for name in ("answer_start", "answer_many"))
+        now, born = Requests(hashes[row], key, function, *answer), lives(hashes, row, openings)
+        start, quantity = self._waiting.match(now, asks, start, quantity, born, hashes[openings])
         return pl.concat(
             [
                 keyed(_ends(packets, row)),

@@ -23,6 +23,8 @@ _KINDS = np.zeros(128, np.int64)
 """Functions that are read alike: 1 and 2, 3 and 4, 5 and 6, 15, 16; 0 = one by one."""
 _KINDS[[1, 2, 3, 4, 5, 6, 15, 16]] = (_BITS, _BITS, _WORDS, _WORDS, _SINGLE, _SINGLE, 15, 16)
 
+_LIFE = np.uint64(0xD6E8FEB86659FD93)
+"""Tells the requests of a connection from those of an earlier one on the same ports."""
 _COMMA = ord(",")
 _DIGITS = np.array([f"{number}," for number in range(65_536)], "S6").view(np.uint8).reshape(-1, 6)
 """Every register value with a comma behind it, filled up with zeros."""
@@ -30,6 +32,9 @@ _DIGITS = np.array([f"{number}," for number in range(65_536)], "S6").view(np.uin
 
 @dataclass(frozen=True, slots=True)
 class Requests:
+    """Columns of PDUs; ``start`` and ``quantity`` are what their responses are given."""
+
+    connection: U64s
     key: U64s
     function: Words
     start: Words
@@ -38,10 +43,11 @@ class Requests:
     @staticmethod
     def none() -> Requests:
         empty = np.zeros(0, np.int64)
-        return Requests(np.zeros(0, np.uint64), empty, empty, empty)
+        none = np.zeros(0, np.uint64)
+        return Requests(none, none, empty, empty, empty)
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        return self.key, self.function, self.start, self.quantity
+        return self.connection, self.key, self.function, self.start, self.quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Fields:
         ranged = (asks & ((kind == _BITS) | (kind == _WORDS))) | (kind > _SINGLE)
         self.start = np.where(ranged | single, first, -1)
         self.many = np.where(ranged, second, np.where(single, 1, -1))
+        self.answer_start, self.answer_many = self.start, self.many
         self.more: dict[int, str] = {}
         self._said: dict[int, str] = {}
         rare = np.flatnonzero((kind == 0) & ~self.failed)
@@ -81,12 +88,15 @@ class Fields:
 
     def _one_by_one(self, adus: Adus, rows: Words) -> None:
         view = adus.buffer.data
+        if (self.code[rows] == modbus_pdu.BOTH).any():
+            self.answer_start, self.answer_many = self.start.copy(), self.many.copy()
         columns = (rows, adus.at[rows] + 7, (adus.at + adus.size)[rows], self._asks[rows])
         for row, begin, end, asks in zip(*(column.tolist() for column in columns), strict=True):
             said = modbus_pdu.read(bytes(view[begin:end]), asks)
             self.failed[row] = said.failed
             numbers = (self.start, said.start), (self.many, said.many), (self.status, said.status)
-            for column, number in numbers:
+            answer = (self.answer_start, said.answer_start), (self.answer_many, said.answer_many)
+            for column, number in (*numbers, *answer):
                 column[row] = -1 if number is None else number
             if said.value is not None:
                 self._said[row] = said.value
@@ -169,6 +179,27 @@ def _scattered(found: list[tuple[Words, pl.Series]], size: int) -> pl.Series:
     return pl.concat([none, *(texts.rename("") for _, texts in found)])[place]
 
 
+def lives(hashes: U64s, rows: Words, openings: Words) -> Words:
+    """How many openings of its connection stand before each row; all are numbers of packets with their hashes."""
+    if not len(openings):
+        return np.zeros(len(rows), np.int64)
+    place = np.concatenate([openings, rows])
+    order = np.lexsort((place, hashes[place]))
+    opens = order < len(openings)
+    seen = np.cumsum(opens)
+    key = hashes[place][order]
+    heads = np.concatenate([[True], key[1:] != key[:-1]])
+    found = np.empty(len(order), np.int64)
+    found[order] = seen - np.maximum.accumulate(np.where(heads, seen - opens, 0))
+    return found[len(openings) :]
+
+
+def _times(opened: U64s, connections: U64s) -> Words:
+    """How often each connection was opened."""
+    known = np.sort(opened)
+    return np.searchsorted(known, connections, "right") - np.searchsorted(known, connections)
+
+
 class Waiting:
     """Requests that wait for their responses, from piece to piece.
 
@@ -180,14 +211,32 @@ class Waiting:
         self._limit = limit
         self._waiting = Requests.none()
 
-    def match(self, now: Requests, asks: Bools, start: Words, quantity: Words) -> tuple[Words, Words]:
-        """Give responses the address and quantity of the request before them with the same key."""
+    def forget(self, opened: U64s) -> None:
+        """Connections opened anew answer nothing that was asked before."""
+        if len(opened):
+            stay = np.flatnonzero(~np.isin(self._waiting.connection, opened))
+            self._waiting = Requests(*(column[stay] for column in self._waiting.columns()))
+
+    def match(
+        self, now: Requests, asks: Bools, start: Words, quantity: Words, lives: Words, opened: U64s
+    ) -> tuple[Words, Words]:
+        """Give responses the address and quantity of the request before them with the same key.
+
+        Args:
+            now: the PDUs of a piece, in order.
+            asks: which of them are requests.
+            start, quantity: what they say themselves; -1 = nothing.
+            lives: how many openings of its connection this piece has before each (``lives``).
+            opened: the connections opened in this piece, as often as they were.
+        """
         old, seen = self._waiting, len(self._waiting.key)
         every = Requests(*(np.concatenate(pair) for pair in zip(old.columns(), now.columns(), strict=True)))
+        life = np.concatenate([np.zeros(seen, np.int64), lives])
         ask = np.concatenate([np.ones(seen, np.bool_), asks])
-        order = np.argsort(every.key, kind="stable")
+        keys = every.key ^ life.astype(np.uint64) * _LIFE
+        order = np.argsort(keys, kind="stable")
         place = np.arange(len(order))
-        heads = np.concatenate([[True], every.key[order][1:] != every.key[order][:-1]])
+        heads = np.concatenate([[True], keys[order][1:] != keys[order][:-1]])
         begin = np.maximum.accumulate(np.where(heads, place, 0))
         latest = np.maximum.accumulate(np.where(ask[order], place, -1))
         match = np.empty(len(order), np.int64)
@@ -197,6 +246,8 @@ class Waiting:
         fits &= every.function[np.maximum(mine, 0)] == now.function
         waits = ask.copy()
         waits[mine[fits]] = False
+        if len(opened):
+            waits &= life == _times(opened, every.connection)
         keep = np.flatnonzero(waits)[-self._limit :]
         self._waiting = Requests(*(column[keep] for column in every.columns()))
         known = np.maximum(mine, 0)

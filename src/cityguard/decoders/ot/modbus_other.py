@@ -54,8 +54,8 @@ def row(
 ) -> dict[str, Any]:
     """The columns of a PDU; an answer is given address and quantity of its request."""
     if asked is not None and asked.code == said.code:
-        said.start = asked.start if said.start is None else said.start
-        said.many = asked.many if said.many is None else said.many
+        said.start = asked.answer_start if said.start is None else said.start
+        said.many = asked.answer_many if said.many is None else said.many
         if said.code <= 2 and said.value and said.many:
             said.value = said.value[: max(2 * said.many - 1, 0)]
     return {
@@ -96,7 +96,7 @@ class Line:
         elif self._form == "mbap":
             self._headed(side, buffer, at)
         elif self._form == "rtu":
-            self._serial(side, buffer, at)
+            self._serial(side, buffer, len(buffer) - len(data), at)
         else:
             self._lines(side, buffer, at)
         self.held = len(self._buffers[0]) + len(self._buffers[1])
@@ -129,15 +129,20 @@ class Line:
             transaction, unit = adu[0] << 8 | adu[1], adu[6]
             self._say(side, adu[7:], unit, transaction, at)
 
-    def _serial(self, side: int, buffer: bytearray, at: Moment) -> None:
+    def _serial(self, side: int, buffer: bytearray, fresh: int, at: Moment) -> None:
+        """Frames one after the other; ``fresh`` is where the last segment begins."""
+        asks = side == self._client
         while len(buffer) >= 4:
-            size = rtu(buffer, side == self._client)
+            size = rtu(buffer, asks)
+            if not size and fresh > 0 and (size := rtu(buffer[fresh:], asks)):
+                del buffer[:fresh]  # what came before was no frame: its checksum is wrong, or its rest was lost
             if not size:
                 if len(buffer) > MAX_SERIAL:
                     buffer.clear()  # what is no frame is passed over until the next segment
                 return
             self._say(side, bytes(buffer[1 : size - 2]), buffer[0], None, at)
             del buffer[:size]
+            fresh = max(fresh - size, 0)
 
     def _lines(self, side: int, buffer: bytearray, at: Moment) -> None:
         end = buffer.find(b"\n")

@@ -16,6 +16,8 @@ from cityguard.decoders.ot.modbus_names import CONTROL, DIAGNOSTICS, FUNCTIONS, 
 MAX_VALUES = 16
 """Values of one PDU that are written out."""
 MAX_RECORDS = 64
+BOTH = 23
+"""The function that reads and writes at once."""
 _MAX_TEXT = 200
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -35,6 +37,18 @@ class Said:
     status: int | None = None
     value: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
+    reads: tuple[int | None, int | None] | None = None
+    """Address and quantity that the answer to this request is about, where they are not its own."""
+
+    @property
+    def answer_start(self) -> int | None:
+        """The address a request's answer is given."""
+        return self.reads[0] if self.reads else self.start
+
+    @property
+    def answer_many(self) -> int | None:
+        """The quantity a request's answer is given."""
+        return self.reads[1] if self.reads else self.many
 
     @property
     def text(self) -> str | None:
@@ -177,13 +191,14 @@ def _mask(said: Said, body: bytes, asks: bool) -> None:
 
 
 def _both(said: Said, body: bytes, asks: bool) -> None:
-    """Read and write in one: address and quantity are those of the write."""
+    """Read and write in one: a request's address and quantity are those of the write, its answer's of the read."""
     if not asks:
         said.value = _words(body[1 : 1 + body[0]]) if body else None
         return
     said.start, said.many = _word(body, 4), _word(body, 6)
     if len(body) >= 8:
-        said.more = {"read_address": _word(body, 0), "read_quantity": _word(body, 2)}
+        said.reads = _word(body, 0), _word(body, 2)
+        said.more = {"read_address": said.reads[0], "read_quantity": said.reads[1]}
     if len(body) > 8:
         said.value = _words(body[9 : 9 + body[8]])
 
@@ -253,7 +268,7 @@ _READERS = {
     12: _log,
     17: _server,
     22: _mask,
-    23: _both,
+    BOTH: _both,
     24: _fifo,
     43: _interface,
     90: _umas,
