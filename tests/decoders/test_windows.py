@@ -255,3 +255,25 @@ def test_events_of_the_usual_form_are_read_by_compiled_code() -> None:
     assert made is not None
     assert sorted((part.key[1], len(part.rows)) for part in made[0]) == [(1, 44), (2, 43), (3, 43)]
     assert not len(made[1])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_event_ids_of_the_senders_choosing_do_not_make_a_table_each(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    monkeypatch.setattr(fast, "ON", compiled and fast.ON)
+    flood = [event(number, channel, A="x") for number in range(300) for channel in ("Security", f"Own-{number}")]
+    login = event(4625, "Security", TargetUserName="li01")
+    started = event(4688, "Security", NewProcessName="a.exe")
+    batches = decode(*flood, login, started)
+    assert len(batches) <= 16
+    assert sum(len(batch) for batch in batches) == len(flood) + 2
+    (auth,) = (batch for batch in batches if batch.dataset == "auth")
+    assert auth.table["TargetUserName"].to_list() == ["li01"]
+    (process,) = (batch for batch in batches if batch.dataset == "process")
+    assert process.logsource == taxonomy.logsource("Security", 4688)
+    assert process.table["Image"].to_list() == ["a.exe"]
+    for batch in batches:
+        for channel, number in batch.table.select("Channel", "EventID").iter_rows():
+            assert batch.logsource == taxonomy.logsource(channel, number)
+            assert batch.dataset == taxonomy.dataset(channel, number)

@@ -1,4 +1,4 @@
-"""Windows events as JSON (EVTX exports, winlogbeat, flat records) or XML; one table per (channel, event id).
+"""Windows events as JSON (EVTX exports, winlogbeat, flat records) or XML; one table per (channel, event id), bounded.
 
 Fields keep the names Sigma rules use (``EventID``, ``Image``, ``CommandLine`` …). A payload field wins over a
 header field of its name; blanks in names go (``Threat Name`` is ``ThreatName`` in rules).
@@ -21,6 +21,8 @@ from cityguard.decoders.text import Text, dead, placed, text
 from cityguard.model import Decoded, EventBatch, Frames
 
 Object = dict[str, Any]
+Key = tuple[str, int, str]
+"""Channel, event id and, of Sysmon's registry events, their type."""
 _HEADER = {
     "EventID": ("EventID", "EventId", "event_id"),
     "Channel": ("Channel", "channel", "LogName"),
@@ -54,10 +56,12 @@ class _Windows:
             batches, left = _compiled(frames, read)
             parts, good, bad = _events(read.values.gather(pl.Series(left)))
             good, bad = left[good], left[bad]
-            classes: dict[tuple[str, int, str], list[int]] = {}
+            classes: dict[Key, list[int]] = {}
             for index, part in enumerate(parts):
                 if part is not None:
                     classes.setdefault(_class(*part), []).append(index)
+            if len(classes) > winscan.MAX_CLASSES:
+                classes = _folded(classes)
             batches += [
                 _batch(key, [parts[i] or ({}, {}) for i in where], frames, good[np.array(where)], read, self._wanted)
                 for key, where in sorted(classes.items())
@@ -165,6 +169,23 @@ def _class(header: Object, payload: Object) -> tuple[str, int, str]:
     channel, number = str(header.get("Channel") or ""), header["EventID"]
     kind = str(payload.get("EventType") or "") if number == 12 and "sysmon" in channel.lower() else ""
     return channel, number, kind
+
+
+def _folded(classes: dict[Key, list[int]]) -> dict[Key, list[int]]:
+    """Fewer classes, of the same log sources and datasets: event ids and channels are of the sender's choosing.
+
+    Those whose number Sigma's taxonomy tells from others stay on their own, so their columns do, too.
+    """
+    alike: dict[tuple[object, ...], tuple[Key, list[int]]] = {}
+    for key, where in sorted(classes.items()):
+        channel, number, kind = key
+        product = "linux" if channel.lower() == _LINUX else "windows"
+        named = taxonomy.SYSMON if product == "linux" else channel
+        source, dataset = taxonomy.logsource(named, number, kind, product), taxonomy.dataset(named, number)
+        known = source.category or dataset != taxonomy.dataset(named, None)
+        own = (channel.lower(), number) if known else ()
+        alike.setdefault((source, dataset, own), (key, []))[1].extend(where)
+    return {key: sorted(where) for key, where in alike.values()}
 
 
 def _system(system: Object) -> Object:

@@ -17,6 +17,8 @@ from cityguard.decoders import jsonscan as scan
 
 Words = npt.NDArray[np.int64]
 Key = tuple[str, int, str]
+MAX_CLASSES: Final = 256
+"""Tables one piece makes; event ids and channels are of the sender's choosing."""
 _TEXTS: Final = ("Channel", "Computer", "EventRecordID", "Level", "Task", "Opcode", "Keywords")
 _ATTRIBUTES: Final = {
     ("Provider", "Name"): "Provider_Name",
@@ -76,6 +78,8 @@ def read(lines: pl.Series, limit: int) -> tuple[list[Part], Words] | None:
     good = found.good & keys["n"].is_between(0, (1 << 31) - 1).fill_null(value=False).to_numpy()
     good[_strange(found, names)] = False
     if not good.any():
+        return None
+    if keys.filter(pl.Series(good)).n_unique() > MAX_CLASSES:
         return None
     return _classes(found, names, what, keys, np.flatnonzero(good)), np.flatnonzero(~good)
 
