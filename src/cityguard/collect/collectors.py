@@ -35,6 +35,8 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the input is told from others. Without ``lines`` or ``keys`` it is only used when it is named."""
 
     lines: str | None = None  # a Rust regex that most of the first lines match
+    body: str | None = None  # a Rust regex of how a line begins behind its header; among others it counts, not lines
+    programs: list[str] = []  # names in the header, ``name*`` for all that begin so; with body both must hold
     keys: list[list[str]] = []  # JSON keys: every key of one of the lists
     priority: int = 50
 
@@ -255,7 +257,8 @@ def _patterns(file: _File) -> list[str]:
     found += [str(pattern) for pattern, _ in file.options.get("rewrite", ())]
     found += [file.source.begins] if file.source.begins else []
     found += [str(w["match"]) for c in file.classes for w in c.when.values() if isinstance(w, dict) and "match" in w]
-    return [*found, *([file.detect.lines] if file.detect and file.detect.lines else [])]
+    told = file.detect or Detect()
+    return [*found, *(one for one in (told.lines, told.body) if one)]
 
 
 def _is_decoder(name: str) -> bool:

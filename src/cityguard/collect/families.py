@@ -13,6 +13,7 @@ import polars as pl
 from cityguard.collect import boundary, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector
+from cityguard.collect.marks import Marks
 from cityguard.decoders.base import Decoder
 from cityguard.decoders.table import merge
 from cityguard.decoders.text import text
@@ -21,8 +22,6 @@ from cityguard.model import Chunk, Decoded, EventBatch, Frames
 Places = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-HEAD = 2048
-"""Characters of a line that tell its kind."""
 _HEADED = ("table",)
 """Decoders that read a line by a header line before it: such lines make sense in a file of their own only."""
 
@@ -42,24 +41,24 @@ class Families:
         known.sort(key=lambda one: one.name, reverse=True)
         known.sort(key=lambda one: -one.detect.priority if one.detect else 0)
         self.known = (rest, *known)
-        self._tests = [(at, *_tests(one)) for at, one in enumerate(self.known) if at]
+        self._marks = Marks(self.known)
+        self._keys = [(at, _keys(one)) for at, one in enumerate(self.known) if at]
 
     def of(self, lines: pl.Series) -> Places:
         """Index into ``known`` of each line, int64[n]."""
         out = np.zeros(len(lines), np.int64)
-        head = lines.str.slice(0, HEAD)
-        plain = head.str.contains(r"^\s*(?:\{|\[\s*[{\]])").fill_null(value=False)
-        for json, part in ((False, head.filter(~plain)), (True, lines.filter(plain))):
-            out[(plain if json else ~plain).to_numpy()] = self._part(part, json)
+        plain = lines.str.contains(r"^\s*(?:\{|\[\s*[{\]])").fill_null(value=False)
+        out[(~plain).to_numpy()] = self._marks.text(lines.filter(~plain))
+        out[plain.to_numpy()] = self._json(lines.filter(plain))
         return out
 
-    def _part(self, lines: pl.Series, json: bool) -> Places:
+    def _json(self, lines: pl.Series) -> Places:
         out = np.zeros(len(lines), np.int64)
         rest = np.arange(len(lines))
-        for at, pattern, keys in self._tests:
+        for at, keys in self._keys:
             if not len(rest):
                 break
-            hit = _has(lines, keys) if json else _matches(lines, pattern)
+            hit = _has(lines, keys)
             if hit.any():
                 out[rest[hit]] = at
                 rest, lines = rest[~hit], lines.filter(pl.Series(~hit))
@@ -132,17 +131,15 @@ class Mixed:
         return replace(batch, table=batch.table.with_columns(pl.Series("event.sequence", nth)))
 
 
-def _tests(one: Collector) -> tuple[str | None, list[list[str]]]:
-    return (one.detect.lines, [list(map(_key, keys)) for keys in one.detect.keys]) if one.detect else (None, [])
+def _keys(one: Collector) -> list[list[str]]:
+    return [list(map(_key, keys)) for keys in one.detect.keys] if one.detect else []
 
 
 def _key(name: str) -> str:
     return rf'"{re.escape(name)}"\s*:'
 
 
-def _matches(lines: pl.Series, pattern: str | None) -> Bools:
-    if pattern is None:
-        return np.zeros(len(lines), np.bool_)
+def _matches(lines: pl.Series, pattern: str) -> Bools:
     return lines.str.contains(pattern).fill_null(value=False).to_numpy()
 
 
