@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from cityguard.decoders import envelope, syslog
+from cityguard import fast
+from cityguard.decoders import envelope, syslog, syslogscan
 from cityguard.sources.lines import one_each
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -125,13 +128,44 @@ def test_many_lines_of_both_plain_forms_and_others_keep_their_order() -> None:
     assert found["host"].to_list() == ["web01", "10.0.0.1", "h", None] * 100
 
 
-def test_lines_of_applications_have_their_own_time_and_no_host() -> None:
-    lines = [
-        "2026-03-05 10:00:01,123 INFO  city.App - started",
-        "[2026-03-05 10:00:02] worker: done",
-        "2026-03-05T10:00:03Z WARN slow",
+pieces = st.tuples(
+    st.sampled_from(["<13>", "", "<1>", "<12345>", "<>", "<-5>"]),
+    st.sampled_from(
+        [
+            "Mar  5 14:12:09",
+            "2026-03-05T14:12:09",
+            "2026-03-05T4:12:09.12,5Z",
+            "2026-03-05T14:12:09+0800",
+            "Mar 5 14:12:09",
+        ]
+    ),
+    st.sampled_from([" ", "  ", ""]),
+    st.sampled_from(["web01", "10.0.0.1", "Z", "UTC", "fe80::1", "h%x", "1234.5", "中"]),
+    st.sampled_from([" sshd", " " + "a" * 64, " " + "a" * 65, " %ASA", ": x", " 中"]),
+    st.sampled_from(["[12]", "", "[]", "[a%b]", "[" + "1" * 21 + "]"]),
+    st.sampled_from([": ", ":", "", ":\t ", ":\u00a0"]),
+    st.sampled_from(["message", "", "<13>Mar  5 14:12:09 in sshd: y", "中文"]),
+).map("".join)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@unhurried
+@given(st.lists(pieces | st.text(max_size=30), min_size=1, max_size=30))
+def test_compiled_code_cuts_where_the_patterns_do(drawn: list[str]) -> None:
+    lines = pl.Series([f"<13>Mar  5 14:12:{n % 60:02d} host sshd[{n}]: ok" for n in range(envelope.MIN_PLAIN)] + drawn)
+    compiled = envelope.header(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "ON", False)
+        assert_frame_equal(compiled, envelope.header(lines))
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+def test_plain_headers_are_cut_by_compiled_code() -> None:
+    lines = ["<13>Mar  5 14:12:09 web sshd[5]: x", "2026-03-05T14:12:09.5+08:00 10.0.0.1 a/b:y", "none"]
+    made = syslogscan.read(pl.Series(lines))
+    assert made is not None
+    assert made[1].tolist() == [True, True, False]
+    assert made[0].rows() == [
+        ("13", "Mar  5 14:12:09", "web", "sshd", "5", "x"),
+        (None, "2026-03-05T14:12:09.5+08:00", "10.0.0.1", "a/b", None, "y"),
     ]
-    table = envelope.header(pl.Series(lines))
-    assert table["stamp"].to_list() == ["2026-03-05 10:00:01,123", "2026-03-05 10:00:02", "2026-03-05T10:00:03Z"]
-    assert table["host"].to_list() == [None, None, None]
-    assert table["message"].to_list() == ["INFO  city.App - started", "worker: done", "WARN slow"]

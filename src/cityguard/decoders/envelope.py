@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cityguard import fast
+from cityguard.decoders import syslogscan
 from cityguard.decoders.base import Options
 from cityguard.decoders.pattern import groups
 
@@ -100,6 +102,8 @@ def _once(lines: pl.Series) -> pl.DataFrame:
     """One header of every line: the plain forms by position, the others by the patterns above."""
     if len(lines) < MIN_PLAIN:
         return _matched(lines)
+    if fast.ON and (made := _compiled(lines)) is not None:
+        return made
     parts, rest = list[pl.DataFrame](), np.arange(len(lines))
     order = [rest[:0]]
     for pattern, stamp in _FORMS:
@@ -120,6 +124,21 @@ def _once(lines: pl.Series) -> pl.DataFrame:
     elif len(parts) == 1:
         return parts[0]
     return pl.concat(parts)[np.argsort(np.concatenate(order), kind="stable")]
+
+
+def _compiled(lines: pl.Series) -> pl.DataFrame | None:
+    """The same with the plain forms cut by compiled code."""
+    found = syslogscan.read(lines)
+    if found is None:
+        return None
+    cut, fits = found
+    nothing = [pl.lit(None, pl.String).alias(name) for name in ("msgid", "structured")]
+    made = cut.select(*COLUMNS[:5], *nothing, "message", pl.lit(None, pl.String).alias("relay")) if cut.height else None
+    if made is None or fits.all():
+        return _matched(lines) if made is None else made
+    rest = np.flatnonzero(~fits)
+    order = np.concatenate((np.flatnonzero(fits), rest))
+    return pl.concat([made, _matched(lines.gather(pl.Series(rest)))])[np.argsort(order, kind="stable")]
 
 
 def _cut(lines: pl.Series, stamp: int) -> tuple[pl.DataFrame, Words]:

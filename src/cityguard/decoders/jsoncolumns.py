@@ -70,23 +70,25 @@ def scanned(lines: pl.Series, limit: int) -> Scan | None:
     buffers = held.buffers()
     if len(lines) == 0 or buffers[2] is None or buffers[2].size > MAX_BYTES or held.offset:
         return None
-    data = _padded(np.frombuffer(buffers[2], np.uint8))
+    data = padded(np.frombuffer(buffers[2], np.uint8))
     return Scan(data, np.frombuffer(buffers[1], np.int64)[: len(lines) + 1], limit)
 
 
-def _padded(data: Bytes) -> Bytes:
+def padded(data: Bytes) -> Bytes:
+    """A copy with ``jsonscan.PAD`` bytes behind it."""
     made = np.empty(len(data) + scan.PAD, np.uint8)
     made[: len(data)] = data
     made[len(data) :] = 0
     return made
 
 
-def _words(data: Bytes) -> npt.NDArray[np.uint64]:
+def words_of(data: Bytes) -> npt.NDArray[np.uint64]:
     """The eight bytes from each place on, without a copy."""
     return np.ndarray((len(data) - 7,), np.uint64, data.data, strides=(1,))
 
 
-def _texts(valid: pa.Buffer | None, views: npt.NDArray[np.uint64], buffers: list[pa.Buffer]) -> pa.Array:
+def texts_of(valid: pa.Buffer | None, views: npt.NDArray[np.uint64], buffers: list[pa.Buffer]) -> pa.Array:
+    """Texts that stand in buffers, without a copy."""
     return pa.Array.from_buffers(pa.string_view(), len(views), [valid, pa.py_buffer(views), *buffers])
 
 
@@ -95,7 +97,7 @@ def _lists(
 ) -> pa.Array:
     ends = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     kind = pa.large_list(pa.string_view())
-    elements = _texts(None, views, buffers)
+    elements = texts_of(None, views, buffers)
     return pa.LargeListArray.from_buffers(kind, len(counts), [valid, pa.py_buffer(ends)], children=[elements])
 
 
@@ -117,7 +119,7 @@ class Scan:
     """
 
     def __init__(self, data: Bytes, offsets: Words, limit: int) -> None:
-        self._data, self._words, self._rows = data, _words(data), len(offsets) - 1
+        self._data, self._words, self._rows = data, words_of(data), len(offsets) - 1
         self.paths = np.empty((2 * limit + 64, 7), np.int64)
         slots = np.full(1 << (4 * limit + 128).bit_length(), -1, np.int32)
         room = min(len(data) // 2 + 2, MAX_TOKENS)
@@ -228,7 +230,7 @@ class Scan:
         odd = np.empty((reals + 1, 2), np.int64)
         left = scan.fill(
             self._data, self._words, self.tokens, self.kinds, self._values, self.count, groups.of, groups.within,
-            number, kinds, place, _POWERS, texts, numbers, truths, there, views, counts, spill, _words(spill), odd,
+            number, kinds, place, _POWERS, texts, numbers, truths, there, views, counts, spill, words_of(spill), odd,
         )  # fmt: skip
         for at, token in odd[:left].tolist():  # of many digits
             _, _, start, end = self.tokens[token].tolist()
@@ -242,7 +244,7 @@ class Scan:
             if kind == LISTS:
                 array = _lists(valid, counts[at : at + rows], views[begin : ends[mine]], buffers)
             elif kind == TEXTS:
-                array = _texts(valid, texts[at : at + rows], buffers)
+                array = texts_of(valid, texts[at : at + rows], buffers)
             else:
                 held = truths[at : at + (rows + 7) // 8] if kind == TRUTHS else numbers[at : at + rows]
                 array = pa.Array.from_buffers(_TYPES[kind], rows, [valid, pa.py_buffer(held)])

@@ -497,7 +497,7 @@ def _unescaped(data: Any, start: Any, end: Any, out: Any, at: Any) -> Any:
 
 
 @compiled
-def _view(words: Any, start: Any, size: Any, buffer: Any, views: Any, at: Any) -> None:
+def view(words: Any, start: Any, size: Any, buffer: Any, views: Any, at: Any) -> None:
     """A text as Arrow's string views have it: its length, and itself or its beginning and place."""
     word = words[start]
     if size > 12:
@@ -579,10 +579,10 @@ def fill(
                 continue
             if kind == ESCAPED + ELEMENT:
                 stop = _unescaped(data, start, end, spill, spilt)
-                _view(spilt_words, spilt, stop - spilt, 1, views, place[mine, 2])
+                view(spilt_words, spilt, stop - spilt, 1, views, place[mine, 2])
                 spilt = stop
             else:
-                _view(words, start, end - start, 0, views, place[mine, 2])
+                view(words, start, end - start, 0, views, place[mine, 2])
             place[mine, 2] += 1
             counts[at] += 1
             continue
@@ -592,10 +592,10 @@ def fill(
         if what == 1:
             if kind == ESCAPED:
                 stop = _unescaped(data, start, end, spill, spilt)
-                _view(spilt_words, spilt, stop - spilt, 1, texts, at)
+                view(spilt_words, spilt, stop - spilt, 1, texts, at)
                 spilt = stop
             else:
-                _view(words, start, end - start, 0, texts, at)
+                view(words, start, end - start, 0, texts, at)
         elif what == 4:
             if kind == TRUE:
                 truths[place[mine, 0] + (row >> 3)] |= np.uint8(1 << (row & 7))

@@ -72,8 +72,10 @@ def text(frames: Frames) -> Text:
     data, offsets = joined(frames)
     raw = data.tobytes()
     cut = frames.wire > frames.length
+    ascii_ = raw.isascii()
     try:
-        raw.decode()
+        if not ascii_:
+            raw.decode()
     except UnicodeDecodeError:
         values, flags = _mixed(data, raw, offsets, cut)
     else:
@@ -84,7 +86,7 @@ def text(frames: Frames) -> Text:
         clean = clean.str.replace_all("\0", "", literal=True)
     if _ESCAPE in raw:
         clean = clean.str.replace_all(_ANSI, "")
-    if not raw.isascii():
+    if not ascii_:
         clean, flags = misread.repaired(clean, flags)
     return Text(clean, flags, values)
 

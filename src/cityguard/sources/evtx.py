@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ MAGIC = b"ElfFile\x00"
 PIECE = 20_000
 """Records in one piece at most."""
 PIECE_BYTES = 16 << 20
+_STEP = 500
 
 
 HEADER, CHUNK = 4096, 65_536
@@ -48,15 +50,20 @@ def frames(buffer: np.ndarray) -> Iterator[Frames]:
     items: list[str] = []
     size = done = 0
     # The parser goes on behind a bad record; each costs input, so this ends (a bound all the same).
-    for _ in range(len(buffer) // 24 + 2):
+    left = len(buffer) // 24 + 2
+    while left > 0:
+        first = len(items)
         try:
-            item = next(records)["data"]
-        except StopIteration:
-            break
+            for record in islice(records, min(left, _STEP)):
+                items.append(record["data"])  # noqa: PERF401 - what came before a fault is kept
+            over = len(items) - first < min(left, _STEP)
         except (RuntimeError, ValueError, OSError):
-            item = ""
-        items.append(item)
-        size += len(item)
+            items.append("")
+            over = False
+        left -= len(items) - first
+        size += sum(map(len, items[first:]))
+        if over:
+            break
         if len(items) >= PIECE or size >= PIECE_BYTES:
             yield _framed(items, done)
             done += len(items)
