@@ -128,6 +128,18 @@ def test_many_lines_of_both_plain_forms_and_others_keep_their_order() -> None:
     assert found["host"].to_list() == ["web01", "10.0.0.1", "h", None] * 100
 
 
+def test_lines_of_applications_have_their_own_time_and_no_host() -> None:
+    lines = [
+        "2026-03-05 10:00:01,123 INFO  city.App - started",
+        "[2026-03-05 10:00:02] worker: done",
+        "2026-03-05T10:00:03Z WARN slow",
+    ]
+    table = envelope.header(pl.Series(lines))
+    assert table["stamp"].to_list() == ["2026-03-05 10:00:01,123", "2026-03-05 10:00:02", "2026-03-05T10:00:03Z"]
+    assert table["host"].to_list() == [None, None, None]
+    assert table["message"].to_list() == ["INFO  city.App - started", "worker: done", "WARN slow"]
+
+
 pieces = st.tuples(
     st.sampled_from(["<13>", "", "<1>", "<12345>", "<>", "<-5>"]),
     st.sampled_from(
