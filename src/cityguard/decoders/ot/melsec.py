@@ -10,6 +10,8 @@ import struct
 from typing import Any
 
 from cityguard.decoders.events import End, Talk
+from cityguard.decoders.ot import melsec_devices as devices
+from cityguard.decoders.ot.melsec_devices import Asked
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.framed import Framed
@@ -18,7 +20,6 @@ from cityguard.decoders.wire.pairs import Pairs
 PORTS = (5000, 5001, 5002, 5006, 5007, 5010, 1025, 1026, 1280, 1281, 4999)
 MELSOFT = (5560, 5561, 5562)
 MAX_FRAME = 4_096
-MAX_VALUES = 16
 MAX_WAITING = 65_536
 """Requests of a capture that wait for their responses."""
 
@@ -65,90 +66,9 @@ FUNCTIONS: dict[int, tuple[str, str | None]] = {
     0x182A: ("Close File", "program"),
     0x2101: ("On-Demand", "read"),
 }
-_DEVICES = {
-    0x91: "SM",
-    0xA9: "SD",
-    0x9C: "X",
-    0x9D: "Y",
-    0x90: "M",
-    0x92: "L",
-    0x93: "F",
-    0x94: "V",
-    0xA0: "B",
-    0xA8: "D",
-    0xB4: "W",
-    0xC1: "TS",
-    0xC0: "TC",
-    0xC2: "TN",
-    0xC4: "CS",
-    0xC3: "CC",
-    0xC5: "CN",
-    0xC7: "SS",
-    0xC6: "SC",
-    0xC8: "SN",
-    0xA1: "SB",
-    0xB5: "SW",
-    0xA2: "DX",
-    0xA3: "DY",
-    0xCC: "Z",
-    0xAF: "R",
-    0xB0: "ZR",
-}
-_HEX = frozenset(("X", "Y", "B", "W", "SB", "SW", "DX", "DY"))
-_BITS = frozenset(("SM", "X", "Y", "M", "L", "F", "V", "B", "SB", "DX", "DY"))
 _SUBHEADERS = {b"\x50\0": (False, 3), b"\xd0\0": (True, 3), b"\x54\0": (False, 4), b"\xd4\0": (True, 4)}
 _ROUTE = struct.Struct("<BBHBH")
 _MELSOFT = {0x57: "request", 0xD7: "response", 0x5A: "search", 0xDA: "found"}
-
-
-def _device(number: int, code: int) -> str:
-    name = _DEVICES.get(code, f"0x{code:02X}:")
-    return f"{name}{number:X}" if name in _HEX else f"{name}{number}"
-
-
-def _request(command: int, sub: int, body: bytes) -> dict[str, Any]:
-    """Where a request reads or writes, how much, and what it writes."""
-    found: dict[str, Any] = {}
-    wide = sub & 0x02  # iQ-R devices: four bytes of number, two of code
-    if command in (0x0401, 0x1401):
-        place = 6 if wide else 4
-        if len(body) < place + 2:
-            return found
-        number = int.from_bytes(body[: place - (2 if wide else 1)], "little")
-        code = body[place - 2] if wide else body[place - 1]
-        count = int.from_bytes(body[place : place + 2], "little")
-        device = _device(number, code)
-        found = {"ot.address": f"{sub:04x}:{device}", "ot.quantity": count}
-        if command == 0x1401:
-            found["ot.value"] = _values(body[place + 2 :], count, bool(sub & 1))
-    elif command in (0x0403, 0x1402) and len(body) >= 2:
-        found = {"ot.address": f"{sub:04x}:", "ot.quantity": body[0] + (0 if sub & 1 else body[1])}
-        step = (5 if sub & 1 else 6) if command == 0x1402 else 4
-        first = 1 if command == 0x1402 and sub & 1 else 2
-        names = [
-            _device(int.from_bytes(body[at : at + 3], "little"), body[at + 3])
-            for at in range(first, min(len(body) - 3, first + step * min(body[0], MAX_VALUES)), step)
-        ]
-        found["ot.address"] += ",".join(names)
-    elif command in (0x0613, 0x1613) and len(body) >= 6:
-        start, count = struct.unpack_from("<IH", body)
-        found = {"ot.address": f"{sub:04x}:{start}", "ot.quantity": count}
-        if command == 0x1613:
-            found["ot.value"] = _values(body[6:], count, False)
-    elif command in (0x1001, 0x1002, 0x1003, 0x1005, 0x1006) and len(body) >= 2:
-        found = {"ot.address": f"{sub:04x}:", "ot.value": f"0x{int.from_bytes(body[:2], 'little'):04x}"}
-    else:
-        found = {"ot.address": f"{sub:04x}:"}
-    return found
-
-
-def _values(data: bytes, count: int, bits: bool) -> str | None:
-    """Points, comma separated: words, or bits of which one byte holds two."""
-    if bits:
-        found = [data[at // 2] >> (0 if at % 2 else 4) & 15 for at in range(min(count, MAX_VALUES, 2 * len(data)))]
-    else:
-        found = list(struct.unpack_from(f"<{min(count, MAX_VALUES, len(data) // 2)}H", data))
-    return ",".join(map(str, found)) or None
 
 
 class Melsec(Speaker):
@@ -156,8 +76,7 @@ class Melsec(Speaker):
 
     def __init__(self, out: Out) -> None:
         super().__init__(out)
-        self._pairs = Pairs[dict[str, Any]](MAX_WAITING)
-        self._last: Pairs[tuple[int, int]] = Pairs(MAX_WAITING)
+        self._pairs = Pairs[tuple[dict[str, Any], Asked]](MAX_WAITING)
 
     def stream(self, talk: Talk) -> Framed:
         return Framed(talk, _size, self._frame, MAX_FRAME)
@@ -192,24 +111,24 @@ class Melsec(Speaker):
         }
         ends = (talk.destination, talk.source, serial) if answers else (talk.source, talk.destination, serial)
         if answers:
-            fields |= self._pairs.answer(ends) or {"ot.function.name": "Response"}
+            named, asked = self._pairs.answer(ends) or ({"ot.function.name": "Response"}, Asked())
+            fields |= named
             status = int.from_bytes(body[:2], "little")
             fields["ot.status"] = f"0x{status:04x}"
-            command = fields.get("ot.function.code")
             if status:
                 fields["ot.function.class"] = "error"
-            elif command in (0x0401, 0x0613):
-                bits = bool(int((fields.get("ot.address") or "0:").split(":")[0], 16) & 1)
-                fields["ot.value"] = _values(body[2:], fields.get("ot.quantity") or 0, bits)
-            elif command == 0x0101:
+            elif fields.get("ot.function.code") == 0x0101:
                 fields["ot.value"] = body[2:18].decode("latin-1").strip("\0 ") or None
+            elif asked.reads:
+                fields["ot.value"] = devices.answered(asked, body[2:])
         elif len(body) >= 6:
             command, sub = struct.unpack_from("<HH", body, 2)
             name, kind = FUNCTIONS.get(command, (f"Command 0x{command:04x}", None))
-            known = {"ot.function.code": command, "ot.function.name": name, "ot.function.class": kind}
-            asked = _request(command, sub, body[6:])
-            fields |= known | asked
-            self._pairs.ask(ends, known | {one: asked.get(one) for one in ("ot.address", "ot.quantity")})
+            asked = devices.request(command, sub, body[6:])
+            known: dict[str, Any] = {"ot.function.code": command, "ot.function.name": name, "ot.function.class": kind}
+            known |= {"ot.address": asked.address, "ot.quantity": asked.quantity}
+            fields |= known | {"ot.value": asked.value}
+            self._pairs.ask(ends, (known, asked))
         self.out.add("ot", at, talk, fields)
 
     def _melsoft(self, data: bytes, talk: Talk, at: Moment) -> None:
@@ -243,7 +162,7 @@ def _binary(data: bytes) -> bytes | None:
         route = bytes.fromhex(network + pc) + bytes.fromhex(module)[::-1] + bytes.fromhex(station)
         words = 1 if response else 3
         fixed = b"".join(bytes.fromhex(rest[4 * at : 4 * at + 4])[::-1] for at in range(words))
-        more = _ascii_body(rest[4 * words :]) if not response else b""
+        more = _ascii_body(rest[4 * words :]) if not response and fixed[4:6] in (b"\0\0", b"\1\0") else b""
     except (ValueError, UnicodeDecodeError):
         return None
     body = fixed + more
@@ -252,10 +171,10 @@ def _binary(data: bytes) -> bytes | None:
 
 def _ascii_body(text: str) -> bytes:
     """``D*000100`` and a count of four digits: device, number, points."""
-    names = {f"{name:*<2}": code for code, name in _DEVICES.items()}
+    names = {f"{name:*<2}": code for code, name in devices.NAMES.items()}
     if len(text) < 12 or text[:2] not in names:
         return b""
-    base = 16 if text[:2].rstrip("*") in _HEX else 10
+    base = 16 if text[:2].rstrip("*") in devices.HEX else 10
     number, count = int(text[2:8], base), int(text[8:12], 16)
     return number.to_bytes(3, "little") + bytes((names[text[:2]],)) + count.to_bytes(2, "little")
 
