@@ -21,6 +21,8 @@ Bools = npt.NDArray[np.bool_]
 
 HEAD = 1024
 """Characters of a line that tell its kind."""
+_RELAYED = r"^(?:[A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8} [0-9A-Za-z_.:-]{1,64} )?<-?[0-9]{1,4}>\s*"
+"""A relay's header before a line that has a priority and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def fronts(lines: pl.Series) -> Fronts:
     if odd.any():
         program = program.zip_with(~odd, pl.Series([None], dtype=pl.String).new_from_index(0, len(line)))
         body = body.zip_with(~odd, line)
-    body = body.str.strip_chars_start(" \t:").str.replace(r"^<-?[0-9]{1,4}>\s*", "")
+    body = body.str.strip_chars_start(" \t:").str.replace(_RELAYED, "")
     # Of ``sshd(pam_unix)`` the part before the bracket is the program.
     return Fronts(line, body, line.str.len_bytes() - body.str.len_bytes(), program.str.replace(r"\(.*$", ""))
 
