@@ -27,9 +27,13 @@ def chain(raw: bytes, compiled: bool, patch: pytest.MonkeyPatch, window: int = 7
     patch.setattr(walk, "WINDOW", window)
     place, broken, found = 24, False, list[int]()
     while place < len(raw) and not broken:
-        starts, heads, place, broken = walk.chain(buffer, place, "<", 16)
-        found += starts.tolist()
-        assert heads[:, 2].tolist() == [int.from_bytes(raw[at + 8 : at + 12], "little") for at in starts.tolist()]
+        records, place, broken = walk.chain(buffer, place, "<", 16)
+        starts = (records.offset - 16).tolist()
+        found += starts
+        told = [struct.unpack_from("<IIII", raw, at) for at in starts]
+        assert records.length.tolist() == [length for _, _, length, _ in told]
+        assert records.wire.tolist() == [max(length, wire) for _, _, length, wire in told]
+        assert records.time.tolist() == [second * 1_000_000_000 + part * 1_000 for second, part, _, _ in told]
     return found, place, broken
 
 

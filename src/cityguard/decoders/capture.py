@@ -102,9 +102,12 @@ class _Capture:
         self._shared: OrderedDict[tuple[End, End], int] = OrderedDict()  # what else is spoken between two ends
 
     def decode(self, frames: Frames) -> Decoded:
+        if not self._payloads and (reason := self._open.read(self._reader, frames)) is not None:
+            batches = self._flows(self._open.closed(gather=True))
+            return Decoded(tuple(batches), _samples(frames, reason), int((reason > 0).sum()))
         read = self._reader.decode(frames)
         batches, notes = self._taken(read)
-        batches += self._flows(self._open.closed()) + self._said()
+        batches += self._flows(self._open.closed(gather=not self._payloads)) + self._said()
         dead, rejected = _samples(frames, read.reason), int((read.reason > 0).sum())
         return Decoded(tuple(batches), dead, rejected, notes=notes + self._faults.take())
 

@@ -8,6 +8,7 @@ capture. Where a capture is cut in pieces changes nothing.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,16 +17,19 @@ import numpy.typing as npt
 import polars as pl
 
 from cityguard import fast
-from cityguard.decoders import address, flow_fast, flow_table, tunnel
+from cityguard.decoders import address, flow_fast, flow_record, flow_table, tunnel
 from cityguard.decoders.flow_table import SLICE, Rows, Slice, Table, Timeouts
 from cityguard.decoders.layers import ICMP6, TCP
-from cityguard.decoders.packet import FRAGMENTED, INCOMPLETE, OVERLAP, Bools, Packets, U8s, U64s, Words
+from cityguard.decoders.packet import FRAGMENTED, INCOMPLETE, OVERLAP, Bools, Packets, Reader, U8s, U64s, Words
 from cityguard.model import Frames
 
 MAX_OPEN = 65_536
 """Flows held at most (and a slice of packets more); beyond that those silent for longest are given out: half stay."""
 SWEEP = 262_144
 """Packets after which flows that have fallen silent are given out."""
+GATHER = 65_536
+LINGER = 10 * 1_000_000_000
+"""ns of the packets' clock."""
 
 KEYS = ("a_high", "a_low", "b_high", "b_low", "ports", "rest")
 _SYN, _FIN, _RST = flow_table.SYN, flow_table.FIN, flow_table.RST
@@ -39,6 +43,7 @@ _ANSWERS[list(_ICMP_PAIRS)] = list(_ICMP_PAIRS.values())
 _ANSWERS[[256 + kind for kind in _ICMP6_PAIRS]] = list(_ICMP6_PAIRS.values())
 _SECRET = np.frombuffer(secrets.token_bytes(2 * (2 * len(KEYS) + 1) * 8), np.uint64).reshape(2, -1)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_NO_PORTS = np.zeros(65_536, np.bool_)
 _STATES = ("rst", "fin", "established", "syn_only", "one_way")
 _MARKS = {FRAGMENTED: "fragmented", OVERLAP: "overlapping_fragments", INCOMPLETE: "incomplete_fragments"}
 
@@ -172,30 +177,59 @@ class Open:
     def __init__(self, timeouts: Timeouts | None = None, *, compiled: bool | None = None) -> None:
         timeouts = timeouts or Timeouts()
         self._compiled = fast.ON if compiled is None else compiled
-        self._table: Table | flow_fast.Table = (
-            flow_fast.Table(timeouts, _ANSWERS) if self._compiled else Table(timeouts)
-        )
+        self._table: Table | flow_fast.Table = flow_fast.Table(timeouts) if self._compiled else Table(timeouts)
+        self._room = flow_record.Room()
         self._idle = timeouts.idle()
         self._seen = 0
         self._newest = 0
+        self._given = -1  # the clock of the packets when flows were last given out
 
     def add(self, piece: Piece) -> None:
         """Count packets; sweeps fall on the same packets however they come in pieces."""
-        start, n = 0, len(piece.packets)
-        if n and not self._compiled:
+        table, n = self._table, len(piece.packets)
+        if not n:
+            return
+        if isinstance(table, Table):
             hashes = digest(piece.keys.columns())
+            for which in self._slices(n):
+                table.update(_slice(piece, hashes, which), piece.buffer, self._seen)
+                self._counted(which, int(piece.packets.time[which].max()))
+        else:
+            ways = flow_record.Ways(_NO_PORTS, _NO_PORTS, _NO_PORTS, _ANSWERS, table.secret)
+            self._count(table, self._room.of_packets(piece.packets, piece.buffer, ways))
+
+    def read(self, reader: Reader, frames: Frames) -> U8s | None:
+        """Count the packets of frames without decoding more of them than flows need, where that is compiled.
+
+        Returns:
+            Per frame a code of ``packet.REASONS``; None = nothing was done, decode them and ``add`` the packets.
+        """
+        table = self._table
+        if isinstance(table, Table):
+            return None
+        ways = flow_record.Ways(*reader.ways(), _ANSWERS, table.secret)
+        reason = np.zeros(len(frames), np.uint8)
+        plain, rest = self._room.of_frames(frames, ways, reason)
+        packets, place = reader.rest(frames, rest, reason)
+        self._count(table, self._room.joined(plain, frames, packets, place, ways))
+        return reason
+
+    def _count(self, table: flow_fast.Table, batch: flow_record.Batch) -> None:
+        for which in self._slices(len(batch)):
+            self._counted(which, table.update(batch, which, self._seen))
+
+    def _slices(self, n: int) -> Iterator[slice]:
+        start = 0
         while start < n:
             stop = min(n, start + SLICE - self._seen % SLICE, start + SWEEP - self._seen % SWEEP)
-            which = slice(start, stop)
-            if isinstance(self._table, Table):
-                self._table.update(_slice(piece, hashes, which), piece.buffer, self._seen)
-            else:
-                self._table.update(piece.packets, which, piece.buffer, self._seen)
-            self._newest = max(self._newest, int(piece.packets.time[which].max()))
-            self._seen += stop - start
+            yield slice(start, stop)
             start = stop
-            if self._seen % SWEEP == 0 or (self._seen % SLICE == 0 and self._table.used > MAX_OPEN):
-                self._sweep()
+
+    def _counted(self, which: slice, newest: int) -> None:
+        self._newest = max(self._newest, newest)
+        self._seen += which.stop - which.start
+        if self._seen % SWEEP == 0 or (self._seen % SLICE == 0 and self._table.used > MAX_OPEN):
+            self._sweep()
 
     def _sweep(self) -> None:
         rows = self._table.rows[: self._table.used]
@@ -206,8 +240,18 @@ class Open:
             ended[left[order[: len(left) - MAX_OPEN // 2]]] = True
         self._table.drop(ended)
 
-    def closed(self) -> pl.DataFrame:
-        """Flows that have ended so far."""
+    def closed(self, *, gather: bool = False) -> pl.DataFrame:
+        """Flows that have ended so far.
+
+        Args:
+            gather: wait for ``GATHER`` of them, or until ``LINGER`` is over: a table costs much, its rows little.
+        """
+        count = sum(map(len, self._table.done))
+        if self._given < 0:
+            self._given = self._newest
+        if gather and count < GATHER and self._newest - self._given < LINGER:
+            return pl.DataFrame()
+        self._given = self._newest
         done, self._table.done = self._table.done, []
         return _table(done)
 

@@ -19,22 +19,25 @@ SLICE = 65_536
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 BOTH_FIN, RESET = 3, 4
 
-# Columns of a row.
+# Columns of a row; what every packet asks for lies together, sixty-four bytes by sixty-four.
 (
     A_HIGH, A_LOW, B_HIGH, B_LOW, PORTS, REST,  # the key
-    RANK,  # how many packets had come before its first
-    FIRST,  # number of its first packet
-    START, END, LAST,  # earliest and latest time, time of the last packet
+    LAST,  # time of the last packet
+    CLOSING,  # since the last SYN: 1 FIN of a, 2 FIN of b, 4 RST
     BEGAN, EPOCH,  # time of the connection's first packet, and how many active timeouts ago that was
     PACKETS, A_PACKETS, BYTES, A_BYTES, FRAME_BYTES,
     FLAGS,  # TCP flags of a, and of b << 8
-    CLOSING,  # since the last SYN: 1 FIN of a, 2 FIN of b, 4 RST
-    WAY, OPENED,  # whether a is the source; whether a SYN has said so
-    ICMP_FIRST, A_MAC, B_MAC, MARKS, TUNNEL,
-    OUTER_A_HIGH, OUTER_A_LOW, OUTER_B_HIGH, OUTER_B_LOW,
-    RETRANSMITS, OUT_OF_ORDER,
+    START, END,  # earliest and latest time
+    MARKS,
+    OPENED,  # whether a SYN has said who is the source
     A_SEQ, A_TOP, A_GAP, A_GAP_END,  # last sequence number, -1 = none; the rest relative to it: highest byte, last gap
     B_SEQ, B_TOP, B_GAP, B_GAP_END,
+    WAY,  # whether a is the source
+    RETRANSMITS, OUT_OF_ORDER,
+    RANK,  # how many packets had come before its first
+    FIRST,  # number of its first packet
+    ICMP_FIRST, A_MAC, B_MAC, TUNNEL,
+    OUTER_A_HIGH, OUTER_A_LOW, OUTER_B_HIGH, OUTER_B_LOW,
     DIGEST,
 ) = range(42)  # fmt: skip
 WIDTH = 42

@@ -75,6 +75,13 @@ Step = Callable[["Layers", Words], Words]
 """Reads the header at the cursor of some frames; gives back those that go on."""
 
 
+def known(steps: dict[int, Step]) -> Bools:
+    """bool[65536]: kinds of header that are read."""
+    found = np.zeros(65_536, np.bool_)
+    found[[*steps, Kind.IP, Kind.IP_V4, Kind.IP_V6]] = True
+    return found
+
+
 class Layers:
     """The columns under way, one entry per frame."""
 
@@ -82,8 +89,7 @@ class Layers:
         n = len(frames)
         self.frames, self.read = frames, Window(frames.buffer)
         self._steps, self._carriers = steps, carriers
-        self._known = np.zeros(65_536, np.bool_)
-        self._known[[*steps, Kind.IP, Kind.IP_V4, Kind.IP_V6]] = True
+        self._known = known(steps)
         self.reason = np.zeros(n, np.uint8)
         self.end = frames.offset + frames.length  # first byte not captured
         self.stop = frames.offset + frames.wire  # first byte that is not of the packet, captured or not
@@ -100,6 +106,7 @@ class Layers:
         self.proto = np.zeros(n, np.int64)
         self.body = np.zeros(n, np.int64)  # where its payload starts
         self.first = np.ones(n, np.bool_)  # it begins with the transport header
+        self.passed = np.zeros(n, np.bool_)  # a fragment that is not put together
         self.fragment = np.full(n, -1, np.int64)  # where the word with the fragment offset is, -1 = whole
         self.high_s, self.low_s = np.zeros(n, np.uint64), np.full(n, MAPPED)
         self.high_d, self.low_d = np.zeros(n, np.uint64), np.full(n, MAPPED)

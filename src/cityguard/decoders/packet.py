@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cityguard import fast
-from cityguard.decoders import link, packet_fast, tunnel
+from cityguard.decoders import layers, link, packet_fast, tunnel
 from cityguard.decoders.fragments import FRAGMENTED, INCOMPLETE, OVERLAP, Fragments, Whole
 from cityguard.decoders.layers import ICMP, ICMP6, NO_IP, REASONS, SCTP, TCP, UDP, Layers
 from cityguard.decoders.window import Bools, U8s, U64s, Window, Words
@@ -31,6 +31,7 @@ _PORTS[[TCP, UDP, SCTP, 33, 136]] = True
 _TCP = np.dtype({"names": ["source", "destination", "seq", "ack", "size", "flags"], "offsets": [0, 2, 4, 8, 12, 13],
                  "formats": [">u2", ">u2", ">u4", ">u4", "u1", "u1"], "itemsize": 20})  # fmt: skip
 _STEPS = link.STEPS | tunnel.STEPS
+_KNOWN = layers.known(_STEPS)
 _MAX_NESTED = 4
 """Datagrams reassembled inside of reassembled ones."""
 _RAW = 101
@@ -162,10 +163,40 @@ class Reader:
         rows = np.flatnonzero(work.found)
         parts = rows[work.fragment[rows] >= 0]
         wholes = self._fragments.add(work, parts) if len(parts) else []
-        rows = np.setdiff1d(rows, parts, assume_unique=True) if len(parts) else rows
+        rows = rows[(work.fragment[rows] < 0) | work.passed[rows]] if len(parts) else rows
         reason = np.zeros(n, np.uint8)
         reason[rest] = work.reason
         return self._joined(frames, work, wholes, rows, rest, np.flatnonzero(easy), reason)
+
+    def ways(self) -> tuple[Bools, Bools, Bools]:
+        """Destination and source ports of UDP that may carry a packet, and EtherTypes that lead further."""
+        return self._carriers.wanted, self._carriers.served, _KNOWN
+
+    def rest(self, frames: Frames, rest: Words, reason: U8s) -> tuple[Packets, Words]:
+        """Packets of some frames of a piece, without payloads, and the row of the frame each came with, ascending.
+
+        Args:
+            frames: the piece.
+            rest: rows of it, ascending.
+            reason: per frame of the piece a code of ``REASONS``; filled for ``rest``.
+        """
+        work = Layers(frames.take(rest), _STEPS, self._carriers)
+        work.run(link.start(work))
+        rows = np.flatnonzero(work.found)
+        parts = rows[work.fragment[rows] >= 0]
+        wholes = self._fragments.add(work, parts) if len(parts) else []
+        rows = rows[(work.fragment[rows] < 0) | work.passed[rows]] if len(parts) else rows
+        reason[rest] = work.reason
+        found, places = [_transport(work, rows)], [rows]
+        if wholes:
+            again, triggers = self._whole_again(wholes, [np.zeros(0, np.uint8)])
+            found += again
+            places += triggers
+        packets, place = _concat(found), rest[np.concatenate(places)] if len(rest) else _NONE
+        if len(found) > 1:
+            order = np.argsort(place, kind="stable")
+            packets, place = packets.take(order), place[order]
+        return packets, place
 
     def flush(self) -> Read:
         """The capture is over: packets of the datagrams that never became whole."""
@@ -295,7 +326,7 @@ def _transport(work: Layers, rows: Words) -> Packets:
         claimed,
         work.vlan[rows],
         work.mac[rows],
-        np.where(work.fragment[rows] < 0, 0, FRAGMENTED).astype(np.uint8),
+        np.where(work.fragment[rows] < 0, 0, FRAGMENTED | np.where(work.passed[rows], INCOMPLETE, 0)).astype(np.uint8),
         work.tunnel[rows],
         outer,
         outers,

@@ -23,7 +23,7 @@ from cityguard.sources.walk import MAX_PACKET
 
 PIECE = 65_536
 """Packets in one piece at most."""
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 32 << 20
 """Bytes of the file that one piece spans; its last packet may reach beyond."""
 MAX_INTERFACES = 65_536
 _STAY = 5  # pieces whose pages stay, for who reads them later than they were given
@@ -80,7 +80,7 @@ class Capture(Iterator[Frames]):
     def __init__(self, buffer: Buffer) -> None:
         self.notes: list[str] = []
         self._buffer = np.asarray(buffer)  # plain: a memmap object makes every slice dear
-        self._pages, self._passed, self._behind = _mapping(self._buffer), 0, deque[int]()
+        self._pages, self._asked, self._passed, self._behind = _mapping(self._buffer), 0, 0, deque[int]()
         self._number = 1
         head = buffer[:24].tobytes()
         if head[:4] in _PCAP and len(head) == 24:
@@ -99,24 +99,25 @@ class Capture(Iterator[Frames]):
         end, place, broken = len(self._buffer), 24, False
         while place < end and not broken:
             self._ask_for(place)
-            starts, heads, place, broken = walk.chain(self._buffer, place, order, size)
-            done = 0
-            for part in _pieces(starts):
-                told = heads[done : done + len(part)]
-                time = told[:, 0] * 1_000_000_000 + told[:, 1] * tick
-                yield self._frames(part + size, told[:, 2], time, told[:, 3], np.full(len(part), link, np.int32))
-                done += len(part)
-                self._release(int(part[-1]))
+            found, place, broken = walk.chain(self._buffer, place, order, size, tick)
+            links = np.full(min(len(found.offset), PIECE), link, np.int32)
+            for part in _pieces(found.offset):
+                offset, length, time, wire = (
+                    column[part] for column in (found.offset, found.length, found.time, found.wire)
+                )
+                yield self._frames(offset, length, time, wire, links[: len(offset)])
+                self._release(int(offset[-1]))
         if place < end:
             self.notes.append(f"capture damaged or cut off at byte {place} of {end}, after {self._number - 1} packets")
 
     def _ask_for(self, place: int) -> None:
         """Bring the pages of the next window at once instead of one by one."""
-        start = place // mmap.PAGESIZE * mmap.PAGESIZE
-        size = min(walk.WINDOW + MAX_PACKET, len(self._buffer) - start)
-        if self._pages is not None and size > 0:
+        start = max(place // mmap.PAGESIZE * mmap.PAGESIZE, self._asked)
+        stop = min(place + walk.WINDOW + MAX_PACKET, len(self._buffer))
+        if self._pages is not None and start < stop:
             with contextlib.suppress(OSError):  # an older kernel
-                self._pages.madvise(_POPULATE_READ, start, size)
+                self._pages.madvise(_POPULATE_READ, start, stop - start)
+            self._asked = stop // mmap.PAGESIZE * mmap.PAGESIZE
 
     def _release(self, place: int) -> None:
         """What lies some pieces before was read: its pages need not stay in memory."""
@@ -135,9 +136,8 @@ class Capture(Iterator[Frames]):
             self._ask_for(place)
             starts, kinds, place, why = walk.blocks(self._buffer, place, order, PIECE)
             for part in _pieces(starts):
-                kind = kinds[np.searchsorted(starts, part[0]) :][: len(part)]
-                yield self._blocks(part, kind, order, interfaces)
-                self._release(int(part[-1]))
+                yield self._blocks(starts[part], kinds[part], order, interfaces)
+                self._release(int(starts[part.stop - 1]))
             if why != walk.SPECIAL:
                 continue
             head = bytes(self._buffer[place : place + 12])
@@ -177,23 +177,23 @@ class Capture(Iterator[Frames]):
             self.notes.append(f"{int(lying.sum())} packets longer than their block, cut to it")
         time = np.where(simple, 0, _time((u32(far + 12) << 32) | u32(far + 16), which, table))
         link = np.array([one.link for one in table], np.int32)[which]
-        return self._frames(begin, np.minimum(captured, room), time, wire, link)
+        length = np.ascontiguousarray(np.minimum(captured, room))
+        # A wire length below what was captured is a lie of the file; the larger one is what was seen.
+        return self._frames(begin, length, np.maximum(time, 0), np.maximum(wire, length), link)
 
     def _frames(self, offset: Words, length: Words, time: Words, wire: Words, link: npt.NDArray[np.int32]) -> Frames:
         number = np.arange(self._number, self._number + len(offset), dtype=np.int64)
         self._number += len(offset)
-        # A wire length below what was captured is a lie of the file; the larger one is what was seen.
-        whole = np.maximum(wire, length)
-        return Frames(self._buffer, offset, np.ascontiguousarray(length), number, np.maximum(time, 0), whole, link)
+        return Frames(self._buffer, offset, length, number, time, wire, link)
 
 
-def _pieces(starts: Words) -> Iterator[Words]:
+def _pieces(starts: Words) -> Iterator[slice]:
     """Records in pieces of at most ``PIECE`` and ``PIECE_BYTES``."""
     first = 0
     while first < len(starts):
         beyond = int(np.searchsorted(starts, starts[first] + PIECE_BYTES))
         stop = min(max(beyond, first + 1), first + PIECE)
-        yield starts[first:stop]
+        yield slice(first, stop)
         first = stop
 
 

@@ -7,6 +7,7 @@ chains are followed at once; a guess counts only when the chain before it arrive
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from cityguard import fast
 
 WINDOW = 32 << 20
 """Bytes walked at once."""
+MAX_RECORDS = 65_536
+"""Records given at once where the walk is compiled: their columns fit into memory that is used again and again."""
 MAX_PACKET = 262_144
 """Bytes of one packet at most (what libpcap allows); a larger length is a damaged file."""
 SIMPLE, ENHANCED, OBSOLETE, INTERFACE, SECTION = 3, 6, 2, 1, 0x0A0D0D0A
 FULL, SPECIAL, BROKEN, OVER = range(4)
 """Why a walk over blocks ended: enough of them, an interface or section to be read, damage, the end of the file."""
 
+_AHEAD = 16 << 10
 _PART = 32 << 10
 _LOOK = 8_192  # bytes looked through for a guess
 _TRIES = 32
@@ -29,29 +33,42 @@ Buffer = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
 
 
-def chain(buffer: Buffer, place: int, order: str, size: int) -> tuple[Words, Words, int, bool]:
-    """Records of a pcap file that begin in the window from ``place``.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Packets of a pcap file, one entry each."""
+
+    offset: Words  # first byte of the packet
+    length: Words  # bytes of it in the file
+    time: Words  # ns
+    wire: Words  # its length on the wire; where the file tells less than it holds, what it holds
+
+
+def chain(buffer: Buffer, place: int, order: str, size: int, tick: int = 1_000) -> tuple[Records, int, bool]:
+    """Records of a pcap file that begin in the window from ``place``, or the first of them.
 
     Args:
         buffer: the whole file.
         place: where a record starts.
         order: byte order, ``<`` or ``>``.
         size: bytes of a record header.
+        tick: ns of the unit in which fractions of a second are told.
 
     Returns:
-        Their starts; int64[n, 4] seconds, fraction, captured and wire length of each; where the next one would be, and
-        whether that one is damaged or cut off.
+        The records; where the next one would be, and whether that one is damaged or cut off.
     """
     stop = min(place + WINDOW, len(buffer))
     if fast.ON:
-        room = (stop - place) // size + 1
-        starts, heads = np.empty(room, np.int64), np.empty((room, 4), np.int64)
-        count, place, broken = _walk(buffer, place, stop, order == "<", size, starts, heads)
-        return starts[:count], heads[:count], int(place), bool(broken)
+        room = min((stop - place) // size + 1, MAX_RECORDS)
+        found = Records(*(np.empty(room, np.int64) for _ in range(4)))
+        columns = (found.offset, found.length, found.time, found.wire)
+        count, place, broken = _walk(*fast.views(buffer), place, stop, order == "<", size, tick, *columns)
+        return Records(*(column[:count] for column in columns)), int(place), bool(broken)
     starts, place, broken = _together(buffer, place, stop, order, size)
     view: npt.NDArray[np.void] = np.ndarray((max(len(buffer) - 15, 0),), "V16", buffer=buffer, strides=(1,))
     heads = view[starts].view(order + "u4").reshape(-1, 4).astype(np.int64)
-    return starts, heads, place, broken
+    length = heads[:, 2]
+    time = heads[:, 0] * 1_000_000_000 + heads[:, 1] * tick
+    return Records(starts + size, length, time, np.maximum(heads[:, 3], length)), place, broken
 
 
 def blocks(buffer: Buffer, place: int, order: str, count: int) -> tuple[Words, Words, int, int]:
@@ -66,30 +83,48 @@ def blocks(buffer: Buffer, place: int, order: str, count: int) -> tuple[Words, W
     return _blocks_one_by_one(buffer, place, order, count)
 
 
-@fast.compiled
+@fast.inlined
 def _u32(buffer: Any, at: Any, little: Any) -> Any:
     a, b, c, d = np.int64(buffer[at]), np.int64(buffer[at + 1]), np.int64(buffer[at + 2]), np.int64(buffer[at + 3])
     return a | b << 8 | c << 16 | d << 24 if little else a << 24 | b << 16 | c << 8 | d
 
 
-@fast.compiled
-def _walk(buffer: Any, place: Any, stop: Any, little: Any, size: Any, starts: Any, heads: Any) -> Any:
+@fast.inlined
+def _turned(value: Any) -> Any:
+    return (value & 0xFF) << 24 | (value & 0xFF00) << 8 | value >> 8 & 0xFF00 | value >> 24
+
+
+@fast.lean
+def _walk(
+    buffer: Any, _: Any, words: Any, place: Any, stop: Any, little: Any, size: Any, tick: Any,
+    offset: Any, length: Any, time: Any, wire: Any,
+) -> Any:  # fmt: skip
     count, end = 0, len(buffer)
-    while place < stop:
+    ahead = place
+    while place < stop and count < len(offset):
         if place + size > end:
             return count, place, True
-        captured = _u32(buffer, place + 8, little)
+        # Each record says where the next is, so the memory of both would be waited for in turn; asked for in one
+        # straight run it comes by itself.
+        while ahead < place + _AHEAD:
+            fast.prefetch(buffer, ahead)
+            ahead += 64
+        captured = np.int64(words[place + 8])
+        told = np.int64(words[place + 12])
+        second, fraction = np.int64(words[place]), np.int64(words[place + 4])
+        if not little:
+            captured, told, second, fraction = _turned(captured), _turned(told), _turned(second), _turned(fraction)
         if captured > MAX_PACKET or place + size + captured > end:
             return count, place, True
-        starts[count] = place
-        heads[count, 0], heads[count, 1] = _u32(buffer, place, little), _u32(buffer, place + 4, little)
-        heads[count, 2], heads[count, 3] = captured, _u32(buffer, place + 12, little)
+        offset[count], length[count] = place + size, captured
+        time[count] = second * 1_000_000_000 + fraction * tick
+        wire[count] = max(captured, told)
         count += 1
         place += size + captured
     return count, place, False
 
 
-@fast.compiled
+@fast.lean
 def _blocks(buffer: Any, place: Any, little: Any, starts: Any, kinds: Any) -> Any:
     count, end, stop = 0, len(buffer), place + WINDOW
     while place + 12 <= end:
