@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from truth import apps_suricata
-from truth.base import Line, captures, kept, rows, text, zeek
+from truth.base import CAPTURES, Line, kept, rows, text, zeek
 from truth.spelling import (
     alpn,
     distinguished,
@@ -137,14 +137,15 @@ def compare(data: Path) -> Iterable[Line]:
 def cases(data: Path, pattern: str) -> Iterator[tuple[str, list[Path], Path]]:
     """Files of answers below the captures of a case: its name, its captures, the file."""
     for path in sorted(data.glob(pattern)):
-        folder = next((one for one in path.parents if any(captures_in(one))), None)
-        if folder is not None and folder != data:
+        above = (one for one in path.parents if data in one.parents)
+        folder = next((one for one in above if captures_in(one)), None)
+        if folder is not None:
             yield f"{folder.name}/{path.parent.name}", captures_in(folder), path
 
 
 @lru_cache(4_096)
 def captures_in(folder: Path) -> list[Path]:
-    return [path for path in captures(folder) if path.parent == folder]
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(CAPTURES)]
 
 
 def _zeek(data: Path, log: str, dataset: str, fields: dict[str, Unit]) -> Iterator[Line]:

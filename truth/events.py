@@ -45,10 +45,11 @@ def _census(folder: Path) -> Iterator[Line]:
     channels = Line("evtx", "census", "record by channel", floor=1.0, most_extra=0.0)
     providers = Line("evtx", "census", "record by provider", floor=1.0, most_extra=0.0)
     for file in sorted(folder.rglob("*.truth.json")):
+        log = file.with_name(file.name.removesuffix(".truth.json"))
+        if not log.is_file():
+            continue
         truth = json.loads(file.read_text())
-        rows = list(
-            _rows(_read(file.with_name(file.name.removesuffix(".truth.json"))), "EventID", "Channel", "Provider_Name")
-        )
+        rows = list(_rows(_read(log), "EventID", "Channel", "Provider_Name"))
         for line, key, name in (
             (events, "event_ids", "EventID"),
             (channels, "channels", "Channel"),

@@ -61,6 +61,8 @@ def _pmacct(data: Path) -> Iterator[Line]:
     for conf in sorted(data.glob("netflow/*/*/pmacct/*.conf")):
         told = conf.read_text(encoding="utf-8")
         folder = conf.parent.parent
+        if not any(base.captures(folder)):
+            continue
         found = [row for path in base.captures(folder) for row in base.rows(path, "flow", "netflow-capture").to_dicts()]
         for answer in sorted(conf.parent.glob("output-flow-*.json*")):
             case = f"{folder.name}/{answer.name}"
@@ -228,7 +230,7 @@ def _logstash(data: Path) -> Iterator[Line]:
     known = _option_records(data)
     for path in sorted(data.glob("netflow/*/*/expected.json")):
         told = json.loads(base.text(path))
-        if "inputs_in_order" not in told:
+        if not _whole(path.parent, told):
             continue
         case = path.parent.name
         found = datagrams([path.parent / name for name in told["inputs_in_order"]])
@@ -250,12 +252,18 @@ def _logstash(data: Path) -> Iterator[Line]:
     yield fields
 
 
+def _whole(folder: Path, told: Row) -> bool:
+    """Whether the answer is one of this codec, and every datagram it is about is there."""
+    names = told.get("inputs_in_order", ())
+    return bool(names) and all((folder / name).is_file() for name in names)
+
+
 def _option_records(data: Path) -> dict[bytes, int]:
     """Files of which another case says that they hold option records: SHA-256 and how many."""
     out = {}
     for path in data.glob("netflow/*/*/expected.json"):
         told = json.loads(base.text(path))
-        if len(told.get("inputs_in_order", ())) == 1 and _options(told) == "all":
+        if _whole(path.parent, told) and len(told["inputs_in_order"]) == 1 and _options(told) == "all":
             raw = (path.parent / told["inputs_in_order"][0]).read_bytes()
             out[hashlib.sha256(raw).digest()] = told["expected_event_count"] or len(told["expected_events"])
     return out
@@ -334,7 +342,7 @@ def _tcpdump(data: Path) -> Iterator[Line]:
     line = Line("sflow", "tcpdump", "counter", floor=1.0, most_extra=0.0)
     for answer in sorted(data.glob("netflow/*/*/tcpdump/*.out*")):
         wanted = list(_printed(base.text(answer)))
-        if not wanted:
+        if not wanted or not any(base.captures(answer.parent.parent)):
             continue
         found = [
             row
@@ -375,6 +383,8 @@ def _goflow(data: Path) -> Iterator[Line]:
     line = Line("sflow", "goflow2", "case", floor=1.0, most_extra=0.0)
     for path in sorted(data.glob("netflow/goflow2-sflow/*/expected.json")):
         told = json.loads(base.text(path))["expect"]
+        if not any(path.parent.glob("*.dat")):
+            continue
         kept: dict[str, Decoder] = {}
         rows, rejected = list[Row](), 0
         for one in sorted(path.parent.glob("*.dat")):
@@ -396,7 +406,7 @@ def _ndpi(data: Path) -> Iterator[Line]:
     line = Line("netflow", "nDPI", "packet of NetFlow", floor=1.0, most_extra=0.0)
     for answer in sorted(data.glob("netflow/*/*/ndpi/*.out")):
         told = re.search(r"^(?:NetFlow|sFlow)\t(\d+)\t", base.text(answer), re.MULTILINE)
-        if told is None:
+        if told is None or not any(base.captures(answer.parent.parent)):
             continue
         total = 0
         for path in base.captures(answer.parent.parent):

@@ -114,7 +114,7 @@ class Case:
 def engine(folder: Path) -> Line:
     """Fields of events, one unit each."""
     line = Line("logs", "wazuh-engine", "field", floor=0.95)
-    cases = [_case(path.parent) for path in sorted(folder.glob("*/expected.json"))]
+    cases = [_case(path.parent) for path in sorted(folder.glob("*/expected.json")) if any(path.parent.glob("input.*"))]
     known = {name for case in cases for row in case.given for name in row} | columns.BY_NAME.keys()
     passed = Passed()
     for case in cases:
