@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from tests.decoders.ot.talk import said, sent, some
 
 from cityguard.decoders.ot.omron_fins import PROTOCOLS
@@ -70,3 +71,30 @@ def test_the_clock_and_a_file_are_told() -> None:
     )
     assert some(clock, "value") == ("2025-11-21T15:30:45",)
     assert some(file, "address", "function.class") == ("LADDER  OBJ", "program")
+
+
+def test_renaming_a_file_tells_both_names() -> None:
+    (row,) = sent(FINS, (0, frame(0x2208, b"\x80\0" + b"LADDER  OBJ\0" + b"OTHER   OBJ\0" + b"\0\0")))
+    assert some(row, "address", "value", "function.class") == ("LADDER  OBJ", "OTHER   OBJ", "program")
+
+
+@pytest.mark.parametrize("code", [0x0304, 0x0305])
+def test_the_password_of_a_program_area_is_never_shown(code: int) -> None:
+    (row,) = sent(FINS, (0, frame(code, struct.pack(">HBII", 0xFFFF, 1, 0, 0xFFFFFFFF) + b"PASS")))
+    assert some(row, "address", "value", "function.class") == ("program 65535:0-4294967295", None, "program")
+    assert "PASS" not in str(row) and b"PASS".hex() not in str(row)
+
+
+@pytest.mark.parametrize("area", [0x06, 0x31, 0x41, 0x46, 0x71, 0x72, 0x73, 0x2F, 0xE0, 0xE8, 0xEC])
+def test_bits_and_flags_are_a_byte_each(area: int) -> None:
+    ask = frame(0x0101, bytes((area, 0, 1, 0, 0, 3)))
+    answer = frame(0x0101, b"\0\0\1\0\1", answers=True)
+    assert some(sent(FINS, (0, ask), (1, answer))[1], "value") == ("1,0,1",)
+
+
+@pytest.mark.parametrize(("area", "value"), [(0xB1, "1,2"), (0xA0, "1,2"), (0xDC, "65538"), (0xC0, "0x00010002")])
+def test_words_and_longer_items_have_their_own_size(area: int, value: str) -> None:
+    count = value.count(",") + 1
+    ask = frame(0x0101, bytes((area, 0, 1, 0, 0, count)))
+    answer = frame(0x0101, b"\0\0" + struct.pack(">HH", 1, 2), answers=True)
+    assert some(sent(FINS, (0, ask), (1, answer))[1], "value") == (value,)

@@ -86,8 +86,20 @@ FUNCTIONS = {
     0x2603: ("Name Read", "read"),
     0x2801: ("Multiple Memory Area Write", "write"),
 }
-_BITS = frozenset((0x00, 0x01, 0x02, 0x07, 0x09, 0x0A, *range(0x20, 0x34), 0x30, 0x31, 0x32, 0x33, 0x4A, 0x70, 0xC0))
-"""Memory area codes whose items are single bits of one byte; the others are words."""
+_BITS = frozenset(
+    (
+        *(0x00, 0x01, 0x03, 0x04, 0x05, 0x40, 0x41, 0x43, 0x44, 0x1B),  # CV series (W227)
+        *(0x02, 0x06, 0x07, 0x09, 0x0A, 0x46, 0x49, 0x4A),  # DM, tasks, clocks, timers, EM; and forced
+        *range(0x20, 0x34),  # EM banks 0 to F; CIO, work, holding, auxiliary
+        *range(0x70, 0x74),  # CIO, work, holding, auxiliary with forced status
+        *range(0xE0, 0xED),  # EM banks from 10
+    )
+)
+"""Memory area codes whose items are bits and flags of one byte each (W342, 5-2-2)."""
+_FORCED = frozenset((0xC0, 0xF0, 0xF1, 0xF2, 0xF3))
+"""Words with their forced status: four bytes each, shown in hexadecimal."""
+_LONG = 0xDC
+"""Index registers: four bytes."""
 _TCP = {0: "client_address", 1: "server_address", 2: "frame", 3: "error", 6: "confirm"}
 
 _head = struct.Struct(">10BBB").unpack_from
@@ -120,13 +132,14 @@ def _address(body: bytes, at: int) -> tuple[str, int] | None:
     return f"{area:02x}:{word}.{bit}", area
 
 
-def _values(body: bytes, at: int, bits: bool, count: int) -> str | None:
-    """Items from a place on, comma separated, the first ``MAX_VALUES``."""
-    width = 1 if bits else 2
-    count = min(count, MAX_VALUES, (len(body) - at) // width)
+def _values(body: bytes, at: int, area: int, count: int) -> str | None:
+    """Items of a memory area from a place on, comma separated, the first ``MAX_VALUES``; others are words."""
+    form = "B" if area in _BITS else "I" if area in _FORCED or area == _LONG else "H"
+    count = min(count, MAX_VALUES, (len(body) - at) // struct.calcsize(form))
     if count <= 0:
         return None
-    return ",".join(map(str, struct.unpack_from(f">{count}{'B' if bits else 'H'}", body, at)))
+    found = struct.unpack_from(f">{count}{form}", body, at)
+    return ",".join(f"0x{one:08x}" if area in _FORCED else str(one) for one in found)
 
 
 def _command(code: int, body: bytes) -> dict[str, Any]:
@@ -139,7 +152,7 @@ def _command(code: int, body: bytes) -> dict[str, Any]:
         count = int.from_bytes(body[4:6], "big")
         found = {"ot.address": where[0], "ot.quantity": count}
         if code != 0x0101:
-            found["ot.value"] = _values(body, 6, where[1] in _BITS, 1 if code == 0x0103 else count)
+            found["ot.value"] = _values(body, 6, where[1], 1 if code == 0x0103 else count)
     elif code == 0x0104:
         places = [where[0] for at in range(0, min(len(body) - 3, 4 * MAX_VALUES), 4) if (where := _address(body, at))]
         found = {"ot.address": ",".join(places) or None, "ot.quantity": len(body) // 4}
@@ -150,7 +163,10 @@ def _command(code: int, body: bytes) -> dict[str, Any]:
     elif code in (0x0201, 0x0202, 0x0203) and len(body) >= 6:
         area, word, count = struct.unpack_from(">HHH", body)
         found = {"ot.address": f"{area:04x}:{word}", "ot.quantity": count & 0x7FFF}
-    elif code in (0x0304, 0x0305, 0x0306, 0x0307, 0x0308) and len(body) >= 6:
+    elif code in (0x0304, 0x0305) and len(body) >= 11:  # what follows is the password
+        first, last = struct.unpack_from(">II", body, 3)
+        found = {"ot.address": f"program {int.from_bytes(body[:2], 'big')}:{first}-{last}"}
+    elif code in (0x0306, 0x0307, 0x0308) and len(body) >= 6:
         found = {"ot.address": f"program {int.from_bytes(body[:2], 'big')}:{int.from_bytes(body[2:6], 'big')}"}
     elif code in (0x0401, 0x0402) and len(body) >= 2:
         mode = {1: "debug", 2: "monitor", 4: "run"}.get(body[2] if len(body) > 2 else -1)
@@ -163,8 +179,10 @@ def _command(code: int, body: bytes) -> dict[str, Any]:
     elif code == 0x0702 and len(body) >= 5:
         found = {"ot.value": _clock(body)}
     elif code in (0x2202, 0x2203, 0x2205, 0x2208) and len(body) >= 14:
-        name = body[2:14] if code in (0x2202, 0x2203) else body[4:16]
+        name = body[4:16] if code == 0x2205 else body[2:14]  # a deletion counts its files first
         found = {"ot.address": name.decode("ascii", "replace").strip("\0 ") or None}
+        if code == 0x2208:
+            found["ot.value"] = body[14:26].decode("ascii", "replace").strip("\0 ") or None
     return found
 
 
@@ -183,8 +201,7 @@ def _response(code: int, body: bytes, asked: dict[str, Any]) -> dict[str, Any]:
     if code == 0x0101:
         area = asked.get("ot.address") or "ff:"
         count = asked.get("ot.quantity")
-        bits = int(area[:2], 16) in _BITS
-        return {"ot.value": _values(body, 0, bits, MAX_VALUES if count is None else count)}
+        return {"ot.value": _values(body, 0, int(area[:2], 16), MAX_VALUES if count is None else count)}
     if code == 0x0501 and len(body) >= 20:
         return {"ot.value": body[:20].decode("ascii", "replace").strip("\0 ") or None}
     if code == 0x0601 and len(body) >= 2:
