@@ -76,6 +76,7 @@ def test_a_command_and_its_confirmation_are_two_rows() -> None:
         (11, struct.pack("<hB", -2, 0x40), "-2", "nt"),
         (15, struct.pack("<iB", -7, 0x20), "-7", "cy"),
         (20, struct.pack("<HHB", 3, 1, 0), "3", "changed=1"),
+        (41, struct.pack("<HiB", 513, -7, 0x20) + TIME, "-7", "association=513+cy"),
         (46, b"\x06", "2", "execute+qu=1"),
         (48, struct.pack("<hB", 8192, 0x80), "0.25", "select"),
         (50, struct.pack("<fB", 3.14, 1), "3.14", "execute+ql=1"),

@@ -70,6 +70,12 @@ def _bcr(raw: bytes, at: int) -> Said:
     return str(_I32.unpack_from(raw, at)[0]), _COUNTER[raw[at + 4]]
 
 
+def _associated(raw: bytes, at: int) -> Said:
+    """An integrated total of a secured association, whose number stands before it (IEC 60870-5-7, 7.2)."""
+    value, quality = _bcr(raw, at + 2)
+    return value, f"association={_U16.unpack_from(raw, at)[0]}" + (f"+{quality}" if quality else "")
+
+
 def _scd(raw: bytes, at: int) -> Said:
     """Sixteen states and which of them changed (7.2.6.40)."""
     state, changed = _U16.unpack_from(raw, at)[0], _U16.unpack_from(raw, at + 2)[0]
@@ -248,7 +254,7 @@ TYPES: dict[int, Kind] = {
     **_monitored(),
     20: Kind("M_PS_NA_1", None, 5, _scd),
     21: Kind("M_ME_ND_1", None, 2, _nva_alone),
-    41: Kind("S_IT_TC_1", None, 7, _bcr, 7),
+    41: Kind("S_IT_TC_1", None, 7, _associated, 7),
     45: Kind("C_SC_NA_1", "control", 1, _order(1)),
     46: Kind("C_DC_NA_1", "control", 1, _order(3)),
     47: Kind("C_RC_NA_1", "control", 1, _order(3)),
