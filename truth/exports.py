@@ -291,12 +291,12 @@ def _asserted(told: Row, options: str) -> Iterator[list[tuple[str, Any]]]:
     single: dict[int, list[tuple[str, Any]]] = {}
     for nth, place, value in told["field_assertions"]:
         name = re.findall(r"\[(\w+)\]", place)[-1]
-        if name not in names.ENVELOPE and not (options and nth in marked):
+        if name not in names.ENVELOPE | names.SECRET and not (options and nth in marked):
             single.setdefault(nth, []).append((name, _plain(value)))
     yield from single.values()
     for nth, event in enumerate(events):
         if nth not in marked:
-            yield [(name, value) for name, value in event.items() if name not in names.ENVELOPE]
+            yield [(name, value) for name, value in event.items() if name not in names.ENVELOPE | names.SECRET]
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,8 @@ def forwarding(value: int) -> str:
 
 ENVELOPE = {"version", "flowset_id", "flow_seq_num", "engine_type", "engine_id", "flow_records"}
 """Of the datagram, not of the record."""
+SECRET = {"netscalerHttpReqCookie", "netscalerHttpReqAuthorization"}
+"""Keys to other people's sessions: ours leaves them unread on purpose."""
 
 _NINE = {
     "in_bytes": "network.bytes",
