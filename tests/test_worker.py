@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
+import polars as pl
 import pytest
 
 from cityguard import pipeline, worker
 from cityguard.app import App
 from cityguard.config import Limits, Listener, Settings
 from cityguard.errors import StoreError
-from cityguard.model import EventBatch, Query
+from cityguard.model import Chunk, EventBatch, Query
 from cityguard.receive import counters, serve, spool_folder
 from cityguard.spool import Received, SpoolWriter
 from cityguard.worker import Worker
@@ -62,6 +63,53 @@ def test_records_become_events_and_the_ledger_balances(app: App) -> None:
     assert app.store.alerts.count(Query()) > 0
 
 
+def played(app: App, listener: Listener, items: list[bytes]) -> None:
+    writer = SpoolWriter(spool_folder(app.settings.home_path, listener), max_bytes=1 << 30)
+    writer.append([Received(1_773_239_400_000_000_000, "10.0.0.9", item) for item in items])
+    writer.close()
+
+
+@pytest.mark.parametrize("way", ["stopped", "silent"])
+def test_what_a_decoder_held_is_stored_before_its_records_are_freed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    audit = Listener(name="audit", collector="auditd", kind="udp", port=0)
+    app = App(replace(settings, listen=(audit,)))
+    head = b"msg=audit(1773239400.123:77): "
+    items = [b'type=SYSCALL %bpid=10 exe="/bin/sh"' % head, b'type=EXECVE %bargc=2 a0="sh" a1="-c"' % head]
+    played(app, audit, items)
+    one = Worker(app)
+    if way == "stopped":
+        stop = Event()
+        one.turn()
+        stop.set()
+        one.run(stop)
+    else:
+        one.turn()
+        monkeypatch.setattr(worker, "SILENT_S", 0.0)
+        one.checkpoint()
+    joined = app.store.events.query(Query(limit=100)).filter(pl.col("event.dataset") == "process")
+    assert "sh -c" in joined["process.command_line"].to_list()
+    (booked,) = worker.ledger(app)
+    assert (booked.received, booked.stored, booked.balance) == (2, 2, 0)
+    app.close()
+
+
+def test_exports_that_still_wait_for_a_template_are_booked_dead_when_the_worker_stops(settings: Settings) -> None:
+    flows = Listener(name="flows", collector="netflow", kind="udp", port=0)
+    app = App(replace(settings, listen=(flows,)))
+    played(app, flows, [bytes.fromhex("0009000100000001650000000000000100000001") + b"\x01\x00\x00\x08abcd"])
+    one, stop = Worker(app), Event()
+    one.turn()
+    (booked,) = worker.ledger(app)
+    assert (booked.received, booked.dead, booked.balance) == (1, 0, 0)
+    stop.set()
+    one.run(stop)
+    (booked,) = worker.ledger(app)
+    assert (booked.received, booked.stored, booked.dead, booked.balance) == (1, 0, 1, 0)
+    app.close()
+
+
 def test_each_sender_keeps_its_own_address(app: App) -> None:
     spooled(app, 0, 10, "10.0.0.1")
     spooled(app, 10, 10, "10.0.0.2")
@@ -88,12 +136,12 @@ def test_a_record_that_kills_the_worker_is_buried_alone(app: App, monkeypatch: p
     spooled(app, 0, 16)
     real = pipeline.take
 
-    def dies(chunk: object, way: object) -> object:
+    def dies(chunk: Chunk, way: pipeline.Way) -> object:
         if b"port 40005" in b"".join(
             b.table["event.original"].str.join("").item().encode() for b in chunk.decoded.batches
-        ):  # type: ignore[attr-defined]
+        ):
             raise SystemExit("killed")
-        return real(chunk, way)  # type: ignore[arg-type]
+        return real(chunk, way)
 
     monkeypatch.setattr(pipeline, "take", dies)
     deaths = 0

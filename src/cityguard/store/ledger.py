@@ -47,13 +47,15 @@ def row(chunk: Chunk, refused: tuple[int, int] = (0, 0)) -> tuple[str, int, int,
 
     A decoder says what it rejected and the store what it refused (items, events); every other item is in the
     tables. An item is dead when any of its events was refused. More rejected or dropped than received leaves a
-    balance that is not 0, which is the point of a ledger.
+    balance that is not 0, which is the point of a ledger. A chunk of what a decoder had held received nothing: what
+    is rejected in it was booked as stored when it came.
 
     Args:
         chunk: after all its batches were appended.
         refused: items and events of it that are dead letters of the store.
     """
-    usable = max(chunk.received - chunk.decoded.rejected - chunk.dropped, 0)
-    lost = min(refused[0], usable)
+    usable = chunk.received - chunk.decoded.rejected - chunk.dropped
+    usable = max(usable, 0) if chunk.received else usable
+    lost = min(refused[0], max(usable, 0))
     events = sum(len(batch) for batch in chunk.decoded.batches) - refused[1]
     return chunk.unit, chunk.received, usable - lost, chunk.decoded.rejected + lost, chunk.dropped, events
