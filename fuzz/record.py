@@ -20,7 +20,7 @@ from cityguard.decoders.protocol import Protocol, Speaker, protocols
 from cityguard.decoders.stream import Moment
 from cityguard.model import Decoded, Frames
 from cityguard.sources import pcap
-from fuzz.conversation import Chunk, pack
+from fuzz.conversation import DATAGRAM, Chunk, pack
 from fuzz.targets import LINKS, text_decoders, using
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -121,6 +121,13 @@ def pytest_configure() -> None:
             _listen(protocol, protocol.speaker)
 
 
+def _chosen(seeds: list[bytes]) -> list[bytes]:
+    """At most so many seeds, spread evenly over datagrams and streams."""
+    kinds = [[one for one in seeds if bool(one[:1] and one[0] & DATAGRAM) == told] for told in (False, True)]
+    room = MAX_SEEDS // 2 if all(kinds) else MAX_SEEDS
+    return [raw for kind in kinds for raw in kind[:: -(-len(kind) // room) or 1]]
+
+
 def pytest_unconfigure() -> None:
     for module, collector in [(name, one) for name in text_decoders() for one in using(name)]:
         names = [one.name for one in using(module)]
@@ -136,6 +143,5 @@ def pytest_unconfigure() -> None:
     for target, seeds in ((name, kept) for name, kept in _kept.items() if kept):
         folder = SEEDS / target
         folder.mkdir(parents=True, exist_ok=True)
-        step = 1 if target.startswith("text-") else -(-len(seeds) // MAX_SEEDS)
-        for raw in list(seeds)[::step]:
+        for raw in list(seeds) if target.startswith("text-") else _chosen(list(seeds)):
             (folder / hashlib.sha256(raw).hexdigest()[:16]).write_bytes(raw)

@@ -196,7 +196,11 @@ def target(name: str) -> Target:
     """One target by name: ``wire-NAME`` a protocol, ``text-NAME`` a decoder of lines, or a fixed one."""
     if name in _FIXED:
         return _FIXED[name]
-    return partial(wire, _wires()[name]) if name in _wires() else partial(text, name.removeprefix("text-"))
+    if name in _wires():
+        return partial(wire, _wires()[name])
+    decoder = name.removeprefix("text-")
+    using(decoder)  # read now, not within the first input
+    return partial(text, decoder)
 
 
 @cache

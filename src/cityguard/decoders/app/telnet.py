@@ -72,13 +72,14 @@ class Conversation:
     def _prompted(self, text: bytes) -> None:
         self._tail = (self._tail + text.lower())[-_TAIL:]
         tail = self._tail.rstrip()
+        asks = tail.endswith(_PROMPTS) and not tail.endswith(b"last login:")  # a banner, cut by a segment
         if self._state == "judged":
-            if any(one in self._tail for one in _FAILED) or tail.endswith(_PROMPTS):
+            if asks or any(one in self._tail for one in _FAILED):
                 self._row("failure")
             elif any(one in self._tail for one in _WORKED) or tail.endswith(_ENDS):
                 self._row("success")
                 self.done = True
-        if tail.endswith(_PROMPTS):
+        if asks:
             self._state, self._tail = "user", b""
             self._typed.clear()
         elif _PASSWORD.search(tail):

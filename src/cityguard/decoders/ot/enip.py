@@ -290,13 +290,13 @@ class Stream:
 
 
 def _split(buffer: bytearray) -> Iterator[bytes]:
-    """Whole messages off the front; bytes that are no header are thrown away until the next segment."""
+    """Whole messages off the front; bytes where no header begins are thrown away one by one."""
     begin = 0
     while len(buffer) - begin >= _HEAD:
         whole = size(buffer, begin)
         if not whole:
-            begin = len(buffer)
-            break
+            begin += 1
+            continue
         if len(buffer) - begin < whole:
             break
         yield bytes(buffer[begin : begin + whole])
