@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], kinds: Line, services
     for row in wanted:
         codes = [code for code in row["opcua.servicenodeid.numeric"].split(",") if code]
         requests = [one for one in row["opcua.security.rqid"].split(",") if one]
-        if len(codes) == len(requests):
-            theirs += [(row["frame.number"], code, one) for code, one in zip(codes, requests, strict=True)]
+        if codes:  # what is encrypted shows none
+            pairs = zip_longest(codes, requests, fillvalue="")
+            theirs += [(row["frame.number"], code, one) for code, one in pairs]
     services.add(
         case,
         theirs,
