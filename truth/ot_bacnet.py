@@ -153,7 +153,7 @@ def _tshark(case: str, wanted: list[Row], ours: list[Row], messages: Line, objec
         objects.compared += 1
         theirs_place = (kinds[second], row["bacapp.property_identifier"].split(",")[0])
         instance = instances[second]  # a notification names the device before its object
-        said = one.get("ot.address") or ""
+        said = (one.get("ot.address") or "").split(",")[0]
         if _numbers(said) == (int(theirs_place[0]), int(instance), int(theirs_place[1])):
             objects.equal += 1
         else:

@@ -84,8 +84,9 @@ def test_several_properties_are_listed_in_order() -> None:
     told = target(0, 1) + b"\x1e\x29\x55\x4e\x44" + struct.pack(">f", 3) + b"\x4f"
     told += b"\x29\x6f\x5e\x91\x02\x91\x20\x5f\x1f"
     one, two = rows((0, confirmed(14, ask)), (1, npdu(b"\x30\x01\x0e" + told)))
-    assert (one["ot.quantity"], one["ot.address"]) == (3, "analog-input:1/present-value")
     listed = [entry["address"] for entry in json.loads(one["event.fields"])["properties"]]
+    assert (one["ot.quantity"], one["ot.address"]) == (3, ",".join(listed))
+    assert listed[0] == "analog-input:1/present-value"
     assert listed[1:] == ["analog-input:1/status-flags", "device:29/object-list[3]"]
     values = [entry["value"] for entry in json.loads(two["event.fields"])["properties"]]
     assert values == ["3.0", "error:unknown-property"]
@@ -108,6 +109,33 @@ def test_services_are_classed(service: int, data: bytes, kind: str, value: str |
     assert service in (17, 20) or row["ot.address"].partition(":")[0] in ("file", "binary-value", "binary-input")
 
 
+def test_every_object_of_a_write_is_told_with_its_value() -> None:
+    def one(instance: int, value: float) -> bytes:
+        return target(2, instance) + b"\x1e\x09\x55\x2e\x44" + struct.pack(">f", value) + b"\x2f\x1f"
+
+    ask, ack = rows((0, confirmed(16, one(7, 1.5) + one(8, 2.5))), (1, npdu(b"\x20\x01\x10")))
+    both = "analog-value:7/present-value,analog-value:8/present-value"
+    assert (ask["ot.address"], ask["ot.value"], ask["ot.quantity"]) == (both, "1.5,2.5", 2)
+    assert (ack["ot.address"], ack["ot.quantity"]) == (both, 2)
+
+
+@pytest.mark.parametrize("answer", [b"\x20\x01\x0f", b"\x50\x01\x0f\x91\x02\x91\x28"])
+@pytest.mark.parametrize(
+    ("here", "there"), [(b"\0\5\1\x0a", b"\0\6\1\x0b"), (b"", b"\0\6\1\x0b"), (b"\0\5\1\x0a", b"")]
+)
+def test_answers_through_routers_find_their_request(answer: bytes, here: bytes, there: bytes) -> None:
+    """Each side may lie behind a router: what a request calls its source is its answer's destination."""
+
+    def routed(goes: bytes, comes: bytes, apdu: bytes, control: int = 0) -> bytes:
+        head = bytes((1, control | (0x20 if goes else 0) | (0x08 if comes else 0)))
+        return bvlc(head + goes + comes + (b"\xff" if goes else b"") + apdu)
+
+    write = bytes((0x00, 0x05, 1, 15)) + PRESENT + REAL
+    elsewhere = routed(b"\0\x63\1\1", here, bytes((0x00, 0x05, 1, 15)) + target(2, 9) + b"\x19\x55" + REAL, 4)
+    _, _, told = rows((0, routed(there, here, write, 4)), (0, elsewhere), (1, routed(here, there, answer)))
+    assert told["ot.address"] == "analog-value:7/present-value"
+
+
 def test_a_password_is_told_of_but_never_shown() -> None:
     (row,) = rows((0, confirmed(20, b"\x09\x01\x1d\x07\x00secret")))
     assert json.loads(row["event.fields"])["password"] is True
@@ -128,7 +156,10 @@ def test_a_change_of_value_is_read() -> None:
     data = b"\x09\x12" + target(8, 4, 0x1C) + target(0, 10, 0x2C) + b"\x39\x00\x4e\x09\x55\x2e\x44"
     data += struct.pack(">f", 65) + b"\x2f\x09\x6f\x2e\x82\x04\x00\x2f\x4f"
     (row,) = rows((0, npdu(b"\x10\x02" + data)))
-    assert (row["ot.address"], row["ot.value"]) == ("analog-input:10/present-value", "65.0,0000")
+    assert (row["ot.address"], row["ot.value"]) == (
+        "analog-input:10/present-value,analog-input:10/status-flags",
+        "65.0,0000",
+    )
 
 
 def test_functions_of_the_link_layer_and_messages_of_the_network_are_rows() -> None:

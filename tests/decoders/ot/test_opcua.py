@@ -99,6 +99,28 @@ def test_a_read_and_its_values_know_each_other() -> None:
     assert (two["ot.value"], two["ot.status"]) == ("1.5", "Good")
 
 
+def test_every_node_of_a_message_is_told_with_its_value() -> None:
+    def node(number: int) -> bytes:
+        return bytes((0, number))
+
+    def what(number: int) -> bytes:
+        return node(number) + struct.pack("<I", 13) + text(None)
+
+    write = b"".join(what(20 + at) + b"\1\6" + struct.pack("<i", at) for at in range(20))
+    read = b"".join(what(20 + at) + b"\0\0" + text(None) for at in range(3))
+    values = b"".join(b"\1\6" + struct.pack("<i", at) for at in (5, 6, 7))
+    found = rows(
+        (0, msg(ask(673, struct.pack("<i", 20) + write))),
+        (1, msg(answer(676, struct.pack("<i", 20) + bytes(80) + struct.pack("<i", 0)))),
+        (0, msg(ask(631, struct.pack("<dIi", 0, 2, 3) + read))),
+        (1, msg(answer(634, struct.pack("<i", 3) + values + struct.pack("<i", 0)))),
+    )
+    written, listed = ",".join(f"i={20 + at}" for at in range(16)), "i=20,i=21,i=22"
+    assert [row["ot.address"] for row in found] == [written, written, listed, listed]
+    assert [row["ot.quantity"] for row in found] == [20, 20, 3, 3]
+    assert [row["ot.value"] for row in found] == [",".join(map(str, range(16))), None, None, "5,6,7"]
+
+
 def test_a_write_has_its_value_and_a_refusal_is_an_error() -> None:
     one, two = rows((0, msg(WRITE)), (1, msg(answer(676, struct.pack("<iIi", 1, 0x803B0000, 0)))))
     assert (one["ot.function.class"], one["ot.value"], one["ot.address"]) == ("write", "42", "ns=1;s=pump")

@@ -42,7 +42,8 @@ _TYPES = (
 _CONFIRMED, _UNCONFIRMED, _SIMPLE, _COMPLEX, _SEGMENT_ACK, _ERROR, _REJECT, _ABORT = range(8)
 
 Fields = dict[str, Any]
-Key = tuple[End, End, bytes, int]
+Key = tuple[End, End, bytes, bytes, int]
+"""Who asked, who was asked, the network and address behind each that is not on this one, invoke id."""
 
 
 def starts(data: bytes, usual: bool) -> bool:
@@ -61,8 +62,9 @@ class _Network:
     """The network header (6.2)."""
 
     message: int | None = None
-    remote: bytes = b""
-    """Network and address of the far end that is not on this one: where it goes, else where it comes from."""
+    goes: bytes = b""
+    comes: bytes = b""
+    """Network and address of the far ends that are not on this one: where a message goes and comes from."""
     fields: Fields = field(default_factory=dict)
     end: int = 0
 
@@ -195,7 +197,7 @@ class Bacnet(Speaker):
         service = data[begin - 1]
         row["ot.transaction_id"] = invoke
         kind = _name(row, service, names.CONFIRMED)
-        key = (talk.source, talk.destination, head.remote, invoke)
+        key = (talk.source, talk.destination, head.comes, head.goes, invoke)
         body: bytes | None = data[begin:]
         if segmented:
             extra["segment"] = data[3]
@@ -211,7 +213,7 @@ class Bacnet(Speaker):
     def _answer(self, kind: int, data: bytes, head: _Network, talk: Talk, row: Fields, extra: Fields) -> None:
         invoke = data[1]
         row["ot.transaction_id"] = invoke
-        key = (talk.destination, talk.source, head.remote, invoke)
+        key = (talk.destination, talk.source, head.goes, head.comes, invoke)
         asked = self._waiting.get(key)
         begin, service = 3, data[2]
         if kind == _COMPLEX and data[0] & 8:
@@ -297,8 +299,10 @@ def _network(data: bytes) -> _Network | None:
         head.fields[name] = int.from_bytes(data[at : at + 2], "big")
         if size:
             head.fields[name[0] + "adr"] = data[at + 3 : at + 3 + size].hex()
-        if name == "snet" or head.fields[name] != 0xFFFF:
-            head.remote = data[at : at + 3 + size]
+        if name == "snet":
+            head.comes = data[at : at + 3 + size]
+        elif head.fields[name] != 0xFFFF:
+            head.goes = data[at : at + 3 + size]
         at += 3 + size
     if control & 0x20:
         at += 1

@@ -292,9 +292,10 @@ def _many(found: list[Tag], prop: int, index: int, held: int, failed: int | None
 
 
 def _listed(found: list[tuple[str, str | None]], row: Fields, extra: Fields) -> None:
+    """Properties with their values, both in their order; one whose list is empty has an empty value."""
     if not found:
         return
-    row["ot.address"], row["ot.quantity"] = found[0][0], len(found)
+    row["ot.address"], row["ot.quantity"] = ",".join(place for place, _ in found[:MAX_VALUES]), len(found)
     values = [text or "" for _, text in found[:MAX_VALUES]]
     if any(values):
         row["ot.value"] = ",".join(values)

@@ -27,7 +27,7 @@ MAX_MESSAGE = 1 << 20
 """Bytes of the messages one side is sending in chunks; beyond that the oldest is given up."""
 MAX_WAITING = 1_024
 _WEIGHT = 512
-"""Bytes of one request that waits, roughly."""
+"""Bytes of one request that waits, roughly, without its address."""
 MAX_FIELDS = 32_768
 """Characters of the details of one row."""
 _HEAD = 8
@@ -100,6 +100,7 @@ class Stream:
         self._lost = [False, False]
         self._parts: tuple[dict[int, bytearray], dict[int, bytearray]] = ({}, {})
         self._waiting: OrderedDict[int, _Asked] = OrderedDict()
+        self._addresses = 0  # characters of the addresses that wait
         self._policy: str | None = None
         ends = (talk.source[2] == PORT, talk.destination[2] == PORT)
         self._client = (1 if ends[0] else 0) if ends[0] != ends[1] else talk.opener
@@ -132,7 +133,7 @@ class Stream:
 
     def _count(self) -> None:
         held = sum(map(len, self._buffers)) + sum(len(part) for parts in self._parts for part in parts.values())
-        self.held = held + _WEIGHT * len(self._waiting)
+        self.held = held + _WEIGHT * len(self._waiting) + self._addresses
 
     def _chunk(self, side: int, data: bytes, at: Moment) -> None:
         kind = data[:3]
@@ -274,14 +275,25 @@ class Stream:
         if not services.body(code, read, row, extra):
             row["event.flags"] = ["truncated"]
         if known[2]:
-            self._waiting[request] = _Asked(code, row.get("ot.address"), row.get("ot.quantity"))
-            if len(self._waiting) > MAX_WAITING:
-                self._waiting.popitem(last=False)
+            self._ask(request, _Asked(code, row.get("ot.address"), row.get("ot.quantity")))
         self._add(side, kind, size, row, extra, at)
+
+    def _ask(self, request: int, asked: _Asked) -> None:
+        """A request waits for its response, the oldest no more when there are too many."""
+        self._take(request)
+        self._waiting[request] = asked
+        self._addresses += len(asked.address or "")
+        if len(self._waiting) > MAX_WAITING:
+            self._take(next(iter(self._waiting)))
+
+    def _take(self, request: int) -> _Asked | None:
+        asked = self._waiting.pop(request, None)
+        self._addresses -= len(asked.address or "") if asked else 0
+        return asked
 
     def _respond(self, request: int, code: int, result: int, row: Fields, extra: Fields) -> None:
         """What a response has of its request, and how the service ended."""
-        asked = self._waiting.pop(request, None)
+        asked = self._take(request)
         if asked and (code == names.FAULT or names.SERVICES[asked.kind][0][:-7] == names.SERVICES[code][0][:-8]):
             row["ot.address"], row["ot.quantity"] = asked.address, asked.quantity
             if code == names.FAULT:

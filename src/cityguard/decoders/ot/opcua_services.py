@@ -170,8 +170,8 @@ def _item(read: Reader) -> Fields:
 
 
 def _listed(found: list[Fields], row: Fields, extra: Fields) -> None:
-    if found:
-        row["ot.address"] = found[0].get("node")
+    nodes = [one.get("node") or "" for one in found[:MAX_VALUES]]
+    row["ot.address"] = ",".join(nodes) or None
     row["ot.quantity"] = len(found)
     extra["nodes"] = found[:MAX_LISTED]
 
@@ -223,8 +223,7 @@ def _call(read: Reader, row: Fields, extra: Fields) -> None:
         found.append({"node": target, "method": method, "arguments": arguments[:MAX_VALUES]})
         values += arguments
     _listed(found, row, extra)
-    if found:
-        row["ot.address"] = f"{found[0]['node']}/{found[0]['method']}"
+    row["ot.address"] = ",".join(f"{one['node']}/{one['method']}" for one in found[:MAX_VALUES]) or None
     row["ot.value"] = ",".join(values[:MAX_VALUES]) or None
 
 
@@ -339,7 +338,7 @@ def _subscription(read: Reader, row: Fields, extra: Fields) -> None:
 
 def _subscriptions(read: Reader, row: Fields, extra: Fields) -> None:
     found = [read.u32() for _ in range(read.count())]
-    row["ot.address"] = str(found[0]) if found else None
+    row["ot.address"] = ",".join(map(str, found[:MAX_VALUES])) or None
     row["ot.quantity"] = len(found)
     extra["subscriptions"] = found[:MAX_LISTED]
 
