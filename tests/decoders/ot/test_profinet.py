@@ -52,6 +52,32 @@ def test_what_a_device_answers_is_read() -> None:
     assert some(refused, "function.class", "status") == ("error", "5")
 
 
+def test_the_response_of_a_set_is_about_what_was_set() -> None:
+    def frame(back: bool, payload: bytes) -> bytes:
+        ends = wire.ether(payload, 0x8892)
+        return ends[6:12] + ends[:6] + ends[12:] if back else ends
+
+    done = block(5, 4, b"\2\2\0") + block(5, 4, b"\5\2\0")
+    name = block(2, 2, b"\0\1press-01") + block(5, 2, b"\0\0")
+    packets = [
+        frame(False, dcp(0xFEFD, 4, 0, name)),
+        frame(True, dcp(0xFEFD, 4, 1, done)),
+        frame(False, dcp(0xFEFD, 4, 0, block(5, 6, b"\0\2"))),
+        frame(True, dcp(0xFEFD, 4, 5, b"")),
+        frame(True, dcp(0xFEFD, 4, 1, block(5, 4, b"\5\6\0"))),
+    ]
+    for pieces in (1, 2, 5):
+        rows = wire.table(wire.decode(packets, pieces=pieces), "ot").to_dicts()
+        columns = ("address", "quantity", "function.class", "status")
+        assert [some(row, *columns) for row in rows] == [
+            ("name of station,end transaction", 2, "program", None),
+            ("name of station,end transaction", 2, "program", "0"),
+            ("reset to factory", 1, "control", None),
+            ("reset to factory", 1, "error", "unsupported"),
+            ("reset to factory", 1, "control", "0"),  # its request was not seen: its own block names the option
+        ]
+
+
 def test_cyclic_frames_alarms_and_clocks_have_no_code() -> None:
     rows = ethernet(b"\x80\x01" + bytes(40) + b"\0\1\x35\0", b"\xfc\x01" + bytes(20), b"\xff\x40" + bytes(40))
     names = [row["ot.function.name"] for row in rows]

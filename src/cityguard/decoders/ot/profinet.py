@@ -1,7 +1,7 @@
 """PROFINET on Ethernet (IEC 61158-6-10): DCP, cyclic real-time data and alarms, to one row per frame.
 
 ``ot.function.code`` is the DCP service id, null for real-time frames; ``ot.address`` is the frame id of these and the
-option of a DCP block; ``ot.value`` what a DCP set or identify says (station name, address).
+options of DCP blocks (of a set's response those of its request); ``ot.value`` what they say (station name, address).
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import struct
 from typing import Any
 
 from cityguard.decoders.events import Talk
-from cityguard.decoders.protocol import Protocol, Speaker
+from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.pairs import Pairs
 
 ETHERTYPE = 0x8892
 MAX_BLOCKS = 32
+MAX_WAITING = 4_096
+"""Requests of a capture that wait for their responses."""
 
 FUNCTIONS: dict[int, tuple[str, str | None]] = {
     3: ("DCP Get", "read"),
@@ -48,12 +51,14 @@ _OPTIONS = {
 }
 _CONTROLS = frozenset(((5, 3), (5, 5), (5, 6)))
 _ERRORS = "ok,option unsupported,suboption unsupported,suboption not set,resource error,set not possible,in operation"
+_SET, _RESPONSE = 4, (5, 4)
+Block = tuple[int, int, bytes, int]
 _head = struct.Struct(">HBBIHH").unpack_from
 
 
-def _blocks(data: bytes, service: int, answers: bool) -> list[tuple[int, int, bytes, int]]:
+def _blocks(data: bytes, service: int, answers: bool) -> list[Block]:
     """Option, suboption, content and block info (-1 = none) of each block."""
-    found: list[tuple[int, int, bytes, int]] = []
+    found: list[Block] = []
     place = 0
     while place + 2 <= len(data) and len(found) < MAX_BLOCKS:
         option, sub = data[place], data[place + 1]
@@ -66,7 +71,7 @@ def _blocks(data: bytes, service: int, answers: bool) -> list[tuple[int, int, by
         size = data[place + 2] << 8 | data[place + 3]
         body = data[place + 4 : place + 4 + size]
         info = -1
-        if (answers or service in (4, 6)) and option != 255 and (option, sub) != (5, 4) and len(body) >= 2:
+        if (answers or service in (4, 6)) and option != 255 and (option, sub) != _RESPONSE and len(body) >= 2:
             info, body = body[0] << 8 | body[1], body[2:]
         found.append((option, sub, body, info))
         place += 4 + size + size % 2
@@ -75,7 +80,7 @@ def _blocks(data: bytes, service: int, answers: bool) -> list[tuple[int, int, by
 
 def _text(option: int, sub: int, body: bytes) -> str | None:
     """What a block says, where it is text or addresses."""
-    if (option, sub) == (5, 4) and len(body) >= 3:
+    if (option, sub) == _RESPONSE and len(body) >= 3:
         names = _ERRORS.split(",")
         return names[body[2]] if body[2] < len(names) else str(body[2])
     if option == 1 and sub in (2, 3) and len(body) >= 12:
@@ -88,6 +93,10 @@ def _text(option: int, sub: int, body: bytes) -> str | None:
 class Profinet(Speaker):
     """Every PROFINET frame of a capture."""
 
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self._pairs: Pairs[dict[str, Any]] = Pairs(MAX_WAITING)
+
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         if len(data) < 4 or not talk.link:
             return False
@@ -97,6 +106,7 @@ class Profinet(Speaker):
             if len(data) < 12:
                 return False
             fields |= _dcp(data, frame)
+            self._match(fields, talk)
         else:
             known = _real_time(data, frame)
             if known is None:
@@ -105,6 +115,25 @@ class Profinet(Speaker):
         fields["network.protocol"] = "profinet"
         self.out.add("ot", at, talk, fields)
         return True
+
+    def _match(self, fields: dict[str, Any], talk: Talk) -> None:
+        """Give the response of a set the options, their number and the class of its request."""
+        if fields["ot.function.code"] != _SET:
+            return
+        number = fields["ot.transaction_id"]
+        if fields["ot.is_request"]:
+            names = ("ot.address", "ot.quantity", "ot.function.class")
+            self._pairs.ask((talk.source, talk.destination, number), {name: fields.get(name) for name in names})
+            return
+        asked = self._pairs.answer((talk.destination, talk.source, number)) or {}
+        failed = fields["ot.function.class"] == "error"
+        fields |= asked | ({"ot.function.class": "error"} if failed else {})
+
+
+def _option(one: Block) -> tuple[int, int]:
+    """The option a block is about: of a response block the one it answers."""
+    option, sub, body, _ = one
+    return (body[0], body[1]) if (option, sub) == _RESPONSE and len(body) >= 2 else (option, sub)
 
 
 def _dcp(data: bytes, frame: int) -> dict[str, Any]:
@@ -115,7 +144,7 @@ def _dcp(data: bytes, frame: int) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "ot.function.code": service,
         "ot.function.name": name,
-        "ot.function.class": "control" if any((one[0], one[1]) in _CONTROLS for one in blocks) else klass,
+        "ot.function.class": "control" if any(_option(one) in _CONTROLS for one in blocks) else klass,
         "ot.message.type": "response" if answers else "request",
         "ot.transaction_id": transaction,
         "ot.is_request": not answers,
@@ -123,10 +152,10 @@ def _dcp(data: bytes, frame: int) -> dict[str, Any]:
         "event.fields": json.dumps({"frame_id": f"0x{frame:04x}", "service_type": kind}),
     }
     if blocks:
-        fields["ot.address"] = ",".join(_OPTIONS.get(one[:2], f"{one[0]}.{one[1]}") for one in blocks[:8])
+        fields["ot.address"] = ",".join(_OPTIONS.get(one, f"{one[0]}.{one[1]}") for one in map(_option, blocks[:8]))
         said = [text for one in blocks[:8] if (text := _text(*one[:3])) is not None]
         fields["ot.value"] = ",".join(said)[:512] or None
-    results = [one[2][2] for one in blocks if one[:2] == (5, 4) and len(one[2]) >= 3]
+    results = [one[2][2] for one in blocks if one[:2] == _RESPONSE and len(one[2]) >= 3]
     if results:
         fields["ot.status"] = str(results[0])
         if any(results):
