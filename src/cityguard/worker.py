@@ -17,8 +17,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import numpy as np
-
 from cityguard import pipeline, spool
 from cityguard.app import App
 from cityguard.collect.collect import Live
@@ -111,11 +109,10 @@ class Worker:
         return len(frames)
 
     def _chunks(self, listener: Listener, frames: Frames, peers: list[str]) -> Iterator[Chunk]:
-        """One chunk per sender, so that the transport peer of every event is known."""
-        live, names = self._live[listener.name], np.array(peers)
-        for peer in sorted(set(peers)):
-            rows = np.flatnonzero(names == peer)
-            yield live.chunk(frames.take(rows, peer), now=self.app.clock())
+        """Chunks whose every event names its transport peer, and what senders that went had left open."""
+        live = self._live[listener.name]
+        for chunk in live.block(frames, peers, now=self.app.clock()):
+            yield chunk
             yield from live.held(now=self.app.clock(), silent=math.inf)
 
     def _replay(self) -> None:

@@ -105,10 +105,13 @@ def test_what_one_sender_makes_a_decoder_hold_is_bounded(known: Collectors) -> N
     assert decoder._held.estimated_size() <= auditd.HELD_BYTES  # type: ignore[attr-defined]
 
 
-def test_exports_that_wait_for_a_template_are_dead_letters_when_the_source_ends(known: Collectors) -> None:
-    waiting = bytes.fromhex("0009000100000001 65000000 00000001 00000001".replace(" ", "")) + b"\x01\x00\x00\x08abcd"
-    live = Live(known["netflow"], source="s", key="k")
+def test_a_decoder_that_outlives_the_process_keeps_what_it_holds(known: Collectors) -> None:
+    waiting = bytes.fromhex("0009000100000001650000000000000100000001") + b"\x01\x00\x00\x08abcd"
+    live, after = Live(known["netflow"], source="s", key="k"), Live(known["netflow"], source="s", key="k")
     chunk = live.chunk(sent("10.0.0.1", [waiting], 1), now=NOW)
     assert (chunk.received, chunk.decoded.rejected) == (1, 0)
-    (last,) = live.held(now=NOW, silent=0.0)
-    assert (last.received, last.decoded.rejected, last.decoded.dead[0].place) == (0, 1, 1)
+    assert not list(live.held(now=NOW, silent=0.0))
+    state = live.snapshot()
+    assert state is not None
+    after.restore(state)
+    assert after.snapshot() == state

@@ -51,12 +51,19 @@ class Chunks:
         self._now, self._dataset, self._segment = now, dataset, segment
         self._block = 0
         self._peer: str | None = None
+        self._senders: pl.Series | None = None
         self._items = 0
         self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
-    def chunk(self, frames: Frames | None, decoded: Decoded, peer: str | None = None) -> Chunk:
-        """A chunk of the items in ``frames``; None = what the decoder still held at the end, of ``peer``."""
+    def chunk(
+        self, frames: Frames | None, decoded: Decoded, peer: str | None = None, senders: pl.Series | None = None
+    ) -> Chunk:
+        """A chunk of the items in ``frames``; None = what the decoder still held at the end, of ``peer``.
+
+        Where several sent the items, ``senders`` names who sent each (of a decoder that holds none back).
+        """
         self._peer = peer if frames is None else frames.peer
+        self._senders = senders
         count = 0 if frames is None else len(frames)
         self._lost = list[tuple[int, str, str]]()
         if frames is not None:
@@ -172,6 +179,9 @@ class Chunks:
             pl.lit(self._path, pl.String).alias("log.file.path"),
             _flags(table, {"clock_skew": wrong, "no_time": stamp.is_null()}),
         )
+        if self._senders is not None and frames is not None:
+            rows = np.clip(np.searchsorted(frames.number, place), 0, len(frames) - 1)
+            return table.with_columns(self._senders.gather(pl.Series(rows)).alias("observer.ip"))
         return table.with_columns(pl.lit(self._peer).alias("observer.ip")) if self._peer else table
 
     def _ids(self, frames: Frames | None, batch: EventBatch, millis: Places, nth: Places) -> pl.Series:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from cityguard import columns
 from cityguard.collect import boundary, peers
@@ -237,16 +238,42 @@ class Live:
         collector, source, key, segment = self._arguments
         if self._mixed is not None:
             return self._mixed.chunk(frames, lambda one: Chunks(one, source, None, key, now, None, segment))
+        finish = Chunks(collector, source, None, key, now, None, segment)
+        return finish.chunk(frames, self._decoded(frames))
+
+    def _decoded(self, frames: Frames) -> Decoded:
+        collector, source, _, _ = self._arguments
         try:
-            decoded = boundary.decode(self._decoder, frames, divide=collector.kind != "capture")
+            return boundary.decode(self._decoder, frames, divide=collector.kind != "capture")
         except DecodeError as error:
             letters = tuple(
                 DeadLetter(source, int(n), error.message, frames.item(i)[: 64 << 10])
                 for i, n in enumerate(frames.number[:100])
             )
-            decoded = Decoded((), letters, len(frames))
-        finish = Chunks(collector, source, None, key, now, None, segment)
-        return finish.chunk(frames, decoded)
+            return Decoded((), letters, len(frames))
+
+    def block(self, frames: Frames, senders: Sequence[str], *, now: datetime) -> Iterator[Chunk]:
+        """Decode what several senders sent, in the order it came: lines of all of them at once where nothing is kept.
+
+        Args:
+            frames: datagrams or lines; ``number`` is their sequence in the spool.
+            senders: who sent each.
+            now: the present.
+
+        Yields:
+            Chunks whose rows name their sender; their parts follow from ``frames`` and ``senders``.
+        """
+        who = pl.Series(senders, dtype=pl.String)
+        collector, source, key, segment = self._arguments
+        if self._mixed is not None:
+            yield self._mixed.chunk(frames, lambda one: Chunks(one, source, None, key, now, None, segment), who)
+        elif collector.kind == "lines":
+            for some, sent in peers.pieces(self._decoder, frames, who):
+                decoded = self._decoded(some)
+                yield Chunks(collector, source, None, key, now, None, segment).chunk(some, decoded, senders=sent)
+        else:
+            for name in who.unique().sort().to_list():
+                yield self.chunk(frames.take(np.flatnonzero((who == name).to_numpy()), name), now=now)
 
     def held(self, *, now: datetime, silent: float = peers.SILENT_S) -> Iterator[Chunk]:
         """What was held back for items to come.

@@ -202,6 +202,8 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         zone = ZoneInfo(file.timezone)
     except (KeyError, ValueError, OSError):
         raise InputError(f"'{file.timezone}' is not a time zone", place=document.place("timezone")) from None
+    for index, one in enumerate(file.classes):
+        _rules(document, one.columns, "classes", index, "columns")
     fields = mapping.Fields(
         dataset=file.dataset,
         zone=zone,
@@ -214,8 +216,6 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         nulls=tuple(file.nulls),
         mask=tuple(file.mask),
     )
-    for index, one in enumerate(file.classes):
-        _rules(document, one.columns, "classes", index, "columns")
     try:
         mapping.check_patterns(_patterns(file))
     except ValueError as error:

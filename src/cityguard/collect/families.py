@@ -75,12 +75,13 @@ class Mixed:
         self._items = 0
         self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
-    def chunk(self, frames: Frames, make: Callable[[Collector], Chunks]) -> Chunk:
+    def chunk(self, frames: Frames, make: Callable[[Collector], Chunks], senders: pl.Series | None = None) -> Chunk:
         """The lines of a piece, each decoded and mapped by its own collector.
 
         Args:
             frames: lines.
             make: gives the last step for a collector; in a file it is asked once for each.
+            senders: who sent each line; None = ``frames.peer`` did.
         """
         which = self._families.of(text(frames).values)
         self._items += len(frames)
@@ -88,10 +89,14 @@ class Mixed:
         parts = []
         for at in np.unique(which):
             one = self._families.known[at]
-            own = frames if len(which) == np.count_nonzero(which == at) else frames.take(np.flatnonzero(which == at))
+            rows = np.flatnonzero(which == at)
+            own = frames if len(rows) == len(which) else frames.take(rows)
+            who = None if senders is None else senders.gather(pl.Series(rows))
             decoder = self._decoders.get(one.name) or peers.decoder(one)
             self._decoders[one.name] = decoder
-            parts.append(self._finisher(one, make).chunk(own, boundary.decode(decoder, own, divide=True)))
+            for some, sent in peers.pieces(decoder, own, who):
+                decoded = boundary.decode(decoder, some, divide=True)
+                parts.append(self._finisher(one, make).chunk(some, decoded, senders=sent))
         return self._joined(parts)
 
     def decoders(self) -> list[tuple[Collector, Decoder]]:

@@ -94,11 +94,16 @@ class Fields:
     own: bool = False  # columns that bear our own names are taken as they are
     nulls: tuple[str, ...] = ()  # further words that stand for nothing
     mask: tuple[str, ...] = ()  # what follows a match's first group inside the match is a secret
+    ways: tuple[Mapping[str, Rule], ...] = field(init=False)  # all rules of each class
+
+    def __post_init__(self) -> None:
+        ways = tuple({**self.rules, **compiled(one.columns)} for one in self.classes)
+        object.__setattr__(self, "ways", ways)
 
     def wanted(self) -> frozenset[str]:
         """Native names that anything here reads."""
         names: set[str] = set()
-        sets = [self.rules, *(compiled(one.columns) for one in self.classes)]
+        sets = [self.rules, *self.ways]
         for rule in (rule for rules in sets for rule in rules.values()):
             names.update(_sources(rule))
         names.update(one.from_ for one in (*self.extract, *(e for c in self.classes for e in c.extract)))
@@ -144,13 +149,12 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
     table = _extract(_masked(batch.table, spec.mask), spec.extract)
     out: list[EventBatch] = []
     rest = table
-    for one in spec.classes:
+    for one, rules in zip(spec.classes, spec.ways, strict=True):
         if not rest.height:
             break
         match = _match(rest, one.when)
         part, rest = rest.filter(match), rest.filter(~match)
         if part.height:
-            rules = {**spec.rules, **compiled(one.columns)}
             source = one.logsource.model() if one.logsource else batch.logsource or spec.logsource
             part = _columns(_extract(part, tuple(one.extract)), rules, spec, now)
             kind = batch.dataset or one.dataset or dataset or spec.dataset

@@ -7,6 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import numpy as np
+import polars as pl
+
 from cityguard.collect import boundary
 from cityguard.collect.collectors import Collector
 from cityguard.decoders.base import Decoder
@@ -25,6 +28,28 @@ def decoder(collector: Collector) -> Decoder:
     return PerPeer(collector.decoder) if getattr(first, "per_sender", False) else first
 
 
+def pieces(decoder: Decoder, frames: Frames, senders: pl.Series | None) -> Iterator[tuple[Frames, pl.Series | None]]:
+    """Items as a live decoder takes them: those of all senders at once, or, where it keeps something, one by one.
+
+    Args:
+        decoder: as ``decoder`` gave it.
+        frames: items of several senders.
+        senders: String, who sent each; None = ``frames.peer`` did.
+
+    Yields:
+        Items, and who sent each of them unless one did.
+    """
+    if senders is None:
+        yield frames, None
+        return
+    names = senders.unique().sort().to_list()
+    if len(names) > 1 and not isinstance(decoder, PerPeer):
+        yield frames, senders
+        return
+    for name in names:
+        yield frames.take(np.flatnonzero((senders == name).to_numpy()), name), None
+
+
 def held(decoder: Decoder, silent: float) -> Iterator[tuple[str | None, Decoded]]:
     """What a live decoder held and gives out now, by sender; None = of any.
 
@@ -34,7 +59,7 @@ def held(decoder: Decoder, silent: float) -> Iterator[tuple[str | None, Decoded]
     """
     if isinstance(decoder, PerPeer):
         yield from decoder.held(silent)
-    elif silent <= 0:
+    elif silent <= 0 and not hasattr(decoder, "snapshot"):  # which keeps what it holds
         yield None, boundary.flush(decoder)
 
 
