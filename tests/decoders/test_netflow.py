@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from datetime import UTC, datetime
@@ -297,6 +298,35 @@ def test_a_restart_keeps_templates_and_sampling() -> None:
     assert rows(data, one=after) == rows(data, one=before) != []
     assert after.snapshot() == before.snapshot()
     assert netflow.Exports().snapshot() == b'{"version":2,"templates":[],"sampling":[]}'
+
+
+def test_sets_that_wait_for_their_template_are_waited_for_over_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = netflow.Exports(), netflow.Exports()
+    run(ten(DATA, DATA), nine(DATA), one=before, end=False)
+    snapshot = before.snapshot()
+    after.restore(snapshot)
+    assert after.snapshot() == snapshot
+    assert after._streams.pending.size == before._streams.pending.size
+    later = ten(LEARN, sequence=1)
+    found = rows(later, one=after, end=False)
+    assert found == rows(later, one=before, end=False)
+    assert [row["log.offset"] for row in found] == [1, 1]
+    assert after.flush().rejected == 1  # version 9's
+    monkeypatch.setattr(pending, "MAX_PENDING", 100)
+    with pytest.raises(InputError):
+        after.restore(snapshot)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=7)))
+@settings(max_examples=100, deadline=None)
+def test_no_state_that_makes_no_sense_is_taken(value: object) -> None:
+    for waits in (value, {"datagrams": value, "sets": []}, {"datagrams": [], "sets": value}):
+        raw = json.dumps({"version": 2, "templates": [], "sampling": [], "waiting": waits}).encode()
+        one = netflow.Exports()
+        try:
+            one.restore(raw)
+        except InputError:
+            assert not one._streams.pending.sets
 
 
 def test_a_snapshot_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:

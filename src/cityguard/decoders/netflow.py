@@ -153,8 +153,8 @@ class Exports:
         return self._give()
 
     def snapshot(self) -> bytes:
-        """Templates and sampling rates as JSON, bounded; sets that wait and sequence numbers are no part of it."""
-        return state.dump(self._streams.templates, self._streams.sampling)
+        """Templates, rates and sets that wait, as JSON, bounded; sequence numbers are no part of it."""
+        return state.dump(self._streams.templates, self._streams.sampling, self._streams.pending)
 
     def restore(self, state_: bytes) -> None:
         """Begin with what ``snapshot`` gave, in place of what was learnt so far.
@@ -163,14 +163,14 @@ class Exports:
             InputError: it is no such state; nothing has changed then.
         """
         try:
-            templates, sampling = state.load(state_)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            templates, sampling, held = state.load(state_)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"not a state of the NetFlow decoder: {error}"[:200],
                 remedy="start without it: exporters send their templates again within minutes",
             ) from None
         self._streams = Streams(self._sequences, self._notes)
-        self._streams.templates, self._streams.sampling = templates, sampling
+        self._streams.templates, self._streams.sampling, self._streams.pending = templates, sampling, held
 
     def _add(self, several: Iterable[Sets]) -> None:
         told = self._streams.sampling, self._streams.facts

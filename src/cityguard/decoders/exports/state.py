@@ -1,21 +1,23 @@
-"""Templates and rates as JSON, to outlive the process."""
+"""Templates, rates and what waits for a template as JSON, to outlive the process."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from cityguard.decoders.exports import waiting
+from cityguard.decoders.exports.pending import Pending
 from cityguard.decoders.exports.sampling import Sampling
 from cityguard.decoders.exports.store import MAX_ALL_TEMPLATES, MAX_TEMPLATES, Templates
 from cityguard.decoders.exports.template import MAX_FIELDS, Template
 
 MAX_STATE = 16 << 20
-"""Bytes of a snapshot."""
+"""Bytes of templates and rates in a snapshot; ``waiting.MAX_WAITING`` come on top."""
 _VERSION = 2
 
 
-def dump(templates: Templates, sampling: Sampling) -> bytes:
-    """At most ``MAX_STATE`` bytes: those used last are kept."""
+def dump(templates: Templates, sampling: Sampling, held: Pending) -> bytes:
+    """At most ``MAX_STATE`` bytes of templates and rates: those used last are kept."""
     room, exporters = MAX_STATE // 2, list[tuple[str, list[Any]]]()
     for peer, mine in reversed(templates.by_peer.items()):
         kept = list[Any]()
@@ -30,17 +32,19 @@ def dump(templates: Templates, sampling: Sampling) -> bytes:
         if room < 0:
             break
     state = {"version": _VERSION, "templates": exporters[::-1], "sampling": sampling.rows(MAX_STATE // 2 - 64)}
+    if held.sets:
+        state["waiting"] = waiting.dump(held)
     return json.dumps(state, separators=(",", ":")).encode()
 
 
-def load(raw: bytes) -> tuple[Templates, Sampling]:
+def load(raw: bytes) -> tuple[Templates, Sampling, Pending]:
     """Read a snapshot.
 
     Raises:
         ValueError, TypeError, KeyError: ``dump`` would not have written it.
     """
-    if len(raw) > MAX_STATE:
-        raise ValueError(f"more than {MAX_STATE} bytes")
+    if len(raw) > MAX_STATE + waiting.MAX_WAITING:
+        raise ValueError(f"more than {MAX_STATE + waiting.MAX_WAITING} bytes")
     state = json.loads(raw)
     if not isinstance(state, dict) or state["version"] != _VERSION:
         raise ValueError("of another version")
@@ -57,7 +61,8 @@ def load(raw: bytes) -> tuple[Templates, Sampling]:
     for peer, domain, sampler, rate in state["sampling"]:
         place = _within(domain, 0, 0xFFFFFFFF), _within(sampler, -1, (1 << 63) - 1)
         sampling.learn(_peer(peer), *place, _within(rate, 1, (1 << 31) - 1))
-    return templates, sampling
+    held = waiting.load(state["waiting"]) if "waiting" in state else Pending()
+    return templates, sampling, held
 
 
 def _template(fields: list[list[int]], scopes: object, version: int) -> Template:
