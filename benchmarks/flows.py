@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import queue
+import re
 import resource
 import shutil
 import signal
@@ -40,6 +41,7 @@ SHARES = (0.42, 0.14, 0.14, 0.1, 0.1, 0.1)
 PACKETS_PER_FLOW = 12
 LONGEST = 300  # seconds a peer may take
 BLOCK = 100_000
+ROWS = 100_000  # of a Parquet file, as the store writes them
 
 
 def generate(path: Path, packets: int, seed: int = 1) -> None:
@@ -142,8 +144,14 @@ def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
         yield item
 
 
-def cityguard(path: Path, out: Path, *, only: str = "flow") -> int:
-    """Capture in, flows (and with ``only`` empty every other dataset) as Parquet out. Returns flow rows."""
+def cityguard(path: Path, out: Path, *, only: str = "flow") -> tuple[int, int, int]:
+    """Capture in, flows (and with ``only`` empty every other dataset) as Parquet out, ``ROWS`` to a file.
+
+    Returns:
+        Flow rows, the packets in them, and packets rejected.
+    """
+    import polars
+
     from cityguard.decoders import capture
     from cityguard.sources import pcap
 
@@ -154,19 +162,39 @@ def cityguard(path: Path, out: Path, *, only: str = "flow") -> int:
             yield decoder.decode(piece)
         yield decoder.flush()
 
-    rows = nth = 0
+    waiting: dict[str, list[Any]] = {}
+    rows = nth = packets = rejected = 0
+
+    def write(dataset: str) -> None:
+        nonlocal nth
+        table = polars.concat(waiting.pop(dataset), how="diagonal_relaxed")
+        table.write_parquet(out / f"{dataset}-{nth}.parquet", compression="zstd", compression_level=1)
+        nth += 1
+
     for found in ahead(decoded()):
+        rejected += found.rejected
         for batch in found.batches:
             if len(batch):
-                batch.table.write_parquet(out / f"{batch.dataset}-{nth}.parquet", compression="zstd")
-                nth += 1
-            rows += len(batch) if batch.dataset == "flow" else 0
-    return rows
+                waiting.setdefault(batch.dataset, []).append(batch.table)
+            if batch.dataset == "flow":
+                rows += len(batch)
+                packets += int(batch.table["network.packets"].sum())
+            if sum(map(len, waiting.get(batch.dataset, []))) >= ROWS:
+                write(batch.dataset)
+    for dataset in list(waiting):
+        write(dataset)
+    return rows, packets, rejected
 
 
 def _cpu(who: int) -> float:
     used = resource.getrusage(who)
     return used.ru_utime + used.ru_stime
+
+
+def _peak() -> float:
+    """MB this process has held at most; what getrusage tells includes the process it was forked from."""
+    told = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(told[1]) / 1024 if told else 0.0
 
 
 def child(path: Path, out: Path, only: str) -> None:
@@ -178,12 +206,13 @@ def child(path: Path, out: Path, only: str) -> None:
         few.write_bytes(file.read(1 << 20))
     cityguard(few, warm, only=only)
     begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
-    rows = cityguard(path, out, only=only)
+    rows, counted, rejected = cityguard(path, out, only=only)
     found = {
         "rows": rows,
+        "counted": counted + rejected,
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": _cpu(resource.RUSAGE_SELF) - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": _peak(),
     }
     sys.stdout.write(json.dumps(found))
 
@@ -211,7 +240,9 @@ def softflowd(path: Path, out: Path) -> dict[str, float]:
         port = probe.getsockname()[1]
     begin, cpu = time.perf_counter(), _cpu(resource.RUSAGE_CHILDREN)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    collector = subprocess.Popen(["nfcapd", "-p", str(port), "-b", "127.0.0.1", "-l", str(out)], **quiet)  # type: ignore[call-overload]
+    told = (out / "said.txt").open("w+")
+    listen = ["nfcapd", "-p", str(port), "-b", "127.0.0.1", "-l", str(out)]
+    collector = subprocess.Popen(listen, stdout=told, stderr=told)
     try:
         time.sleep(0.3)
         command = ["softflowd", "-r", str(path), "-n", f"127.0.0.1:{port}", "-v", "9", "-c", "none", "-d"]
@@ -219,7 +250,17 @@ def softflowd(path: Path, out: Path) -> dict[str, float]:
     finally:
         collector.send_signal(signal.SIGTERM)
         collector.wait()
-    return {"seconds": time.perf_counter() - begin - 0.3, "cpu_seconds": _cpu(resource.RUSAGE_CHILDREN) - cpu}
+    found = {"seconds": time.perf_counter() - begin - 0.3, "cpu_seconds": _cpu(resource.RUSAGE_CHILDREN) - cpu}
+    told.seek(0)
+    counted = re.findall(r"Packets: (\d+)", told.read())  # fewer than there are: datagrams lost on the way
+    told.close()
+    return found | ({"counted": float(max(map(int, counted)))} if counted else {})
+
+
+def nfpcapd(path: Path, out: Path) -> dict[str, float]:
+    found = _run(["nfpcapd", "-r", str(path), "-l", str(out)], out)
+    counted = re.search(r"Processed: (\d+)", (out / "said.txt").read_text(errors="replace"))
+    return found | ({"counted": float(counted[1])} if counted else {})
 
 
 _NFSTREAM = """
@@ -266,7 +307,7 @@ def dpkt_loop(path: Path, out: Path) -> dict[str, float]:
 Work = Callable[[Path, Path], dict[str, float]]
 PEERS: dict[str, tuple[str, Work]] = {
     "softflowd to nfcapd": ("softflowd", softflowd),
-    "nfpcapd": ("nfpcapd", lambda path, out: _run(["nfpcapd", "-r", str(path), "-l", str(out)], out)),
+    "nfpcapd": ("nfpcapd", nfpcapd),
     "argus": ("argus", lambda path, out: _run(["argus", "-r", str(path), "-w", str(out / "argus.out")], out)),
     "suricata, flow log": (
         "suricata",
@@ -279,7 +320,7 @@ PEERS: dict[str, tuple[str, Work]] = {
     "dpkt": ("", dpkt_loop),
 }
 """Name -> program it needs, and how it is run."""
-SLOW = ("nfstream, nDPI off", "tshark conv,ip", "dpkt")
+SLOW = ("cityguard[fast], payloads too", "nfstream, nDPI off", "tshark conv,ip", "dpkt")
 """Measured on a small part of the same input; rates are per packet."""
 
 
@@ -292,12 +333,14 @@ def there(name: str) -> bool:
     return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
 
 
-def measure(work: Work, path: Path, packets: int, runs: int) -> dict[str, Any]:
-    """Median of some runs by wall clock, and by CPU second."""
-    found = []
-    for _ in range(runs):
-        with tempfile.TemporaryDirectory() as out:
-            found.append(work(path, Path(out)))
+def measure(work: Work, path: Path) -> dict[str, float]:
+    """One run."""
+    with tempfile.TemporaryDirectory() as out:
+        return work(path, Path(out))
+
+
+def median(found: list[dict[str, float]], packets: int) -> dict[str, Any]:
+    """Of some runs: by wall clock, and by CPU second."""
     merged = {name: statistics.median(one[name] for one in found) for name in found[0]}
     rates = {
         f"packets_per_{unit}": round(packets / merged[f"{name}seconds"])
@@ -338,21 +381,25 @@ def run(data: Path | None, copies: int, packets: int, runs: int) -> dict[str, An
         big, packets, few, fewer, kind = make(Path(name), data, copies, packets)
         megabytes = big.stat().st_size / 1e6
         big.read_bytes()  # into the page cache
-        rates = {
-            "cityguard[fast]": measure(lambda path, out: ours(path, out, compiled=True), big, packets, runs),
-            "cityguard": measure(lambda path, out: ours(path, out, compiled=False), big, packets, runs),
-            "cityguard[fast], payloads too": measure(
-                lambda path, out: ours(path, out, compiled=True, only=""), few, fewer, 1
-            ),
-        }
         missing = [peer for peer in PEERS if not there(peer)]
-        for peer, (_, work) in PEERS.items():
-            if peer in missing:
-                continue
-            try:
-                rates[peer] = measure(work, few, fewer, 1) if peer in SLOW else measure(work, big, packets, runs)
-            except (subprocess.SubprocessError, OSError) as error:
-                missing.append(f"{peer}: {error}"[:200])
+        tools: dict[str, Work] = {
+            "cityguard[fast]": lambda path, out: ours(path, out, compiled=True),
+            "cityguard": lambda path, out: ours(path, out, compiled=False),
+            "cityguard[fast], payloads too": lambda path, out: ours(path, out, compiled=True, only=""),
+        } | {peer: work for peer, (_, work) in PEERS.items() if peer not in missing}
+        found: dict[str, list[dict[str, float]]] = {}
+        for nth in range(runs):  # in turn, so that all meet the same other load
+            for tool, work in tools.items():
+                if tool in SLOW and nth:
+                    continue
+                try:
+                    found.setdefault(tool, []).append(measure(work, few if tool in SLOW else big))
+                except (subprocess.SubprocessError, OSError) as error:
+                    missing.append(f"{tool}: {error}"[:200])
+        rates = {tool: median(one, fewer if tool in SLOW else packets) for tool, one in found.items() if one}
+    for tool in ("cityguard[fast]", "cityguard"):
+        if rates[tool]["counted"] != packets:
+            raise SystemExit(f"{tool} counted {rates[tool]['counted']} of {packets} packets")
     units = ("packets_per_s", "packets_per_cpu_s")
     return {
         "versions": _versions(),
@@ -360,9 +407,9 @@ def run(data: Path | None, copies: int, packets: int, runs: int) -> dict[str, An
         "input": {"kind": kind, "packets": packets, "megabytes": round(megabytes, 1)},
         "rates": rates,
         "ratios": {
-            f"{mine} / {peer}, {unit}": round(rates[mine][unit] / found[unit], 2)
+            f"{mine} / {peer}, {unit}": round(rates[mine][unit] / other[unit], 2)
             for mine in ("cityguard[fast]", "cityguard")
-            for peer, found in rates.items()
+            for peer, other in rates.items()
             if not peer.startswith("cityguard")
             for unit in units
         },
@@ -376,7 +423,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA if DATA.is_dir() else None)
-    parser.add_argument("--copies", type=int, default=48)
+    parser.add_argument("--copies", type=int, default=16)
     parser.add_argument("--packets", type=int, default=1_000_000, help="of the capture made here, without --data")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the result here too")

@@ -273,6 +273,18 @@ def test_fragments_held_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(reader.flush().packets) == 5
 
 
+def test_in_a_flood_fragments_without_room_are_packets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fragments, "MAX_DATAGRAMS", 5)
+    raw = [cut(number)[0] for number in range(40)]
+    times = [1_700_000_000_000_000_000 + at * 1_000 for at in range(40)]
+    reader = packet.Reader()
+    passed = reader.decode(wire.frames(raw, times=times)).packets
+    assert len(passed) == 35
+    assert (passed.marks & INCOMPLETE > 0).all()
+    assert passed.number.tolist() == list(range(6, 41))
+    assert len(reader.flush().packets) == 5
+
+
 some_frame = st.one_of(
     st.builds(
         lambda number, word, size, proto: ether(part(number, word, bytes(size), proto)),
@@ -290,6 +302,26 @@ some_frame = st.one_of(
         st.integers(0, 255),
     ),
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.sampled_from([0x2000, 0x2001, 0x2002, 1, 2, 3]), st.sampled_from([8, 9, 16])),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from([3, 1_024]),
+)
+def test_fragments_taken_in_stretches_come_to_the_same_as_one_by_one(
+    parts: list[tuple[int, int, int]], chunk: int
+) -> None:
+    raw = [ether(part(number, word, bytes(size), 17)) for number, word, size in parts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fragments, "_CHUNK", chunk)
+        together = read(raw)
+        patch.setattr(fragments.Fragments, "_roomy", lambda *_: False)
+        assert together.equals(read(raw))
 
 
 @settings(max_examples=100, deadline=None)
