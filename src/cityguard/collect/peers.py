@@ -42,12 +42,12 @@ def pieces(decoder: Decoder, frames: Frames, senders: pl.Series | None) -> Itera
     if senders is None:
         yield frames, None
         return
-    names = senders.unique().sort().to_list()
-    if len(names) > 1 and not isinstance(decoder, PerPeer):
+    if not isinstance(decoder, PerPeer) and senders.n_unique() > 1:
         yield frames, senders
         return
-    for name in names:
-        yield frames.take(np.flatnonzero((senders == name).to_numpy()), name), None
+    places = pl.DataFrame({"name": senders, "row": np.arange(len(frames), dtype=np.int64)})
+    for name, rows in places.group_by("name").agg("row").sort("name").iter_rows():
+        yield frames.take(np.array(rows, np.int64), name), None
 
 
 def held(decoder: Decoder, silent: float) -> Iterator[tuple[str | None, Decoded]]:
