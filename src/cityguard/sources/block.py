@@ -19,8 +19,9 @@ SLOT = 2_048
 ROOM = 65_536
 CALL = 256
 """Datagrams asked for at once."""
-GATHER_S = 0.002
-"""How long they gather in the kernel, at most: one call for many costs less than one for each."""
+RATE = 100_000
+"""Datagrams a second at which half of the kernel's buffer may fill while they gather."""
+_KERNEL = 2_304  # bytes of its buffer that one of at most 1,500 bytes takes
 _HEADER, _NAME, _CONTROL = 64, 28, 64
 
 Sink = Callable[[Frames, list[str]], None]
@@ -126,6 +127,8 @@ def receive(
         OSError: the socket does not work any more, or the system has no ``recvmmsg``.
     """
     many, first, due = Receiver(sock, size), 0, 0.0
+    # One call for many costs less than one for each; a small buffer cannot wait.
+    gather = min(udp.GROUP_S, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) / 2 / (_KERNEL * RATE))
     ready = select.poll()
     ready.register(sock, select.POLLIN)
     while not stop.is_set():
@@ -139,7 +142,7 @@ def receive(
         elif not came:
             ready.poll(udp.GROUP_S * 1000)
         elif came < CALL // 2:
-            stop.wait(GATHER_S)
+            stop.wait(gather)
     if many.count:
         _pass(many, first, sink)
 
