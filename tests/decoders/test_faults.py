@@ -129,3 +129,12 @@ def test_faults_are_counted_by_protocol_and_told_in_few_words() -> None:
     assert note.startswith("one: 3 lost, cannot be used: ValueError: xxx")
     assert len(note) < 300
     assert found.take() == ()
+
+
+@pytest.mark.parametrize("port", [1234, 4000, 5001, 20000, 47808])
+def test_datagrams_of_nobody_on_the_port_of_a_field_bus_are_not_called_by_its_name(port: int) -> None:
+    ends = (wire.CLIENT, wire.SERVER)
+    asked = wire.ether(wire.ip4(*ends, 17, wire.udp(40_000, port, b"\x7fneither this")))
+    answered = wire.ether(wire.ip4(*ends[::-1], 17, wire.udp(port, 40_000, b"\x7fnor that")))
+    flows = wire.table(wire.decode([asked, answered]), "flow")
+    assert flows["network.protocol"].to_list() == [None]

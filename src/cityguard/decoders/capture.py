@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from cityguard.decoders import address, flow, netflow, packet, stream, tunnel
+from cityguard.decoders import address, flow, netflow, ot, packet, stream, tunnel
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.events import End, Talk
 from cityguard.decoders.faults import FAULTS, Faults
@@ -317,11 +317,15 @@ def _recogniser() -> Recogniser:
 
 @cache
 def _ports() -> dict[str, Words]:
-    """Transport -> int64[65536]: the first protocol that names a port, 0 = none."""
+    """Transport -> int64[65536]: the first protocol that names a port, 0 = none.
+
+    A field bus over UDP is known by its first datagram or not at all: its port is anybody's.
+    """
     tables = {"tcp": np.zeros(65_536, np.int64), "udp": np.zeros(65_536, np.int64)}
     for index, one in reversed(list(enumerate(protocols()))):
         tables["tcp"][list(one.tcp)] = index + 1
-        tables["udp"][list(one.udp)] = index + 1
+        if one.speaker is None or not one.speaker.__module__.startswith(ot.__name__):
+            tables["udp"][list(one.udp)] = index + 1
     return tables
 
 
