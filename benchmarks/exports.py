@@ -4,8 +4,9 @@
 synthetic capture as NetFlow v9 and IPFIX (its own small template groups); the datagrams are kept and sent again,
 ``copies`` times with going-on sequence numbers, to each collector in turn. Counted: flow records kept per CPU second
 (user and system) of the receiving process, from the first datagram to the last file. cityguard receives with
-``sources.udp``, decodes and writes Parquet (lz4, columns that hold something); the Community ID, which no peer makes,
-is counted apart.
+``sources.block``, decodes and writes Parquet with ``store.quick`` (not compressed, like nfcapd's files; columns that
+hold something) without spool and store; the Community ID, which no peer makes, is counted apart. The interpreter's
+start and end are left out.
 """
 
 from __future__ import annotations
