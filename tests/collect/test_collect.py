@@ -353,3 +353,11 @@ def test_a_stamp_without_a_year_is_of_the_time_the_file_was_written(tmp_path: Pa
     assert years == [2023, 2023, 2023]  # the second one, too: 2024 began eight hours later in UTC
     os.utime(path, (0, 0))
     assert table(read(path, known, collector="syslog"))["@timestamp"][0].year == NOW.year - 1
+
+
+def test_a_table_whose_first_column_is_a_time_is_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("time,src,dst\n2026-03-05 10:00:01,10.0.0.1,10.0.0.2\n2026-03-05 10:00:02,10.0.0.3,10.0.0.2\n")
+    (chunk,) = collect.read(path, collect.Collectors.load(), now=NOW)
+    assert chunk.source == "csv"
+    assert sum(batch.table.height for batch in chunk.decoded.batches) == 2

@@ -25,6 +25,8 @@ from cityguard.sources import documents, evtx, lines, multiline, opened, pcap, r
 
 __all__ = ["CheckResult", "Collector", "Collectors", "Live", "check", "read", "walk"]
 
+_TABLE, _GENERAL = "csv", 10
+"""Who reads tables with names, and the priority of those that take any line."""
 MAX_EVTX = 2 << 30
 """Bytes of one event log file."""
 
@@ -151,6 +153,8 @@ def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
         if score > 0:
             priority = float(one.detect.priority) if one.detect else 0.0
             best = max(best or (-1.0, 0.0, ""), (priority, score, one.name))
+    if best is None and seen.is_table and _TABLE in collectors.known:
+        return collectors[_TABLE]
     if best is None:
         looked = {"text": "text in none of the known forms", "json": "JSON with none of the known keys"}
         raise InputError(
@@ -158,6 +162,8 @@ def recognised(input_: opened.Opened, collectors: Collectors) -> Collector:
             place=str(input_.path),
             remedy="name one with --collector (cityguard collectors list)",
         )
+    if best[0] <= _GENERAL and seen.is_table and _TABLE in collectors.known:
+        return collectors[_TABLE]  # a time in the first column is no syslog
     return collectors[best[2]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import polars as pl
 
 from cityguard.sources import documents, evtx, pcap
 
+_NAME = re.compile(r"[A-Za-z_@\u4e00-\u9fff][^,\n]{0,63}$")
+"""The name of a column: no number, no time."""
 SAMPLE = 40
 """Lines looked at."""
 HEADS = ("#fields", "#path", "#Fields", "# Time: ", "# User@Host: ")
@@ -33,6 +36,14 @@ class Look:
             return 1.0
         mean = pl.Series(self.lines).str.contains(pattern).mean()
         return float(mean) if isinstance(mean, float) else 0.0
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the first line names columns and the others have as many cells."""
+        rows = list(csv.reader(self.lines))
+        if len(rows) < 2 or len(rows[0]) < 3 or not all(_NAME.match(cell.strip()) for cell in rows[0]):
+            return False
+        return sum(len(row) == len(rows[0]) for row in rows[1:]) >= 0.8 * (len(rows) - 1)
 
     def has_key(self, key: str) -> bool:
         """Whether the head holds a JSON key: as it stands, or each part of a dotted one."""
