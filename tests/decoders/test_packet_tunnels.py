@@ -248,6 +248,17 @@ def test_a_datagram_without_its_first_fragment_is_a_packet_of_its_addresses() ->
     assert (found["marks"] & INCOMPLETE > 0).all()
 
 
+def test_a_later_fragment_whose_options_the_capture_has_cut_still_counts() -> None:
+    raw = bytearray(part(7, 64, b"\0" * 40))
+    raw[0] = 0x4F  # 40 octets of options, of which 26 were kept
+    piece = wire.frames([ether(bytes(raw[:46]))])
+    piece.wire[0] = 400
+    reader = packet.Reader()
+    found = [reader.decode(piece), reader.flush()]
+    assert sum(len(one.packets) for one in found) == 1
+    assert address.text(*found[1].packets.source).to_list() == [CLIENT]
+
+
 def test_a_datagram_without_its_last_fragment_comes_as_far_as_it_reaches() -> None:
     found = read(cut()[:2])
     assert found["port"].to_list() == [53, 53]

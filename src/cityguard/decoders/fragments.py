@@ -115,7 +115,8 @@ class _Datagram:
         marks = self.marks if self.whole else self.marks | INCOMPLETE
         head = self.head
         if head is None:
-            return self._out(self.other, len(self.other), marks, trigger)
+            cut = self.other[0] >> 4 == 4 and (self.other[0] & 15) * 4  # options beyond what was captured
+            return self._out(self.other, max(len(self.other), cut), marks, trigger)
         data = bytearray(b"".join([piece for _, _, piece in self.spans]))
         straight = bool(self.spans) and len(data) == self.covered == self.spans[-1][1]
         data = data if straight else bytearray()
