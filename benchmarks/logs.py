@@ -311,7 +311,7 @@ def eve_event(rng: random.Random, n: int) -> dict[str, Any]:
     event |= {"dest_ip": f"192.0.2.{rng.randrange(256)}", "dest_port": rng.choice([53, 80, 443]), "proto": "TCP"}
     kind = rng.random()
     if kind < 0.45:
-        flow = {
+        flow: dict[str, Any] = {
             name: rng.randrange(9999)
             for name in ("pkts_toserver", "pkts_toclient", "bytes_toserver", "bytes_toclient", "age")
         }
@@ -331,7 +331,7 @@ def eve_event(rng: random.Random, n: int) -> dict[str, Any]:
         dns |= {"rrname": f"h{rng.randrange(999)}.example.org", "rrtype": "A", "rcode": "NOERROR", "answers": [answer]}
         return event | {"event_type": "dns", "proto": "UDP", "dns": dns}
     if kind < 0.85:
-        http = {
+        http: dict[str, Any] = {
             "hostname": "portal.example.org",
             "url": f"/a/{rng.randrange(9999)}?x=1",
             "http_user_agent": "curl/8.5.0",
@@ -339,7 +339,7 @@ def eve_event(rng: random.Random, n: int) -> dict[str, Any]:
         http |= {"http_method": "GET", "protocol": "HTTP/1.1", "status": 200, "length": rng.randrange(9999)}
         return event | {"event_type": "http", "tx_id": 0, "http": http}
     if kind < 0.95:
-        tls = {"subject": "CN=a.example.org", "issuerdn": "CN=ca", "sni": "a.example.org", "version": "TLS 1.2"}
+        tls: dict[str, Any] = {"subject": "CN=a.example.org", "issuerdn": "CN=ca", "sni": "a.example.org", "version": "TLS 1.2"}
         tls |= {"notbefore": "2026-01-01T00:00:00", "ja3": {"hash": "a" * 32, "string": "771,1-2-3"}}
         return event | {"event_type": "tls", "tls": tls}
     alert = {

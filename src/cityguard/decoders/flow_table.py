@@ -107,8 +107,8 @@ class Index:
         """Digests that are not there yet."""
         self._new = _sorted(np.concatenate([self._new[0], digests]), np.concatenate([self._new[1], slots]))
         if len(self._new[0]) > max(SLICE // 2, len(self._old[0]) // 4):
-            both = [np.concatenate(pair) for pair in zip(self._old, self._new, strict=True)]
-            self._old = _sorted(both[0], both[1])
+            digests, slots = (np.concatenate([self._old[at], self._new[at]]) for at in (0, 1))
+            self._old = _sorted(digests.astype(np.uint64, copy=False), slots.astype(np.int64, copy=False))
             self._new = (self._new[0][:0], self._new[1][:0])
 
 
