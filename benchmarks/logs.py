@@ -244,7 +244,7 @@ def event_log(given: Path | bytes) -> dict[str, Any]:
 
     def texts() -> Iterator[str]:
         parser = library.PyEvtxParser(io.BytesIO(whole), number_of_threads=1)
-        return (record["data"] for record in parser.records_json())
+        return (record["data"] for record in parser.records_json() if record is not None)
 
     count = sum(1 for _ in texts())
     rates = compare(

@@ -88,7 +88,7 @@ class Carriers:
         return np.concatenate(found)
 
 
-def _into(work: Layers, rows: Words, tunnel: int, kind: int | Words, place: Words) -> Words:
+def _into(work: Layers, rows: Words, tunnel: int | Words, kind: int | Words, place: Words) -> Words:
     """Those whose cursor can move on to something known."""
     work.to(rows, kind, place)
     work.via[rows] = work.via[rows] << 4 | tunnel
