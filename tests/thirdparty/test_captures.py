@@ -75,4 +75,9 @@ def test_compiled_and_numpy_paths_say_the_same_of_every_capture(shared: Path) ->
             for read in [*map(reader.decode, pieces), reader.flush()]:
                 table.add(flow.group(read.frames, read.packets, flow.Keys(read.packets)))
             tables.append(table.rest())
+        reader, table = packet.Reader(payloads=False, compiled=True), flow.Open(compiled=True)
+        assert all(table.read(reader, piece) is not None for piece in pieces)
+        read = reader.flush()
+        table.add(flow.group(read.frames, read.packets, flow.Keys(read.packets)))
         assert tables[0].equals(tables[1]), path
+        assert tables[0].equals(table.rest()), f"{path}, straight from its frames"
