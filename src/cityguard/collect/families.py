@@ -13,6 +13,7 @@ import polars as pl
 from cityguard.collect import boundary, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector
+from cityguard.collect.literals import Words
 from cityguard.collect.marks import Marks
 from cityguard.decoders.base import Decoder
 from cityguard.decoders.table import merge
@@ -20,7 +21,6 @@ from cityguard.decoders.text import text
 from cityguard.model import Chunk, Decoded, EventBatch, Frames
 
 Places = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _HEADED = ("table",)
 """Decoders that read a line by a header line before it: such lines make sense in a file of their own only."""
@@ -42,7 +42,10 @@ class Families:
         known.sort(key=lambda one: -one.detect.priority if one.detect else 0)
         self.known = (rest, *known)
         self._marks = Marks(self.known)
-        self._keys = [(at, _keys(one)) for at, one in enumerate(self.known) if at]
+        self._keys = [
+            (at, one.detect.keys) for at, one in enumerate(self.known) if at and one.detect and one.detect.keys
+        ]
+        self._words = Words({_name(key) for _, keys in self._keys for wanted in keys for key in wanted})
 
     def of(self, lines: pl.Series) -> Places:
         """Index into ``known`` of each line, int64[n]."""
@@ -53,15 +56,19 @@ class Families:
         return out
 
     def _json(self, lines: pl.Series) -> Places:
+        """Lines of JSON by their keys: a line is a collector's if it holds every key of one of its lists."""
         out = np.zeros(len(lines), np.int64)
-        rest = np.arange(len(lines))
+        if not len(lines):
+            return out
+        named = self._words.of(lines)
         for at, keys in self._keys:
-            if not len(rest):
-                break
-            hit = _has(lines, keys)
-            if hit.any():
-                out[rest[hit]] = at
-                rest, lines = rest[~hit], lines.filter(pl.Series(~hit))
+            for wanted in keys:
+                columns = [self._words.column[_name(key)] for key in wanted]
+                rows = np.flatnonzero(named[columns].all(0) & (out == 0))
+                for key in wanted if len(rows) else ():
+                    found = lines.gather(pl.Series(rows)).str.contains(rf"{re.escape(_name(key))}\s*:")
+                    rows = rows[found.to_numpy()]
+                out[rows] = at
         return out
 
 
@@ -136,24 +143,5 @@ class Mixed:
         return replace(batch, table=batch.table.with_columns(pl.Series("event.sequence", nth)))
 
 
-def _keys(one: Collector) -> list[list[str]]:
-    return [list(map(_key, keys)) for keys in one.detect.keys] if one.detect else []
-
-
-def _key(name: str) -> str:
-    return rf'"{re.escape(name)}"\s*:'
-
-
-def _matches(lines: pl.Series, pattern: str) -> Bools:
-    return lines.str.contains(pattern).fill_null(value=False).to_numpy()
-
-
-def _has(lines: pl.Series, keys: list[list[str]]) -> Bools:
-    """Lines of JSON that hold every key of one of the lists."""
-    found = np.zeros(len(lines), np.bool_)
-    for wanted in keys:
-        one = np.ones(len(lines), np.bool_)
-        for pattern in wanted:
-            one &= _matches(lines, pattern)
-        found |= one
-    return found
+def _name(key: str) -> str:
+    return f'"{key}"'

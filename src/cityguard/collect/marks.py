@@ -6,6 +6,7 @@ the middle of a line. A mark counts only where no such word can be, in the heade
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cityguard.collect import literals
 from cityguard.collect.collectors import Collector, Detect
 from cityguard.decoders import envelope
 
@@ -54,13 +56,32 @@ def fronts(lines: pl.Series) -> Fronts:
     return Fronts(line, body, line.str.len_bytes() - body.str.len_bytes(), program.str.replace(r"\(.*$", ""))
 
 
+def _quick(one: Detect) -> Detect:
+    lines, body = (None if pattern is None else _ascii(pattern) for pattern in (one.lines, one.body))
+    return Detect(lines, body, one.programs, one.keys, one.priority)
+
+
+def _ascii(pattern: str) -> str:
+    """The pattern with ``\\d`` for 0 to 9 alone: quicker to compile, and no stamp is written otherwise."""
+    return re.sub(r"(?<!\\)((?:\\\\)*)\\d", r"\1[0-9]", pattern)
+
+
 class Marks:
     """The tests of all collectors, in the order they are asked."""
 
     def __init__(self, known: Sequence[Collector]) -> None:
         """``known[0]`` has what none of the others knows; it is asked nothing."""
-        self._tests = [(at, one.detect or Detect()) for at, one in enumerate(known) if at]
+        self._tests = [(at, _quick(one.detect or Detect())) for at, one in enumerate(known) if at]
         self._programs = _Programs([one for _, one in self._tests])
+        needs = [[_needs(pattern) for pattern in (one.lines, one.body)] for _, one in self._tests]
+        words = {word for pair in needs for sets in pair or () for some in sets or () for word in some}
+        self._words = literals.Words(words)
+        self._needs = [[self._columns(sets) for sets in pair] for pair in needs]
+
+    def _columns(self, sets: literals.Sets | None) -> list[Places] | None:
+        if sets is None:
+            return None
+        return [np.array(sorted(self._words.column[word] for word in words), np.int64) for words in sets]
 
     def text(self, lines: pl.Series) -> Places:
         """Which test each line of text passes first; 0 = none."""
@@ -70,15 +91,21 @@ class Marks:
         front, rest = fronts(lines), np.arange(len(lines))
         nameless = front.program.is_null().to_numpy()
         tags, code = self._programs.of(front.program)
+        held = self._words.of(front.line)
+        there: Bools = np.asarray(held.any(1))
+        tagging: Bools = np.asarray(tags.any(0))
         for nth, (at, one) in enumerate(self._tests):
+            ahead, begins = (_possible(there, sets) for sets in self._needs[nth])
+            if not (ahead or begins or tagging[nth]):
+                continue
             tagged, unnamed = tags[code[rest], nth], nameless[rest]
             hit = tagged & (one.body is None)
             asked = tagged if one.programs else unnamed
-            if one.body is not None and asked.any():
+            if one.body is not None and begins and (asked := asked & _all(held, self._needs[nth][1], rest)).any():
                 hit[asked] = _begins(front.body, one.body, rest[asked])
             # A program that is all of another collector's keeps its lines.
-            free = tagged | unnamed if one.programs else ~tags[code[rest], -1]
-            if one.lines is not None and (asked := free & ~hit).any():
+            free = (tagged | unnamed if one.programs else ~tags[code[rest], -1]) & ~hit
+            if one.lines is not None and ahead and (asked := free & _all(held, self._needs[nth][0], rest)).any():
                 hit[asked] = _ahead(front, one.lines, rest[asked])
             if hit.any():
                 out[rest[hit]] = at
@@ -86,6 +113,23 @@ class Marks:
                 if not len(rest):
                     break
         return out
+
+
+def _needs(pattern: str | None) -> literals.Sets | None:
+    """Words without which a pattern does not match; None = there is no pattern."""
+    return None if pattern is None else literals.required(pattern)
+
+
+def _possible(there: Bools, sets: Sequence[Places] | None) -> bool:
+    return sets is not None and all(there[columns].any() for columns in sets)
+
+
+def _all(held: Bools, sets: Sequence[Places] | None, rows: Places) -> Bools:
+    """Lines that hold a word of each set."""
+    out = np.ones(len(rows), np.bool_)
+    for columns in sets or ():
+        out &= np.asarray(held[columns].any(0))[rows]
+    return out
 
 
 class _Programs:
