@@ -81,8 +81,10 @@ nested = st.recursive(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(columns.BY_NAME)), nested, max_size=4), max_size=4))
-def test_whatever_stands_under_our_names_is_an_event_and_is_counted(items: list[dict[str, Any]]) -> None:
-    live = collect.Live(collect.Collectors.load()["ndjson"], source="s", key="k")
+def test_whatever_stands_under_our_names_is_an_event_and_is_counted(
+    known: collect.Collectors, items: list[dict[str, Any]]
+) -> None:
+    live = collect.Live(known["ndjson"], source="s", key="k")
     chunk = live.chunk(one_each([json.dumps(item).encode() for item in items], first=1), now=NOW)
     assert chunk.received == len(items)
     assert len(rows([chunk])) + chunk.decoded.rejected == len(items)
