@@ -52,6 +52,7 @@ HOSTILE = [
     "",
     '{"a":' * 500 + "1" + "}" * 500,
     '{"a": 1} // x',
+    json.dumps({"a" * 150: {"b" * 49: {"c": 1}, "b" * 50: {"c": [{"d": 1}]}}, "q" * 300: [{"x": 1}]}),
 ]
 
 
@@ -169,3 +170,9 @@ def test_lines_that_all_differ_are_read_one_by_one() -> None:
     assert np.array_equal(rows, np.arange(len(column)))
     assert table.width == columnar.MAX_COLUMNS
     assert spare is not None
+
+
+def test_long_names_are_not_repeated_by_every_key_below_them() -> None:
+    line = json.dumps({"q" * 20_000: {f"k{n}": n for n in range(2000)}})
+    table, spare, rows = shapes.read(pl.Series([line] * 130), parsed, ())
+    assert (table.width, spare, len(rows)) == (1, None, 130)

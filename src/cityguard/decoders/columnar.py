@@ -17,6 +17,9 @@ MAX_COLUMNS = 1000
 MAX_CELLS = 20_000_000
 MIN_COLUMNS = 200
 MAX_DEPTH = 12
+MAX_NAME = 200
+"""Bytes of the dotted name of an object that is taken apart. Under longer ones, which each of their keys would repeat,
+it stays JSON text."""
 MAX_VALUE = 64 << 10
 """Characters of one value; the raw line keeps the rest."""
 
@@ -56,7 +59,7 @@ def table(rows: Rows, *, wanted: Collection[str] = ()) -> tuple[pl.DataFrame, pl
     while pending:
         prefix, level, depth = pending.pop()
         for name, values in _level(level, prefix, columns, spare, limit, wanted).items():
-            inner = _inner(values) if depth < MAX_DEPTH else None
+            inner = _inner(values) if depth < MAX_DEPTH and len(name.encode("utf-8", "replace")) <= MAX_NAME else None
             if inner is not None:
                 pending.append((name + ".", inner, depth + 1))
                 values = [None if _nested(value) else value for value in values]

@@ -119,8 +119,9 @@ class Scan:
     """
 
     def __init__(self, data: Bytes, offsets: Words, limit: int) -> None:
+        self._limit = limit
         self._data, self._words, self._rows = data, words_of(data), len(offsets) - 1
-        self.paths = np.empty((2 * limit + 64, 7), np.int64)
+        self.paths = np.empty((2 * limit + 64, 8), np.int64)
         slots = np.full(1 << (4 * limit + 128).bit_length(), -1, np.int32)
         room = min(len(data) // 2 + 2, MAX_TOKENS)
         self.tokens, self.kinds = np.empty((room, 4), np.int32), np.empty(room, np.uint8)
@@ -139,6 +140,8 @@ class Scan:
         if len(set(names)) < len(names) - ("" in names[1:]):  # {"a.b": 1, "a": {"b": 2}}
             return None
         column, slow = self._decided(bits)
+        if sum(what > 0 for what in column) > self._limit:
+            return None
         (made,) = self.filled(names, column)
         nothing = [
             pl.Series(name, [None], pl.String).new_from_index(0, self._rows)

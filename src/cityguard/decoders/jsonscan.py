@@ -20,6 +20,8 @@ ELEMENT: Final = 16
 PRESENT, INNER = 12, 13
 """A list that is there, whatever its elements; an object as a value inside objects of a list."""
 MAX_DEPTH: Final = 10
+MAX_NAME: Final = 200
+"""As ``columnar.MAX_NAME``."""
 MAX_NUMBER: Final = 40
 """Characters of a number."""
 _STACK: Final = MAX_DEPTH + 2
@@ -86,6 +88,7 @@ def _key(words: Any, start: Any, size: Any, salt: Any, parent: Any, paths: Any, 
     slots[place] = one
     paths[one, 0], paths[one, 1], paths[one, 2], paths[one, 3] = parent, start, size, -1
     paths[one, 4] = paths[one, 5] = paths[one, 6] = 0
+    paths[one, 7] = size if parent == 0 else paths[parent, 7] + 1 + size
     return one
 
 
@@ -203,8 +206,9 @@ def scan(
         words: uint64, the eight bytes from each place of ``data`` on.
         offsets: int64[n + 1], where each line begins.
         salt: uint64, no sender knows it.
-        paths: int64[m, 7] to be filled: parent, start and length of the key, the object it was last seen in, the
-            kinds of its values as bits, how many are elements of lists, the key that last followed. Row 0 is the root.
+        paths: int64[m, 8] to be filled: parent, start and length of the key, the object it was last seen in, the
+            kinds of its values as bits, how many are elements of lists, the key that last followed, the bytes
+            of its name. Row 0 is the root.
         slots: int32, a power of two and at least 2 m, all -1.
         tokens: int32[k, 4] to be filled: path, line, start, end.
         kinds: uint8[k] to be filled.
@@ -333,7 +337,7 @@ def scan(
             within = serial[depth] == 0
             state = 4
             if c == 123 or c == 91:
-                if depth >= MAX_DEPTH:
+                if depth >= MAX_DEPTH or paths[path, 7] > MAX_NAME:
                     break
                 if within and c == 123:
                     held[depth] = True

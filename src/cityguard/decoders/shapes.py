@@ -203,15 +203,20 @@ def _taken(lines: pl.Series, rows: Words, shape: dict[str, Any]) -> Part | None:
     return Part(table if good.all() else table.filter(pl.Series(good)), rows[good])
 
 
-def _schema(shape: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
+def _schema(shape: dict[str, Any], depth: int = 0, name: int = 0) -> dict[str, Any] | None:
     """The same keys with JSON for every value; None where names cannot be told apart or are not plain words."""
-    if not shape or depth > columnar.MAX_DEPTH or len({key.lower() for key in shape}) < len(shape):
+    if (
+        not shape
+        or depth > columnar.MAX_DEPTH
+        or name > columnar.MAX_NAME + 1
+        or len({key.lower() for key in shape}) < len(shape)
+    ):
         return None
     out: dict[str, Any] = {}
     for key, value in shape.items():
         if not _SAFE.fullmatch(key):
             return None
-        inner = _schema(value, depth + 1) if isinstance(value, dict) and value else "JSON"
+        inner = _schema(value, depth + 1, name + len(key) + 1) if isinstance(value, dict) and value else "JSON"
         if inner is None:
             return None
         out[key] = inner
