@@ -70,3 +70,7 @@ def test_keys_are_never_shown() -> None:
         body = struct.pack(">BHBBBB", 0xF6, kind, 1, prop, 0x10, 1) + key
         (row,) = sent(KNX, (0, frame(0x0310, b"\x04\x21\x09\0" + body)))
         assert ("c0ffee" in str(row)) == shown
+        place = struct.pack(">HBBBBH", kind, 0, 0x10 | prop >> 8, prop, 1, 1)
+        (row,) = sent(KNX, (0, frame(0x0530, telegram(0x1CE, place + key, group=False))))
+        assert ("c0ffee" in str(row)) == shown
+        assert some(row, "function.class") == ("program",)

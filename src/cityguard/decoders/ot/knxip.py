@@ -82,6 +82,12 @@ _SERVICES: dict[int, tuple[str, str]] = {
     0xE: ("Restart", "control"),
 }
 _ESCAPES: dict[int, tuple[str, str]] = {
+    0x1CC: ("PropertyExtValueRead", "read"),
+    0x1CD: ("PropertyExtValueResponse", "read"),
+    0x1CE: ("PropertyExtValueWriteCon", "program"),
+    0x1CF: ("PropertyExtValueWriteConRes", "program"),
+    0x1D0: ("PropertyExtValueWriteUnCon", "program"),
+    0x1D1: ("PropertyExtValueInfoReport", "read"),
     0x3D1: ("AuthorizeRequest", "control"),
     0x3D2: ("AuthorizeResponse", "control"),
     0x3D3: ("KeyWrite", "program"),
@@ -115,8 +121,12 @@ def group(raw: bytes) -> str:
 
 def _holds_keys(data: bytes) -> bool:
     """Whether a message of property management carries keys: they are never shown."""
-    kind = data[1] << 8 | data[2]
-    return kind == _SECURITY or (kind, data[4]) in _KEY_PROPERTIES
+    return _is_key(data[1] << 8 | data[2], data[4])
+
+
+def _is_key(kind: int, prop: int) -> bool:
+    """Whether a property of an interface object holds keys."""
+    return kind == _SECURITY or (kind, prop) in _KEY_PROPERTIES
 
 
 def _telegram(data: bytes) -> dict[str, Any]:
@@ -142,7 +152,9 @@ def _telegram(data: bytes) -> dict[str, Any]:
             written = bytes((body[8] & 0x3F,)) if size == 1 else body[9 : 8 + size]
             more["service"] = name
             found |= {"ot.function.class": klass or None, "ot.value": written[:32].hex() or None}
-            if service >> 6 == 0 or service in _SECRET:
+            extended = 0x1CC <= service <= 0x1D1 and len(body) >= 14  # object type, then instance and property
+            hidden = extended and _is_key(body[9] << 8 | body[10], (body[12] & 15) << 8 | body[13])
+            if service >> 6 == 0 or service in _SECRET or hidden:
                 found["ot.value"] = None
         else:
             more["service"] = {0x80: "Connect", 0x81: "Disconnect"}.get(body[7] & 0xFF if len(body) > 7 else -1, "Ack")

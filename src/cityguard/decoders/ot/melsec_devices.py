@@ -153,7 +153,7 @@ def _blocks(command: int, place: str, body: bytes, wide: bool) -> Asked:
         at += size + 2
         total += count
         if writes:
-            values += _words(body[at:], min(count, MAX_VALUES - len(values)))
+            values += _words(body[at : at + 2 * MAX_VALUES], min(count, MAX_VALUES - len(values)))
             at += 2 * count
     address = place + ",".join(names)
     return Asked(address, total, _joined(values), words=0 if writes else total, reads=not writes)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import struct
 
-_SINGLE = struct.Struct("<f")
-_DIGITS = ("{:.6g}", "{:.7g}", "{:.8g}")
-"""Six digits always survive single precision; nine always tell one number from the next."""
+_single = struct.Struct("<f").pack
 
 
 def single(value: float) -> str:
-    """A number that was sent in single precision: ``12345678``, ``0.1``, ``nan``, ``-inf``."""
-    for form in _DIGITS:
-        text = form.format(value)
-        again = float(text)
-        if again == value or _SINGLE.unpack(_SINGLE.pack(again))[0] == value:
-            return text
-    return f"{value:.9g}"
+    """A number that was sent in single precision: ``12345678``, ``0.1``, ``nan``, ``-inf``.
+
+    Any six digits survive single precision, and nine tell every number from the next.
+    """
+    text = f"{value:.6g}"
+    if float(text) == value:
+        return text
+    bits = _single(value)
+    if _single(float(text)) == bits:
+        return text
+    text = f"{value:.7g}"
+    if _single(float(text)) == bits:
+        return text
+    text = f"{value:.8g}"
+    return text if _single(float(text)) == bits else f"{value:.9g}"
 
 
 def double(value: float) -> str:
