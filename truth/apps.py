@@ -369,8 +369,7 @@ def _arkime(data: Path) -> Iterator[Line]:
             "hasshServer": lambda row: row["ssh.hassh_server"],
         },
     }
-    floors = {"tls": 0.8, "http": 0.88, "ssh": 1.0}
-    lines = {name: Line(name, "arkime", "values of a connection", floor=floors[name]) for name in wanted_of}
+    lines = {name: Line(name, "arkime", "values of a connection") for name in wanted_of}
     for case, paths, path in cases(data, "*-pcap/*/*/arkime/*.json*"):
         for ends, bodies in _by_ends(json.loads(text(path)).get("sessions3", [])).items():
             for name, fields in wanted_of.items():
@@ -416,8 +415,7 @@ def _ja4(value: str | None) -> str | None:
 def _ndpi(data: Path) -> Iterator[Line]:
     """Fingerprints per flow; the flow's last one where a connection was reused."""
     columns = {"JA3C": "tls.client.ja3", "JA3S": "tls.server.ja3s", "JA4": "tls.client.ja4"}
-    floors = {"JA3C": 0.97, "JA3S": 0.99, "JA4": 0.92}
-    lines = {name: Line(name.lower(), "ndpi", "flows", floor=floors[name]) for name in columns}
+    lines = {name: Line(name.lower(), "ndpi", "flows") for name in columns}
     for case, paths, path in cases(data, "*-pcap/*/*/ndpi/*.out*"):
         mine: dict[tuple[str, ...], list[Row]] = {}
         said = text(path)

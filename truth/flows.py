@@ -74,8 +74,8 @@ def ndpi(data: Path) -> Iterator[Line]:
     It does not decode every tunnel by default (GTP, GRE, VXLAN stay as they are unless asked), stops counting a flow
     that is over, and names by its own limits: captures whose packets it did not all count are left out.
     """
-    line = Line("flow", "nDPI", "flow: packets", floor=0.95)
-    size = Line("flow", "nDPI", "flow: bytes", floor=0.95)
+    line = Line("flow", "nDPI", "flow: packets")
+    size = Line("flow", "nDPI", "flow: bytes")
     for path in sorted(data.glob("*/**/ndpi/*.out*")):
         capture = next((one for one in captures(path.parent.parent) if path.name.startswith(one.name)), None)
         if capture is None:
@@ -114,7 +114,7 @@ def zeek(data: Path) -> Line:
     Connections that are the outside of a tunnel it has gone into (by its service) are left out, as are those of which
     it counted no packet. It counts a datagram in fragments once, we count every frame.
     """
-    line = Line("flow", "Zeek", "connection: packets of each side", floor=0.95)
+    line = Line("flow", "Zeek", "connection: packets of each side")
     for path in captures(data):
         if len(list(captures(path.parent))) != 1:
             continue

@@ -37,7 +37,7 @@ def compare(data: Path) -> Iterable[Line]:
 
 
 def _ndpi(data: Path) -> Iterator[Line]:
-    line = Line("labels", "ndpi", "flows", floor=0.9)
+    line = Line("labels", "ndpi", "flows")
     wrong: Counter[tuple[str, str | None]] = Counter()
     for _, paths, path in cases(data, "*-pcap/*/*/ndpi/*.out*"):
         mine: dict[tuple[str, ...], str | None] = {}
@@ -74,7 +74,7 @@ def _ip(value: str) -> str:
 
 
 def _arkime(data: Path) -> Iterator[Line]:
-    line = Line("labels", "arkime", "sessions", floor=0.9)
+    line = Line("labels", "arkime", "sessions")
     ours = set(_OURS.values())
     for case, paths, path in cases(data, "*-pcap/*/*/arkime/*.json*"):
         mine: set[tuple[str, str]] = set()
