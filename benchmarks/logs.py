@@ -39,6 +39,7 @@ import polars as pl
 
 from cityguard import fast
 from cityguard.collect.chunks import Chunks
+from cityguard.collect.collect import Live
 from cityguard.collect.collectors import Collectors
 from cityguard.decoders import json as json_lines
 from cityguard.decoders import syslog, table, windows
@@ -46,6 +47,7 @@ from cityguard.decoders.base import Decoder
 from cityguard.model import Frames
 from cityguard.sources import evtx, lines
 
+BLOCK = 20_000
 ROUNDS = 3
 HEADER = re.compile(
     r"^<(?P<pri>\d+)>(?P<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S+) (?P<program>[^\s:\[]+)"
@@ -94,6 +96,7 @@ def main() -> None:
         ),
         "zeek": compare(given.lines, ours(table.decoder, zeek), {"python split to columns": lambda: split(zeek)}, {}),
         "syslog": compare(given.lines, ours(syslog.decoder, log), {"python re to columns": lambda: matched(log)}, {}),
+        "syslog port": {f"{count} senders": median_of(port(log, count), given.lines) for count in (1, 100, 500)},
         "evtx": event_log(log_file) if log_file is not None else "no --evtx FILE given",
     }
     text = json.dumps(out, indent=1, ensure_ascii=False)
@@ -133,6 +136,21 @@ def ours(make: Callable[[dict[str, Any]], Decoder], text: list[str]) -> Callable
     raw = "\n".join(text).encode() + b"\n"
     blocks = [raw[at : at + (8 << 20)] for at in range(0, len(raw), 8 << 20)]
     return lambda: [decoder.decode(piece) for decoder in [make({})] for piece in framed(blocks)]
+
+
+def port(text: list[str], senders: int) -> Callable[[], Any]:
+    """A port of syslog: lines of many kinds, in the blocks a worker takes, from so many senders in turn."""
+    collectors, now = Collectors.load(), datetime(2026, 3, 6, tzinfo=UTC)
+    items = [line.encode() for line in text]
+    blocks = [lines.one_each(items[at : at + BLOCK], first=at) for at in range(0, len(items), BLOCK)]
+    names = [f"10.0.{n // 250}.{n % 250}" for n in range(senders)]
+
+    def run() -> None:
+        live = Live(collectors["syslog"], source="port", key="port", collectors=collectors)
+        for block in blocks:
+            list(live.block(block, [names[n % senders] for n in range(len(block))], now=now))
+
+    return run
 
 
 def to_events(name: str, text: list[str]) -> Callable[[], Any]:
@@ -339,7 +357,12 @@ def eve_event(rng: random.Random, n: int) -> dict[str, Any]:
         http |= {"http_method": "GET", "protocol": "HTTP/1.1", "status": 200, "length": rng.randrange(9999)}
         return event | {"event_type": "http", "tx_id": 0, "http": http}
     if kind < 0.95:
-        tls: dict[str, Any] = {"subject": "CN=a.example.org", "issuerdn": "CN=ca", "sni": "a.example.org", "version": "TLS 1.2"}
+        tls: dict[str, Any] = {
+            "subject": "CN=a.example.org",
+            "issuerdn": "CN=ca",
+            "sni": "a.example.org",
+            "version": "TLS 1.2",
+        }
         tls |= {"notbefore": "2026-01-01T00:00:00", "ja3": {"hash": "a" * 32, "string": "771,1-2-3"}}
         return event | {"event_type": "tls", "tls": tls}
     alert = {
