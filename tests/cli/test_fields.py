@@ -52,7 +52,7 @@ def check(row: dict[str, Any], *, native: bool) -> None:
 
 
 def test_every_column_of_every_dataset_is_documented() -> None:
-    assert DOCUMENTED == {*columns.BY_NAME, *columns.DATASETS}
+    assert {*columns.BY_NAME, *columns.DATASETS} == DOCUMENTED
 
 
 def test_captures_print_columns_of_their_datasets_alone() -> None:

@@ -217,6 +217,16 @@ def test_enterprise_fields_are_passed_over_and_the_reverse_direction_is_counted(
     assert row["source.ip"] == CLIENT
 
 
+def test_cookies_and_passwords_an_exporter_tells_are_not_kept() -> None:
+    fields = b"".join(struct.pack(">HH", *field) for field in ((8, 4), (12, 4)))
+    fields += b"".join(struct.pack(">HHI", 0x8000 | one, 8, 5951) for one in (131, 185, 188, 189))
+    learn = a_set(2, struct.pack(">HH", 256, 6) + fields)
+    (row,) = rows(ten(learn, a_set(256, A + B + b"s3cret-1" * 4)))
+    assert row["destination.ip"] == SERVER
+    assert "s3cret" not in str(row)
+    assert b"s3cret".hex() not in str(row)
+
+
 def test_ipv6_and_icmp_records() -> None:
     fields = [(27, 16), (28, 16), (4, 1), (139, 2), (6, 1)]
     record = bytes(15) + b"\x01" + bytes(15) + b"\x02" + b"\x3a" + bytes([128, 0]) + b"\x00"

@@ -54,7 +54,8 @@ def test_lines_arrive_however_they_were_cut() -> None:
 
 
 @given(
-    st.lists(st.binary(min_size=1, max_size=30).filter(lambda b: not {10, 0} & set(b) and b.strip()), max_size=20), st.data()
+    st.lists(st.binary(min_size=1, max_size=30).filter(lambda b: not {10, 0} & set(b) and b.strip()), max_size=20),
+    st.data(),
 )
 def test_splitting_never_loses_or_invents_a_line(lines: list[bytes], data: st.DataObject) -> None:
     text = b"".join(line + b"\n" for line in lines)

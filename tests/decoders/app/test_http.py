@@ -227,7 +227,8 @@ def test_passwords_in_urls_are_cut_out() -> None:
 def test_fields_behind_the_last_chunk_are_passed_over() -> None:
     talker = wire.Talker(80).shake()
     ask = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n3\r\nabc\r\n0\r\nX-A: 1\r\nX-B: 2\r\n\r\n"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n"
+    chunked += b"3\r\nabc\r\n0\r\nX-A: 1\r\nX-B: 2\r\n\r\n"
     talker.say(0, ask % 1).say(1, chunked).say(0, ask % 2)
     talker.say(1, b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").say(0, ask % 3)
     talker.say(1, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")

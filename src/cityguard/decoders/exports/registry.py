@@ -30,6 +30,10 @@ def _read(text: str) -> dict[int, Element]:
     return found
 
 
+SECRET = frozenset({(5951, 131), (5951, 185), (5951, 188), (5951, 189)})
+"""Elements (enterprise, number) whose octets are not kept: NetScaler's Cookie, Authorization, Set-Cookie and its 2nd."""
+
+
 @lru_cache(maxsize=8192)
 def element(version: int, enterprise: int, number: int) -> Element:
     """What an element is called; octets under a made-up name where nobody told.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from cityguard.decoders.exports.registry import REVERSE, Element, element
+from cityguard.decoders.exports.registry import REVERSE, SECRET, Element, element
 
 VARIABLE = 65_535
 MAX_FIELDS = 512
@@ -83,6 +83,8 @@ class Template:
                 at += length
             if not length or (self.options and self.version == 9 and nth < self.scopes):
                 continue  # scopes of v9 are no elements but kinds of things (RFC 3954, 6.1)
+            if (enterprise, number) in SECRET:
+                continue
             what, name = self._element(nth), (enterprise, number)
             if nth < inner and not enterprise and number in _INNER:
                 name, what = (OUTER, number), Element(f"outer{what.name[0].upper()}{what.name[1:]}", what.kind)
