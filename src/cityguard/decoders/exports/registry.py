@@ -31,7 +31,7 @@ def _read(text: str) -> dict[int, Element]:
 
 
 SECRET = frozenset({(5951, 131), (5951, 185), (5951, 188), (5951, 189)})
-"""Elements (enterprise, number) whose octets are not kept: NetScaler's Cookie, Authorization, Set-Cookie and its 2nd."""
+"""Elements (enterprise, number) whose octets are not kept: NetScaler's cookies and Authorization."""
 
 
 @lru_cache(maxsize=8192)
