@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from cityguard.decoders import keyvalue
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.envelope import beside, opened
-from cityguard.decoders.pattern import groups
-from cityguard.decoders.text import dead, placed, text
+from cityguard.decoders.envelope import beside
+from cityguard.decoders.prefixed import prefixed
+from cityguard.decoders.text import placed
 from cityguard.model import Decoded, EventBatch, Frames
 
 MAX_LABELS = 100
@@ -48,23 +47,16 @@ class _Cef:
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
-        read = text(frames)
-        found = opened(read.values, self._options, r"CEF:\s?[0-9]+\|")
-        prefix = groups(found.body, (_PREFIX,)) if len(found.rows) else pl.DataFrame(schema={"row": pl.Int64})
-        within = prefix["row"].to_numpy()
-        good = found.rows[within]
-        bad = np.setdiff1d(np.arange(len(frames), dtype=np.int64), good)
-        letters = dead(frames, bad, "no CEF prefix of seven fields")
-        if not len(good):
-            return Decoded((), letters, len(bad))
+        found = prefixed(frames, self._options, r"CEF:\s?[0-9]+\|", (_PREFIX,), "no CEF prefix of seven fields")
+        if not len(found.good):
+            return Decoded((), found.letters, found.rejected)
+        prefix = found.prefix
         values, spare = keyvalue.pairs(prefix["extension"].str.strip_chars(), _STYLE, self._wanted)
         values = labelled(values.with_columns(_plain(pl.col(pl.String))), "Label")
-        front = prefix.drop("row", "extension").with_columns(_header(pl.col(*_NAMES)))
+        front = prefix.drop("extension").with_columns(_header(pl.col(*_NAMES)))
         table = beside(values.drop(front.columns, strict=False), front)
-        header = found.header[within] if found.header.width else found.header
-        return Decoded(
-            (EventBatch("", "", placed(beside(header, table), frames, good, read, spare)),), letters, len(bad)
-        )
+        rows = placed(beside(found.header, table), frames, found.good, found.read, spare)
+        return Decoded((EventBatch("", "", rows),), found.letters, found.rejected)
 
     def flush(self) -> Decoded:
         return Decoded()

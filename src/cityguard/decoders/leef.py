@@ -9,9 +9,9 @@ import polars as pl
 
 from cityguard.decoders import keyvalue
 from cityguard.decoders.base import Decoder, Options
-from cityguard.decoders.envelope import beside, opened
-from cityguard.decoders.pattern import groups
-from cityguard.decoders.text import dead, placed, text
+from cityguard.decoders.envelope import beside
+from cityguard.decoders.prefixed import prefixed
+from cityguard.decoders.text import placed
 from cityguard.model import Decoded, EventBatch, Frames
 
 MAX_DELIMITERS = 16
@@ -39,25 +39,21 @@ class _Leef:
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
-        read = text(frames)
-        found = opened(read.values, self._options, r"LEEF:\s?[12](?:\.[0-9]+)?\|")
-        prefix = groups(found.body, _PREFIX) if len(found.rows) else pl.DataFrame(schema={"row": pl.Int64})
-        good = found.rows[prefix["row"].to_numpy()]
-        bad = np.setdiff1d(np.arange(len(frames), dtype=np.int64), good)
-        letters = dead(frames, bad, "no LEEF prefix of five fields")
-        if not len(good):
-            return Decoded((), letters, len(bad))
-        header = found.header[prefix["row"].to_numpy()] if found.header.width else found.header
+        found = prefixed(
+            frames, self._options, r"LEEF:\s?[12](?:\.[0-9]+)?\|", _PREFIX, "no LEEF prefix of five fields"
+        )
+        if not len(found.good):
+            return Decoded((), found.letters, found.rejected)
         batches = []
-        for separator, rows in _by_delimiter(prefix):
-            part = prefix[rows]
+        for separator, rows in _by_delimiter(found.prefix):
+            part = found.prefix[rows]
             how = keyvalue.style({"separator": separator, "closing": "", "escape": "none"})
             values, spare = keyvalue.pairs(part["attributes"].str.strip_chars(" \r\n"), how, self._wanted)
             front = part.select("vendor", "product", "version", "eventID")
             table = beside(values.drop(front.columns, strict=False), front)
-            table = beside(header[rows], table) if header.width else table
-            batches.append(EventBatch("", "", placed(table, frames, good[rows], read, spare)))
-        return Decoded(tuple(batches), letters, len(bad))
+            table = beside(found.header[rows], table) if found.header.width else table
+            batches.append(EventBatch("", "", placed(table, frames, found.good[rows], found.read, spare)))
+        return Decoded(tuple(batches), found.letters, found.rejected)
 
     def flush(self) -> Decoded:
         return Decoded()

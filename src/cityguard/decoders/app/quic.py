@@ -5,11 +5,10 @@ Initial packets are protected with keys anyone can make who saw the first one; n
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from cityguard.decoders.app import quic_packet as wire
+from cityguard.decoders.app.handshakes import Handshakes
 from cityguard.decoders.app.tls_session import Session
-from cityguard.decoders.events import End, Talk
+from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
@@ -123,7 +122,7 @@ class Datagrams(Speaker):
 
     def __init__(self, out: Out) -> None:
         super().__init__(out)
-        self._open: OrderedDict[tuple[End, End], Connection] = OrderedDict()
+        self._open: Handshakes[Connection] = Handshakes(WAIT, MAX_CONNECTIONS)
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         place, heard = 0, False
@@ -141,16 +140,16 @@ class Datagrams(Speaker):
         ends = (talk.source, talk.destination)
         answer = (talk.destination, talk.source)
         side = 1 if answer in self._open else 0
-        one = self._open.get(answer) or self._open.get(ends)
-        if one is not None and at.time - one.last > WAIT:  # the ports are used again
-            self._open.pop(answer if side else ends).session.give()
-            one, side = None, 0
+        mine = answer if side else ends
+        one = self._open.get(mine, at.time)
+        if one is None and side:  # the ports are used again
+            self._open.end(mine)
+            side, mine = 0, ends
         if one is None:
             if wire.keys(head.version, head.destination)[0].open(data, head) is None:
                 return
-            one = self._begin(ends, talk, head)
-        one.last = at.time
-        self._open.move_to_end(answer if side else ends)
+            one = self._open.begin(mine, Connection(self.out, talk, head))
+        self._open.heard(mine, at.time)
         one.tried += 1
         if one.over or one.tried > MAX_PACKETS:
             return
@@ -158,24 +157,10 @@ class Datagrams(Speaker):
             one.session.give()
 
     def expire(self, now: int) -> None:
-        while self._open:
-            ends = next(iter(self._open))
-            if now - self._open[ends].last <= WAIT:
-                return
-            self._open.pop(ends).session.give()
+        self._open.expire(now)
 
     def close(self) -> None:
-        for one in self._open.values():
-            one.session.give()
-        self._open.clear()
-
-    def _begin(self, ends: tuple[End, End], talk: Talk, head: wire.Header) -> Connection:
-        if ends in self._open:
-            self._open.pop(ends).session.give()
-        if len(self._open) >= MAX_CONNECTIONS:
-            self._open.popitem(last=False)[1].session.give()
-        one = self._open[ends] = Connection(self.out, talk, head)
-        return one
+        self._open.close()
 
 
 def _skip_ack(data: bytes, place: int, *, ecn: bool) -> int:

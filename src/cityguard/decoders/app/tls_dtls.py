@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
 
+from cityguard.decoders.app.handshakes import Handshakes
 from cityguard.decoders.app.tls_session import Session
-from cityguard.decoders.events import End, Talk
+from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
@@ -80,42 +80,26 @@ class Datagrams(Speaker):
 
     def __init__(self, out: Out) -> None:
         super().__init__(out)
-        self._open: OrderedDict[tuple[End, End], Association] = OrderedDict()
+        self._open: Handshakes[Association] = Handshakes(WAIT, MAX_ASSOCIATIONS)
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         if not _is_record(data):
             return False
         side = 0 if talk.source <= talk.destination else 1
         ends = (talk.source, talk.destination) if side == 0 else (talk.destination, talk.source)
-        one = self._open.get(ends)
-        if one is None or at.time - one.last > WAIT or (one.over and _is_hello(data)):
-            one = self._begin(ends, talk if side == 0 else talk.turned())
-        one.last = at.time
-        self._open.move_to_end(ends)
+        one = self._open.get(ends, at.time)
+        if one is None or (one.over and _is_hello(data)):
+            one = self._open.begin(ends, Association(self.out, talk if side == 0 else talk.turned()))
+        self._open.heard(ends, at.time)
         if not one.over:
             _records(one, side, data, at)
         return True
 
     def expire(self, now: int) -> None:
-        while self._open:
-            ends = next(iter(self._open))
-            if now - self._open[ends].last <= WAIT:
-                return
-            self._open.pop(ends).session.give()
+        self._open.expire(now)
 
     def close(self) -> None:
-        for one in self._open.values():
-            one.session.give()
-        self._open.clear()
-
-    def _begin(self, ends: tuple[End, End], talk: Talk) -> Association:
-        if ends in self._open:
-            self._open.pop(ends).session.give()
-        if len(self._open) >= MAX_ASSOCIATIONS:
-            self._open.popitem(last=False)[1].session.give()
-        one = self._open[ends] = Association(self.out, talk)
-        self._open.move_to_end(ends)
-        return one
+        self._open.close()
 
 
 def _records(one: Association, side: int, data: bytes, at: Moment) -> None:
