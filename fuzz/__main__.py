@@ -71,7 +71,7 @@ def compiled_modules() -> list[str]:
     return [
         ".".join(path.relative_to(SOURCES).with_suffix("").parts)
         for path in SOURCES.rglob("*.py")
-        if "@compiled" in (text := path.read_text(encoding="utf-8")) or "@fast.compiled" in text
+        if re.search(r"^ *@(?:fast\.)?(?:compiled|inlined|lean)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
 
 
