@@ -142,7 +142,7 @@ def address_text(high: U64s, low: U64s) -> pl.Series:
     if ((high == 0) & (low >> np.uint64(32) == 0xFFFF)).all():
         text = _dotted((low & np.uint64(0xFFFFFFFF)).astype(np.uint32), none)
     else:
-        text = _compiled_text(high, low) if fast.ON else address.text(high, low)
+        text = address.text(high, low)
         text = text.set(pl.Series(none), None) if none.any() else text
     return text
 
@@ -153,12 +153,6 @@ def _dotted(values: npt.NDArray[np.uint32], none: npt.NDArray[np.bool_]) -> pl.S
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
     array = pa.Array.from_buffers(pa.large_string(), len(values), buffers)
     return pl.Series("", pl.from_arrow(array))
-
-
-def _compiled_text(high: U64s, low: U64s) -> pl.Series:
-    data, offsets = loops.addresses(high, low)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pl.Series("", pl.from_arrow(pa.Array.from_buffers(pa.large_string(), len(high), buffers)))
 
 
 def _digits(end: bytes) -> npt.NDArray[np.uint32]:
