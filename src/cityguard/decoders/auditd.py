@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,7 @@ _NEEDED = frozenset(
 """Fields that make a command out of its records."""
 _HEX = "\x1e"  # marks a value that was written as hex digits: unquoted, where a plain one would be quoted
 _ENCODED = r"\b(exe|comm|cwd|name|proctitle|cmd|data|acct|vm|dir|path)=((?:[0-9A-F]{2}){2,})(\s|$)"
+_DIGITS = re.compile("(?:[0-9A-F]{2})+")
 _ARGUMENT = r"\b(a\d+)=((?:[0-9A-F]{2}){2,})(\s|$)"
 
 
@@ -229,4 +231,8 @@ def _decoded(values: pl.DataFrame) -> pl.DataFrame:
 def _unhex(value: str | None) -> str | None:
     if value is None or not value.startswith(_HEX):
         return value
-    return bytes.fromhex(value[1:]).decode("utf-8", "replace").replace("\0", " ").strip()
+    digits = _DIGITS.match(value, 1)
+    if digits is None:
+        return value[1:]
+    text = bytes.fromhex(digits[0]).decode("utf-8", "replace").replace("\0", " ").strip()
+    return text + value[digits.end() :]  # words with no = behind a value are kept with it

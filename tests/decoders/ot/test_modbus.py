@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tests.decoders import wire
 
+from cityguard import fast
 from cityguard.decoders import flow, packet
-from cityguard.decoders.ot import modbus, modbus_pdu
+from cityguard.decoders.ot import modbus, modbus_columns, modbus_pdu
 from cityguard.decoders.protocol import Out
 
 
@@ -184,15 +185,15 @@ def test_the_fast_path_and_the_exact_path_give_the_same_rows(said: list[tuple[in
     for side, pdu, transaction in said:
         talker.say(side, adu(pdu, transaction))
     found = []
-    for fast in (True, False):
-        one = modbus.Modbus(Out("modbus"), fast=fast)
+    for arrays in (True, False):
+        one = modbus.Modbus(Out("modbus"), fast=arrays)
         tables = []
         for part in np.array_split(np.arange(len(talker.packets)), pieces):
             piece = wire.frames([talker.packets[at] for at in part])
             packets, _ = packet.decode(piece)
             keys = flow.Keys(packets)
             tables.append(one.table(piece.buffer, packets, keys, flow.digest(keys.columns())))
-        assert (len(one._slow) == 0) == fast  # each path was really taken
+        assert (len(one._slow) == 0) == arrays  # each path was really taken
         found.append(pl.concat([table for table in tables if table.height]))
     assert_frame_equal(*found)
     assert found[0].height == len(said)
@@ -224,3 +225,16 @@ def test_a_pdu_whose_rest_never_comes_is_a_row_of_its_head() -> None:
     first, second = wire.table(wire.decode(talker.packets), "ot").to_dicts()
     assert (first["ot.function.code"], first["ot.address"], first["event.flags"]) == (16, "100", ["truncated"])
     assert (second["ot.function.code"], second["event.flags"]) == (3, None)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.data())
+def test_values_as_text_are_the_same_compiled_and_not(columns: int, data: st.DataObject) -> None:
+    flat = data.draw(st.lists(st.sampled_from((0, 9, 10, 99, 100, 999, 1000, 9999, 10000, 65535)), max_size=20))
+    numbers = np.array(flat[: len(flat) // columns * columns], np.int64).reshape(-1, columns)
+    said = [",".join(map(str, row)) for row in numbers.tolist()]
+    assert modbus_columns._joined(numbers).to_list() == said
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "ON", False)
+        assert modbus_columns._joined(numbers).to_list() == said

@@ -381,9 +381,9 @@ def _native(taken: _Taken, names: set[str]) -> list[pl.Series]:
 
 
 def community(ends: Ends, proto: Words) -> pl.Series:
-    """Community ID v1 of each record; null where the protocol is not told."""
+    """Community ID v1 of each record; null where the protocol is not told, or told as a number that is none."""
     keys = Keys(ends)
     one = pl.DataFrame({name: getattr(keys, name) for name in ("a_high", "a_low", "b_high", "b_low")})
-    ids = address.community_id(one, np.maximum(proto, 0), ends.v6, keys.ports.astype(np.int64))
-    none = proto < 0
+    ids = address.community_id(one, np.clip(proto, 0, 255), ends.v6, keys.ports.astype(np.int64))
+    none = (proto < 0) | (proto > 255)
     return (ids.set(pl.Series(none), None) if none.any() else ids).alias("network.community_id")

@@ -151,16 +151,22 @@ class Modbus(Speaker):
             expected[head] = self._next.get((int(key[place]), int(side[place])), int(seq[head]))
         whole[order] &= expected == seq
         out = np.concatenate([key[~whole], np.fromiter(self._slow, np.uint64, len(self._slow))])
-        # A connection opened anew on the same ports is told apart on the slow path.
+        out = np.concatenate([out, self._opened_again(packets, hashes, data)])
+        in_step: Bools = ~np.isin(key, out)
+        return in_step
+
+    def _opened_again(self, packets: Packets, hashes: U64s, data: Words) -> U64s:
+        """Connections opened anew on the same ports: those are told apart byte by byte."""
         opens = np.flatnonzero(packets.flags & 2 > 0)
+        if not len(opens):
+            return np.zeros(0, np.uint64)
         known = np.fromiter((one for one, _ in self._next), np.uint64, len(self._next))
-        spoke, first = np.unique(key, return_index=True)
+        spoke, first = np.unique(hashes[data], return_index=True)
         at = np.minimum(np.searchsorted(spoke, hashes[opens]), len(spoke) - 1)
         again = (spoke[at] == hashes[opens]) & (data[first[at]] < opens)
         again |= np.isin(hashes[opens], known)
-        out = np.concatenate([out, hashes[opens[again]]])
-        in_step: Bools = ~np.isin(key, out)
-        return in_step
+        anew: U64s = hashes[opens[again]]
+        return anew
 
     def _remember(self, packets: Packets, keys: Keys, hashes: U64s, rows: Words) -> None:
         """Keep where each connection in step stands."""
