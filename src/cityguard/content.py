@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,32 @@ class Document:
 
     path: Path
     data: Any
-    lines: dict[Where, int] = field(default_factory=dict)
+    node: yaml.Node | None = field(default=None, repr=False, compare=False)
+
+    def line(self, *where: str | int) -> int:
+        """Line of a part (of its key, in a map), or of the nearest parent that is there; from 1."""
+        node, found = self.node, self.node
+        for step in where:
+            marked, node = _below(node, step)
+            if node is None:
+                break
+            found = marked
+        return 1 if found is None else found.start_mark.line + 1
 
     def place(self, *where: str | int) -> str:
         """``path:line`` of a part, or of the nearest parent that is there."""
-        while where and where not in self.lines:
-            where = where[:-1]
-        return f"{self.path}:{self.lines.get(where, 1)}"
+        return f"{self.path}:{self.line(*where)}"
+
+
+def _below(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """(What marks the place of one step down, the value there); (None, None) where there is no such step."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None, None
 
 
 def root() -> Path:
@@ -61,7 +81,7 @@ def load_all(path: Path, *, max_bytes: int = MAX_BYTES) -> list[Document]:
 
     Raises:
         InputError: not UTF-8, not YAML, too large, too deep, too many nodes, an alias or a tag;
-            with ``path:line`` and a remedy.
+            a key that stands twice, a merge key; with ``path:line`` and a remedy.
     """
     try:
         with path.open("rb") as file:
@@ -77,15 +97,51 @@ def parse_all(raw: bytes, path: Path) -> list[Document]:
     """The same as ``load_all`` for bytes in hand; ``path`` is only named in errors."""
     try:
         text = raw.decode("utf-8-sig")
-        _bound(text, path)
-        return [_document(node, path) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", place=str(path), remedy="save it as UTF-8") from None
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(f"not UTF-8 (byte {error.start})", place=f"{path}:{line}", remedy="save it as UTF-8") from None
+    try:
+        if _strange(text):
+            _bound(text, path)
+        return [_document(node, path) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"not YAML: {error.problem}", place=f"{path}:{line}") from None
+        if "alias" in str(error.problem):
+            raise _refused("aliases", path, line) from None
+        remedy = _REMEDIES.get(str(error.problem), "put texts with special characters in quotes; indent with blanks")
+        raise InputError(f"not YAML: {error.problem}", place=f"{path}:{line}", remedy=remedy) from None
     except yaml.YAMLError as error:
-        raise InputError(f"not YAML: {error}", place=str(path)) from None
+        remedy = "remove control characters; save it as UTF-8"
+        raise InputError(f"not YAML: {error}", place=f"{path}:{_control_line(text)}", remedy=remedy) from None
+
+
+_REMEDIES = {
+    "found character that cannot start any token": "indent with blanks, not tabs; quote texts that begin with @ or `",
+    "mapping values are not allowed in this context": "put a text that holds ': ' in quotes; indent with blanks",
+    "did not find expected <document start>": "begin a further document with '---'",
+    "did not find expected ',' or ']'": "close the list with ]",
+    "did not find expected ',' or '}'": "close the map with }",
+    "found unexpected end of stream": "close the quotes",
+}
+
+_PROPERTY = re.compile(r"(?:^|[\s\[{,:])[&!]\S", re.MULTILINE)  # where an anchor or a tag may stand
+_DEEP = re.compile(r"^[ \t?:-]{100}", re.MULTILINE)  # a line may open as many levels as it has these
+_BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # line ends of YAML that are none to ^
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_BRACKETS = 200
+
+
+def _strange(text: str) -> bool:
+    """True when the text may hold an anchor or a tag, or may nest deeper than the composer, which recurses, bears.
+
+    False for nearly every file, which spares it the walk over its events.
+    """
+    return (
+        text.count("[") + text.count("{") > _BRACKETS
+        or _PROPERTY.search(text) is not None
+        or _DEEP.search(text) is not None
+        or _BREAK.search(text) is not None
+    )
 
 
 def _bound(text: str, path: Path) -> None:
@@ -94,9 +150,9 @@ def _bound(text: str, path: Path) -> None:
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            raise InputError("YAML aliases are not allowed", place=f"{path}:{line}", remedy="write the value out")
+            raise _refused("aliases", path, line)
         if getattr(event, "tag", None) is not None:
-            raise InputError("YAML tags are not allowed", place=f"{path}:{line}", remedy="write the value plainly")
+            raise _refused("tags", path, line)
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
         if isinstance(event, yaml.CollectionStartEvent):
@@ -104,30 +160,87 @@ def _bound(text: str, path: Path) -> None:
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH or nodes > MAX_NODES:
-            raise InputError(f"deeper than {MAX_DEPTH} or more than {MAX_NODES} values", place=f"{path}:{line}")
+            raise _too_much(path, line)
+
+
+def _refused(what: str, path: Path, line: int) -> InputError:
+    remedy = "write the value out; quote a text that begins with * & or !"
+    return InputError(f"YAML {what} are not allowed", place=f"{path}:{line}", remedy=remedy)
+
+
+def _too_much(path: Path, line: int) -> InputError:
+    return InputError(
+        f"deeper than {MAX_DEPTH} or more than {MAX_NODES} values", place=f"{path}:{line}", remedy="split the file"
+    )
+
+
+def _control_line(text: str) -> int:
+    found = _CONTROL.search(text)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+# ---------------------------------------------------------------- nodes to data
 
 
 def _document(node: yaml.Node | None, path: Path) -> Document:
-    if node is None:
-        return Document(path, None)
-    lines = dict(_walk(node, ()))
-    loader = yaml.CSafeLoader("")
-    try:
-        data = loader.construct_document(node)
-    except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:  # e.g. a date that is none
-        raise InputError(f"bad value: {error}", place=f"{path}:{node.start_mark.line + 1}") from None
-    finally:
-        loader.dispose()
-    return Document(path, data, lines)
+    return Document(path, None if node is None else _Data(path).of(node, 0), node)
 
 
-def _walk(node: yaml.Node, where: Where) -> Iterator[tuple[Where, int]]:
-    yield where, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
+class _Data:
+    """Builds the plain data of one document; what SafeLoader would pass over in silence is refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.nodes = 0
+
+    def of(self, node: yaml.Node, depth: int) -> Any:
+        self.nodes += 1
+        tag = node.tag
+        if tag == "tag:yaml.org,2002:str":
+            return node.value
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            raise _too_much(self.path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._map(node, depth + 1)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.of(item, depth + 1) for item in node.value]
+        return self._scalar(node)
+
+    def _map(self, node: yaml.MappingNode, depth: int) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
         for key, value in node.value:
-            inner = (*where, str(key.value))
-            yield from _walk(value, inner)
-            yield inner, key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _walk(value, (*where, index))
+            name = self.of(key, depth) if isinstance(key, yaml.ScalarNode) else None
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                what = "merge keys" if isinstance(key, yaml.ScalarNode) else "lists and maps as keys"
+                raise _refused(what, self.path, key.start_mark.line + 1)
+            if name in made:
+                place = f"{self.path}:{key.start_mark.line + 1}"
+                raise InputError(
+                    f"key '{key.value[:100]}' stands twice", place=place, remedy="keep one, or join their values"
+                )
+            made[name] = self.of(value, depth)
+        return made
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return _SCALARS[node.tag](_PLAIN, node)
+        except KeyError:
+            raise _refused("tags", self.path, node.start_mark.line + 1) from None
+        except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:  # a date that is none …
+            place = f"{self.path}:{node.start_mark.line + 1}"
+            raise InputError(f"bad value: {error}", place=place, remedy="put it in quotes if it is a text") from None
+
+
+_PLAIN = yaml.constructor.SafeConstructor()
+_SCALARS: dict[str, Callable[[Any, Any], Any]] = {
+    f"tag:yaml.org,2002:{name}": made
+    for name, made in {
+        "null": yaml.constructor.SafeConstructor.construct_yaml_null,
+        "bool": yaml.constructor.SafeConstructor.construct_yaml_bool,
+        "int": yaml.constructor.SafeConstructor.construct_yaml_int,
+        "float": yaml.constructor.SafeConstructor.construct_yaml_float,
+        "timestamp": yaml.constructor.SafeConstructor.construct_yaml_timestamp,
+        "value": lambda _, node: node.value,  # a lone '='
+        "merge": lambda _, node: node.value,
+    }.items()
+}

@@ -136,7 +136,10 @@ def test_a_missing_path_is_a_fault_and_no_crash(tmp_path: Path) -> None:
         ("title: !!python/object/apply:os.system [id]\n", "not"),
         ("[" * 500 + "]" * 500, "deeper than"),
         ("- just\n- a list\n", "not a Sigma document"),
-        ("title: x\nfilter: {rules: any}\n", "filters are not supported"),
+        ("title: x\nfilter: {rules: any}\n", "'logsource' is missing"),
+        ("title: x\ntitle: y\n", "stands twice"),
+        ("<<: {a: 1}\ntitle: y\n", "merge keys"),
+        ("? [a]\n: b\n", "as keys"),
         ("title: " + "x" * MAX_BYTES, "larger than"),
     ],
 )

@@ -48,7 +48,7 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
     about = whom(one.about)
     long = _span(asked.timespan_s)
     number = f"{one.measured:g}"
-    field = asked.field or ""
+    field = ", ".join(asked.fields)
     heads = [ruleset.head(rule) for rule in asked.rules]
     titles = [head.title for head in heads if head is not None]
     zh, en = {
@@ -56,6 +56,11 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
         "value_count": (f"{long.zh}内 {number} 个不同的 {field}", f"{number} different {field} within {long.en}"),
         "value_sum": (f"{long.zh}内 {field} 合计 {number}", f"{field} adds up to {number} within {long.en}"),
         "value_avg": (f"{long.zh}内 {field} 平均 {number}", f"{field} averages {number} within {long.en}"),
+        "value_percentile": (
+            f"{long.zh}内 {field} 的第 {asked.percentile:g} 百分位为 {number}" if asked.percentile else "",
+            f"percentile {asked.percentile:g} of {field} is {number} within {long.en}" if asked.percentile else "",
+        ),
+        "value_median": (f"{long.zh}内 {field} 中位数 {number}", f"median of {field} is {number} within {long.en}"),
         "temporal": (
             f"{long.zh}内同时出现：{'；'.join(title.zh for title in titles)}",
             f"within {long.en} all of: {'; '.join(title.en for title in titles)}",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cityguard.model import Level, Text
+
+if TYPE_CHECKING:
+    from cityguard.sigma.custom import Custom
 
 Mode = Literal["exact", "prefix", "suffix", "contains"]
 Operator = Literal["lt", "lte", "gt", "gte"]
@@ -126,8 +129,11 @@ class Example:
     name: str
     events: tuple[dict[str, Any], ...]
     match: bool | None = None  # plain rules
-    alerts: int | None = None  # correlations
+    alerts: int | None = None  # correlations, and rules that remember
     place: str = ""
+    history: tuple[dict[str, Any], ...] = ()  # seen before; what it raises does not count
+    until_s: int = 0  # time goes on to so many seconds after the start; 0: it ends with the events
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()  # threat lists for this test
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,7 @@ class Head:
     group: tuple[str, ...] | None = None  # None: the detector's own choice
     window_s: int = 3600  # repeats within it merge into one alert
     examples: tuple[Example, ...] = ()
+    custom: Custom | None = None  # what custom.cityguard adds; None where the document has no such block
 
     @property
     def place(self) -> str:
@@ -166,6 +173,7 @@ class Rule:
     product: str | None = None
     service: str | None = None
     fields: tuple[str, ...] = field(default=())  # fields of its positive leaves, in the rule's order
+    filters: tuple[str, ...] = ()  # ids of the filters that stand in its node, in the order applied
 
     @property
     def id(self) -> str:
@@ -176,15 +184,59 @@ class Rule:
         return self.head.title
 
 
-Kind = Literal["event_count", "value_count", "value_sum", "value_avg", "temporal", "temporal_ordered"]
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """An exception for many rules: ``node`` must hold as well wherever the filter applies."""
+
+    head: Head
+    node: Node
+    rules: tuple[str, ...] | None  # names or ids; None: any rule whose log source the filter covers
+    category: str | None = None
+    product: str | None = None
+    service: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.head.id
+
+    @property
+    def title(self) -> Text:
+        return self.head.title
+
+    def covers(self, rule: Rule) -> bool:
+        """True when the rule's log source is the filter's or a narrower one."""
+        asked = ((self.category, rule.category), (self.product, rule.product), (self.service, rule.service))
+        return all(mine is None or mine == its for mine, its in asked)
+
+
+Kind = Literal[
+    "event_count",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
+    "value_median",
+    "temporal",
+    "temporal_ordered",
+]
 CORRELATIONS: tuple[Kind, ...] = (
     "event_count",
     "value_count",
     "value_sum",
     "value_avg",
+    "value_percentile",
+    "value_median",
     "temporal",
     "temporal_ordered",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One way in which a boolean condition over rules holds."""
+
+    needs: tuple[str, ...]  # rule ids, all of which have hits in the window; in the order of Correlation.rules
+    bars: tuple[str, ...] = ()  # rule ids, none of which has
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +248,10 @@ class Correlation:
     rules: tuple[str, ...]  # ids, after names are resolved
     group_by: tuple[str, ...]
     timespan_s: int
-    conditions: tuple[tuple[str, float], ...]  # (gte, 10.0), all of which must hold
-    field: str | None = None  # what value_* looks at
+    conditions: tuple[tuple[str, float], ...]  # (gte, 10.0), all of which must hold; none where clauses say it
+    fields: tuple[str, ...] = ()  # what value_* looks at; several (value_count only): their combinations count
+    percentile: float | None = None  # value_percentile: above 0, up to 100
+    clauses: tuple[Clause, ...] = ()  # temporal types with a boolean condition: at least one of these holds
     aliases: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()  # alias -> (rule id, field)
     generate: bool = False
 
@@ -210,11 +264,25 @@ class Correlation:
         return self.head.title
 
     @property
+    def field(self) -> str | None:
+        """The one field of value_sum, value_avg …; the first where several count together."""
+        return self.fields[0] if self.fields else None
+
+    @property
     def grows(self) -> bool:
         """More hits can only make it truer, so it may be answered before the input ends."""
-        return self.kind != "value_avg" and all(op in ("gt", "gte") for op, _ in self.conditions)
+        if self.kind in ("value_avg", "value_percentile", "value_median"):
+            return False
+        return all(op in ("gt", "gte") for op, _ in self.conditions) and not any(one.bars for one in self.clauses)
 
     def group_fields(self, rule_id: str) -> tuple[str, ...]:
         """The group-by fields as the given rule's events name them."""
+        return self._named(self.group_by, rule_id)
+
+    def value_fields(self, rule_id: str) -> tuple[str, ...]:
+        """The fields looked at, as the given rule's events name them."""
+        return self._named(self.fields, rule_id)
+
+    def _named(self, names: tuple[str, ...], rule_id: str) -> tuple[str, ...]:
         aliases = {alias: dict(mapping) for alias, mapping in self.aliases}
-        return tuple(aliases.get(name, {}).get(rule_id, name) for name in self.group_by)
+        return tuple(aliases.get(name, {}).get(rule_id, name) for name in names)

@@ -9,9 +9,10 @@ from pathlib import Path
 from cityguard import content
 from cityguard.content import Document
 from cityguard.errors import CityguardError, ContentErrors, InputError
-from cityguard.sigma import document
-from cityguard.sigma.ast import Correlation, Head, Rule
+from cityguard.sigma import document, filters
+from cityguard.sigma.ast import Clause, Correlation, Filter, Head, Rule
 from cityguard.sigma.modifiers import UnresolvedError
+from cityguard.sigma.reader import identifier
 
 __all__ = ["PLACEHOLDERS", "Correlation", "Inactive", "Rule", "Ruleset", "load", "load_bytes"]
 
@@ -35,6 +36,7 @@ class Ruleset:
 
     rules: tuple[Rule, ...] = ()
     correlations: tuple[Correlation, ...] = ()  # each after those it refers to
+    filters: tuple[Filter, ...] = ()  # already part of the rules' trees
     faults: tuple[CityguardError, ...] = ()
     inactive: tuple[Inactive, ...] = ()
 
@@ -97,7 +99,7 @@ class _Gathered:
     """Documents read so far, by id."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Rule | Correlation] = {}
+        self.found: dict[str, Rule | Correlation | Filter] = {}
         self.faults: list[CityguardError] = []
         self.inactive: list[Inactive] = []
         self._here: set[str] = set()
@@ -120,7 +122,7 @@ class _Gathered:
             else:
                 self._keep(made)
 
-    def _keep(self, made: Rule | Correlation) -> None:
+    def _keep(self, made: Rule | Correlation | Filter) -> None:
         if made.id in self._here:
             other = self.found[made.id].head.place
             self.faults.append(
@@ -132,9 +134,11 @@ class _Gathered:
         self.found[made.id] = made
 
     def ruleset(self) -> Ruleset:
-        rules = tuple(one for one in self.found.values() if isinstance(one, Rule))
+        given = tuple(one for one in self.found.values() if isinstance(one, Filter))
+        rules = tuple(filters.apply((one for one in self.found.values() if isinstance(one, Rule)), given))
         correlations = [one for one in self.found.values() if isinstance(one, Correlation)]
-        return Ruleset(rules, tuple(self._linked(rules, correlations)), tuple(self.faults), tuple(self.inactive))
+        linked = tuple(self._linked(rules, correlations))
+        return Ruleset(rules, linked, given, tuple(self.faults), tuple(self.inactive))
 
     def _linked(self, rules: Iterable[Rule], correlations: list[Correlation]) -> list[Correlation]:
         """Names become ids; those that refer to nothing, or to each other in a circle, fall out."""
@@ -163,10 +167,14 @@ class _Gathered:
 
 
 def _resolve(one: Correlation, names: Mapping[str, str]) -> Correlation:
+    def known(rules: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(rule, identifier(rule)) for rule in rules)
+
     aliases = tuple(
-        (alias, tuple((names.get(rule, rule), field) for rule, field in mapping)) for alias, mapping in one.aliases
+        (alias, tuple((known((rule,))[0], field) for rule, field in mapping)) for alias, mapping in one.aliases
     )
-    return replace(one, rules=tuple(names.get(rule, rule) for rule in one.rules), aliases=aliases)
+    clauses = tuple(Clause(known(clause.needs), known(clause.bars)) for clause in one.clauses)
+    return replace(one, rules=known(one.rules), aliases=aliases, clauses=clauses)
 
 
 def _files(path: Path, faults: list[CityguardError]) -> list[Path]:
