@@ -62,6 +62,7 @@ COMMON = _group(
     ("event.provider", "keyword", "program or channel that wrote the event", "来源程序"),
     ("message", "text", "the free text of the event", "内容"),
     ("log.syslog.severity.code", "int", "syslog severity, 0 worst to 7", "Syslog 级别"),
+    ("event.logsource", "keyword", "the log source (Sigma) of the batch it came with, on one line", "Sigma 日志源"),
     ("log.level", "keyword", "level in the source's own word", "日志级别"),
     ("observer.name", "keyword", "collector that received it", "采集器"),
     ("observer.ip", "ip", "transport peer, never the claimed host", "发送端地址"),

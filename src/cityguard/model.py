@@ -67,6 +67,21 @@ class LogSource:
             and (service is None or service in self.service)
         )
 
+    @property
+    def text(self) -> str:
+        """One line: ``network,firewall||connection``; ``parse`` reads it back."""
+        return "|".join(",".join(_plain(word) for word in part) for part in (self.category, self.product, self.service))
+
+    @classmethod
+    def parse(cls, text: str) -> LogSource:
+        """What ``text`` gave; parts that are not there are empty."""
+        parts = [tuple(filter(None, part.split(","))) for part in text.split("|")] + [()] * 3
+        return cls(parts[0], parts[1], parts[2])
+
+
+def _plain(word: str) -> str:
+    return word.replace("|", " ").replace(",", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
@@ -134,6 +149,21 @@ class Ledger:
     def balance(self) -> int:
         """0 when nothing is unaccounted for."""
         return self.received - self.stored - self.dead - self.dropped - self.spooled
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one source sent on one day (UTC, by ``event.ingested``), per department and segment it is about."""
+
+    day: date
+    dataset: str
+    collector: str
+    logsource: str  # LogSource.text
+    department: str | None
+    segment: str | None
+    rows: int
+    last_seen: datetime
+    columns: dict[str, tuple[int, datetime]]  # name -> rows with a value, and when last
 
 
 # ---------------------------------------------------------------- alerts

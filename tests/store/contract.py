@@ -15,8 +15,8 @@ from tests.store.make import HOUR, NOW
 
 from cityguard import columns
 from cityguard.errors import ConflictError, InputError
-from cityguard.model import Alert, DeadLetter, Query, Schedule, Term, Text
-from cityguard.store import fields
+from cityguard.model import Alert, DeadLetter, Query, Schedule, Sighting, Term, Text
+from cityguard.store import fields, sightings
 from cityguard.store.base import Store
 from cityguard.store.query import parse
 
@@ -583,3 +583,61 @@ class RecordsContract:
         store.records.put_value("游标/../x", b"")
         assert store.records.get_value("cursor") == b"\x00\xff2"
         assert store.records.get_value("游标/../x") == b""
+
+
+def sighting(**changes: Any) -> Sighting:
+    base = Sighting(
+        NOW.date(),
+        "flow",
+        "netflow",
+        "network||connection",
+        "water",
+        "ot",
+        3,
+        NOW,
+        {"source.ip": (3, NOW), "x": (1, NOW)},
+    )
+    return replace(base, **changes)
+
+
+class SightingsContract:
+    """What rule coverage stands on."""
+
+    def test_sightings_of_one_day_and_source_are_added_up(self, store: Store) -> None:
+        later = NOW + HOUR
+        store.records.add_sightings([sighting(), sighting(last_seen=later, columns={"x": (2, later), "y": (1, later)})])
+        store.records.add_sightings([sighting(department=None), sighting()])
+        found = {one.department: one for one in store.records.find_sightings(NOW.date())}
+        whole = found["water"]
+        assert (whole.rows, whole.last_seen) == (9, later)
+        assert whole.columns == {"source.ip": (6, NOW), "x": (4, later), "y": (1, later)}
+        assert found[None].rows == 3
+
+    def test_sightings_are_found_from_a_day_on_and_forgotten_after_a_week(self, store: Store) -> None:
+        days = [NOW.date() - timedelta(days=n) for n in (0, 1, 30)]
+        store.records.add_sightings([sighting(day=day) for day in reversed(days)])
+        assert [one.day for one in store.records.find_sightings(days[1])] == [days[1], days[0]]
+        assert [one.day for one in store.records.find_sightings(days[2])] == [days[1], days[0]]
+
+    def test_a_day_with_too_many_segments_is_told_without_them(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sightings, "MAX_KEYS", 3)
+        monkeypatch.setattr(sightings, "MAX_FOLDED", 1)
+        store.records.add_sightings([sighting(segment=f"s{n}") for n in range(6)])
+        store.records.add_sightings([sighting(collector="other")])
+        found = store.records.find_sightings(NOW.date())
+        assert sorted((one.segment or "", one.rows) for one in found) == [("", 9), ("s0", 3), ("s1", 3), ("s2", 3)]
+
+    def test_verdicts_are_counted_by_rule(self, store: Store) -> None:
+        made = store.alerts.merge([make.alert(f"v{n}", rule_id="r1" if n else "r2") for n in range(3)])
+        closed = next(one for one in made if one.rule_id == "r1")
+        store.alerts.update(closed.id, closed.version, {"status": "closed", "verdict": "false"})
+        found = store.alerts.verdicts(Query())
+        assert found.select("rule_id", "status", "verdict", "alerts").rows() == [
+            ("r1", "closed", "false", 1),
+            ("r1", "open", None, 1),
+            ("r2", "open", None, 1),
+        ]
+        assert found["last_seen"].dtype == pl.Datetime("us", "UTC")
+        assert found["count"].sum() == sum(one.count for one in store.alerts.find(Query()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store.contract import AlertsContract, EventsContract, RecordsContract
+from tests.store.contract import AlertsContract, EventsContract, RecordsContract, SightingsContract
 
 
 class TestEvents(EventsContract):
@@ -14,4 +14,8 @@ class TestAlerts(AlertsContract):
 
 
 class TestRecords(RecordsContract):
+    pass
+
+
+class TestSightings(SightingsContract):
     pass

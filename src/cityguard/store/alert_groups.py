@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -44,4 +45,23 @@ def conflict(alert_id: str, asked: int, stored: int) -> ConflictError:
     """What a person is told who changes an alert that somebody else changed first."""
     return ConflictError(
         f"alert {alert_id} is at version {stored}, not {asked}", remedy="read it again and repeat the change"
+    )
+
+
+def verdicts_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Rows as a table: rule, status, verdict, alerts, their count, last seen in µs; in a fixed order."""
+    frame = pl.DataFrame(
+        list(rows),
+        orient="row",
+        schema={
+            "rule_id": pl.String,
+            "status": pl.String,
+            "verdict": pl.String,
+            "alerts": pl.Int64,
+            "count": pl.Int64,
+            "last_seen": pl.Int64,
+        },
+    )
+    return frame.with_columns(pl.from_epoch("last_seen", time_unit="us").dt.replace_time_zone("UTC")).sort(
+        "rule_id", "status", "verdict", nulls_last=True
     )

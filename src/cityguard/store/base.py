@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import polars as pl
@@ -21,6 +21,7 @@ from cityguard.model import (
     Ledger,
     Query,
     Schedule,
+    Sighting,
 )
 
 
@@ -59,6 +60,9 @@ class Alerts(Protocol):
 
     def groups(self, query: Query) -> pl.DataFrame:
         """Columns rule_id source.ip destination.ip alerts count level title_zh title_en first_seen last_seen latest."""
+
+    def verdicts(self, query: Query) -> pl.DataFrame:
+        """Columns rule_id status verdict (null: none yet) alerts count last_seen, by rule_id, status, verdict."""
 
     def update(self, alert_id: str, version: int, changes: Mapping[str, Any]) -> Alert:
         """Change triage fields (status verdict owner note case_id).
@@ -107,6 +111,12 @@ class Records(Protocol):
         """Book a chunk in the ledger, once per (source, part) however often it is called."""
 
     def ledger(self) -> list[Ledger]: ...
+
+    def add_sightings(self, items: Iterable[Sighting]) -> None:
+        """Add to those of the same day and source. Bounded: see ``store.sightings``; days past are forgotten."""
+
+    def find_sightings(self, since: date) -> list[Sighting]:
+        """Those of ``since`` and later, oldest first."""
 
     def append_audit(self, actor: str, ip: str, action: str, object: str, detail: str, at: datetime) -> AuditEntry: ...
     def find_audit(self, limit: int = 100) -> list[AuditEntry]: ...

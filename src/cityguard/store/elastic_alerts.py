@@ -12,7 +12,7 @@ import polars as pl
 from cityguard.errors import StoreError
 from cityguard.model import LEVELS, Alert, Query
 from cityguard.store import codec, dsl, fields, groups, merging
-from cityguard.store.alert_groups import conflict, groups_frame
+from cityguard.store.alert_groups import conflict, groups_frame, verdicts_frame
 from cityguard.store.elastic_client import Client
 from cityguard.store.sql import micros
 
@@ -77,6 +77,18 @@ class ElasticAlerts:
             mark = (cursor[0]["last_seen"], query.after) if cursor else None
             rows = [row for row in rows if mark and _is_past((row[8], row[9]), mark, query.newest_first)]
         return groups_frame(rows[: query.limit])
+
+    def verdicts(self, query: Query) -> pl.DataFrame:
+        names = ("rule_id", "status", "verdict")
+        sources = [{name: {"terms": {"field": name, "missing_bucket": True}}} for name in names]
+        aggs = {"count": {"sum": {"field": "count"}}, "last": {"max": {"field": "last_seen"}}}
+        found = self._client.composite(self._index, self._condition(query), sources, groups.MAX_GROUPS, aggs)
+        return verdicts_frame(
+            [
+                (*(b["key"][name] for name in names), b["doc_count"], int(b["count"]["value"]), int(b["last"]["value"]))
+                for b in found
+            ]
+        )
 
     def update(self, alert_id: str, version: int, changes: Mapping[str, Any]) -> Alert:
         for _ in range(TRIES):

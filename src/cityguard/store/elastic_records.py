@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +24,9 @@ from cityguard.model import (
     JobRun,
     Ledger,
     Schedule,
+    Sighting,
 )
-from cityguard.store import chain, claims, codec, ledger, sql
+from cityguard.store import chain, claims, codec, ledger, sightings, sql
 from cityguard.store.elastic_client import PAGE, Client
 from cityguard.store.sql import micros
 
@@ -203,6 +204,42 @@ class ElasticRecords:
             for bucket in buckets
         ]
         return sorted(found, key=lambda item: item.source)
+
+    def add_sightings(self, items: Iterable[Sighting]) -> None:
+        for item in sightings.together(items):
+            self._add_sighting(item)
+
+    def _add_sighting(self, item: Sighting) -> None:
+        index, day = self._client.index("sightings"), sightings.start_of(item.day)
+        for folded, one in enumerate((item, sightings.folded(item))):
+            name = _key(str(day), str(folded), sightings.key(one))
+            for _ in range(TRIES):
+                found = self._client.get(index, name)
+                if found is None and not self._has_room(index, day, folded):
+                    break
+                old = self._reader.one(Sighting, name, orjson.dumps(found[0].get("doc"))) if found else None
+                doc = {"id": name, "at": day, "seq": folded, "doc": _plain(sightings.merged(old, one))}
+                if self._client.put(index, name, doc, found[1]) if found else self._client.add(index, name, doc):
+                    return
+            else:
+                raise StoreError("a sighting changes too fast", remedy="try again")
+
+    def _has_room(self, index: str, day: int, folded: int) -> bool:
+        """Whether the day may have one row more; the first of a day clears those past."""
+        of_day = {"bool": {"filter": [{"term": {"at": day}}, {"term": {"seq": folded}}]}}
+        held = self._client.count(index, of_day)
+        if not held and not folded:
+            past = {"range": {"at": {"lt": day - int(sightings.KEEP.total_seconds()) * 1_000_000}}}
+            hits = self._client.pages(index, past, [{"id": "asc"}], None, None)
+            self._client.delete(index, [hit["_id"] for hit in hits])
+        return held < (sightings.MAX_FOLDED if folded else sightings.MAX_KEYS)
+
+    def find_sightings(self, since: date) -> list[Sighting]:
+        index = self._client.index("sightings")
+        self._client.touched(index)  # other processes write here too
+        recent = {"range": {"at": {"gte": sightings.start_of(since)}}}
+        hits = self._client.pages(index, recent, [{"at": "asc"}, {"id": "asc"}], None, None)
+        return self._reader.all(Sighting, ((hit["_id"], orjson.dumps(hit["_source"].get("doc"))) for hit in hits))
 
     # ---------------------------------------------------------------- audit
 

@@ -14,7 +14,11 @@ from cityguard.store.lake import Lake
 from cityguard.store.sqlite import BUSY_S, Database
 
 DATABASE = "cityguard.db"
-MIGRATIONS = ((*manifest.SCHEMA, *embedded_alerts.SCHEMA, *embedded_records.SCHEMA), manifest.APPENDED)
+MIGRATIONS = (
+    (*manifest.SCHEMA, *embedded_alerts.SCHEMA, *embedded_records.SCHEMA),
+    manifest.APPENDED,
+    embedded_records.SIGHTINGS,
+)
 """Statements per schema version, oldest first. Only ever add a tuple at the end."""
 
 

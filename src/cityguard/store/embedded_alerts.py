@@ -12,7 +12,7 @@ import polars as pl
 from cityguard.errors import StoreError
 from cityguard.model import LEVELS, Alert, Query
 from cityguard.store import codec, fields, merging, sql
-from cityguard.store.alert_groups import conflict, groups_frame
+from cityguard.store.alert_groups import conflict, groups_frame, verdicts_frame
 from cityguard.store.sql import ip_key, micros
 from cityguard.store.sqlite import Database
 
@@ -94,6 +94,15 @@ class EmbeddedAlerts:
         with self._database.read() as con:
             rows = con.execute(_GROUPS.format(where=where, after=after, order=order), [*values, query.limit]).fetchall()
         return groups_frame(rows)
+
+    def verdicts(self, query: Query) -> pl.DataFrame:
+        where, values = self._where(query)
+        statement = (
+            "SELECT rule_id, status, verdict, count(*), sum(count), max(last_seen) "  # noqa: S608
+            f"FROM alerts WHERE {where} GROUP BY rule_id, status, verdict"
+        )
+        with self._database.read() as con:
+            return verdicts_frame(con.execute(statement, values).fetchall())
 
     def update(self, alert_id: str, version: int, changes: Mapping[str, Any]) -> Alert:
         with self._database.write() as con:

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +21,9 @@ from cityguard.model import (
     JobRun,
     Ledger,
     Schedule,
+    Sighting,
 )
-from cityguard.store import chain, claims, codec, ledger, sql
+from cityguard.store import chain, claims, codec, ledger, sightings, sql
 from cityguard.store.sql import micros
 from cityguard.store.sqlite import Database
 
@@ -51,6 +52,12 @@ SCHEMA = (
     "CREATE TABLE audit_head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, mac TEXT NOT NULL)",
     "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
+
+SIGHTINGS = (
+    """CREATE TABLE sightings (
+        day INTEGER NOT NULL, key TEXT NOT NULL, folded INTEGER NOT NULL, doc BLOB NOT NULL,
+        PRIMARY KEY (day, key)) WITHOUT ROWID""",
 )
 
 
@@ -223,6 +230,37 @@ class EmbeddedRecords:
             Ledger(source, unit, received, stored, dead, dropped, events=events, last_seen=sql.moment(at))
             for source, unit, received, stored, dead, dropped, events, at in rows
         ]
+
+    def add_sightings(self, items: Iterable[Sighting]) -> None:
+        found = sightings.together(items)
+        if not found:
+            return
+        with self._database.write() as con:
+            for item in found:
+                self._add_sighting(con, item)
+
+    def _add_sighting(self, con: sqlite3.Connection, item: Sighting) -> None:
+        day = sightings.start_of(item.day)
+        held = dict(con.execute("SELECT folded, count(*) FROM sightings WHERE day = ? GROUP BY folded", (day,)))
+        if not held:
+            oldest = sightings.start_of(item.day - sightings.KEEP)
+            con.execute("DELETE FROM sightings WHERE day < ?", (oldest,))
+        is_full = (held.get(0, 0) >= sightings.MAX_KEYS, held.get(1, 0) >= sightings.MAX_FOLDED)
+        for folded, one in enumerate((item, sightings.folded(item))):
+            name = f"{folded}{sightings.key(one)}"
+            row = con.execute("SELECT doc FROM sightings WHERE day = ? AND key = ?", (day, name)).fetchone()
+            if row is None and is_full[folded]:
+                continue
+            whole = sightings.merged(self._reader.one(Sighting, name, row[0]) if row else None, one)
+            con.execute("INSERT OR REPLACE INTO sightings VALUES (?,?,?,?)", (day, name, folded, codec.encode(whole)))
+            return
+        _add(con, "sightings_dropped", item.rows)
+
+    def find_sightings(self, since: date) -> list[Sighting]:
+        statement = "SELECT key, doc FROM sightings WHERE day >= ? ORDER BY day, key"
+        with self._database.read() as con:
+            rows = con.execute(statement, (sightings.start_of(since),)).fetchall()
+        return self._reader.all(Sighting, rows)
 
     # ---------------------------------------------------------------- audit
 

@@ -32,6 +32,8 @@ def pack(batch: EventBatch) -> pl.DataFrame:
     table = table.with_columns(pl.lit(batch.dataset).alias("event.dataset"))
     if "observer.name" not in table.columns and batch.collector:
         table = table.with_columns(pl.lit(batch.collector).alias("observer.name"))
+    source = batch.logsource.text if batch.logsource is not None else None
+    table = table.with_columns(pl.lit(source, pl.String).alias("event.logsource"))  # whatever the input called so
     table = _fold(table, columns.native(batch.dataset, table))
     kept = [c.name for c in columns.DATASETS[batch.dataset] if c.name in table.columns]
     kept = [name for name in kept if name in (ID, TIME) or table[name].null_count() < table.height]

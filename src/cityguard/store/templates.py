@@ -16,7 +16,7 @@ from cityguard.store import pack
 IGNORE_ABOVE = 8_191  # characters; Lucene's longest term is 32,766 bytes, four per character
 FIRST_YEAR, LAST_YEAR = 2020, 2100
 
-RECORDS = ("evidence", "assessments", "drills", "schedules", "runs", "dead", "chunks", "audit", "state")
+RECORDS = ("evidence", "assessments", "drills", "schedules", "runs", "dead", "chunks", "audit", "state", "sightings")
 
 _NANOS = frozenset(("@timestamp", "event.ingested", "event.start", "event.end"))
 _KEYWORD = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
