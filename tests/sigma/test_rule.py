@@ -65,7 +65,7 @@ def test_a_rule_keeps_what_its_author_said() -> None:
         ("source.ip: 10.0.0.1}\n  f", "source.ip|cidrr: 10.0.0.0/8}\n  f", 10, "did you mean 'cidr'"),
         ("window: 5m", "window: 5 minutes", 20, "no time span"),
         ("title_zh: 好", "title_cn: 好", 16, "did you mean 'title_zh'"),
-        ("match: true", "matches: true", 22, "a test needs"),
+        ("match: true", "matches: true", 22, "did you mean 'match'"),
         ("logsource: {category: network, product: x, service: connection}", "logsource: {definition: x}", 8, "names a"),
         ("sel: {source.ip: 10.0.0.1}", "sel: {}", 10, "is empty"),
     ],

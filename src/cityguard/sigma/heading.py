@@ -100,7 +100,8 @@ def _ours(reader: Reader, data: Mapping[str, Any]) -> dict[str, Any]:
     if ours is None:
         return {}
     if not isinstance(ours, dict):
-        reader.fault("'custom.cityguard' must be a map", "custom", "cityguard", remedy=f"known: {', '.join(custom_reading.KEYS)}")
+        remedy = f"known: {', '.join(custom_reading.KEYS)}"
+        reader.fault("'custom.cityguard' must be a map", "custom", "cityguard", remedy=remedy)
         return {}
     return ours
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cityguard import content
 from cityguard.content import Document
 from cityguard.errors import CityguardError, ContentErrors, InputError
-from cityguard.sigma import document, filters
+from cityguard.sigma import document, filters, sequences
 from cityguard.sigma.ast import Clause, Correlation, Filter, Head, Rule
 from cityguard.sigma.modifiers import UnresolvedError
 from cityguard.sigma.reader import identifier
@@ -42,8 +42,10 @@ class Ruleset:
 
     @property
     def silent(self) -> frozenset[str]:
-        """Ids of rules that only feed correlations (``generate`` is false in all that name them)."""
+        """Ids of rules that only feed correlations or sequences (``generate`` is false in all that name them)."""
         feeds: dict[str, bool] = {}
+        for rule, generate in sequences.fed(self.rules):
+            feeds[rule] = feeds.get(rule, False) or generate
         for correlation in self.correlations:
             for rule in correlation.rules:
                 feeds[rule] = feeds.get(rule, False) or correlation.generate
@@ -136,6 +138,7 @@ class _Gathered:
     def ruleset(self) -> Ruleset:
         given = tuple(one for one in self.found.values() if isinstance(one, Filter))
         rules = tuple(filters.apply((one for one in self.found.values() if isinstance(one, Rule)), given))
+        rules = sequences.linked(rules, self.faults)
         correlations = [one for one in self.found.values() if isinstance(one, Correlation)]
         linked = tuple(self._linked(rules, correlations))
         return Ruleset(rules, linked, given, tuple(self.faults), tuple(self.inactive))
