@@ -32,7 +32,8 @@ KEYS = st.sampled_from(
     ]
 )
 ITEM = st.one_of(
-    st.tuples(KEYS, st.one_of(PATTERN, st.none(), st.integers(0, 12), st.lists(PATTERN, min_size=1, max_size=3))),
+    st.tuples(KEYS, st.one_of(PATTERN, st.integers(0, 12), st.lists(PATTERN, min_size=1, max_size=3))),
+    st.tuples(st.sampled_from(["f", "gone", "h|neq"]), st.none()),
     st.tuples(st.sampled_from(["f|gt", "g|lte"]), st.integers(-3, 12)),
     st.tuples(st.just("f|cidr"), st.sampled_from(["10.0.0.0/8", "::/0", "0.0.0.0/0"])),
     st.tuples(st.sampled_from(["f|fieldref", "f|fieldref|contains", "g|fieldref|startswith"]), st.sampled_from(FIELDS)),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, cast
 
 from cityguard.errors import InputError
-from cityguard.sigma import regex, wildcard
+from cityguard.sigma import encodings, regex, wildcard
 from cityguard.sigma.ast import (
     AllOf,
     AnyOf,
@@ -30,17 +29,24 @@ from cityguard.sigma.ast import (
     TimePart,
     Words,
 )
+from cityguard.sigma.reader import nearest, shown
 from cityguard.sigma.wildcard import Pattern, Shape, Wild
 
 MAX_VALUES = 20_000  # per item, after placeholders and encodings
 _COMPARE = {"gt", "gte", "lt", "lte"}
-_TIME = {"minute", "hour", "day", "week", "month", "year"}
+_TIME = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "week": (1, 53), "month": (1, 12), "year": (1, 9999)}
 _FLAGS = {"i": "i", "ignorecase": "i", "m": "m", "multiline": "m", "s": "s", "dotall": "s"}
-_UTF16 = {"wide": "utf-16-le", "utf16le": "utf-16-le", "utf16be": "utf-16-be", "utf16": "utf-16"}
 _SIDES = {"contains", "startswith", "endswith"}
-_KINDS = {"re", "cidr", "exists", "fieldref"} | _COMPARE | _TIME  # what a value is; at most one
-_PLAIN = {"all", "neq", "cased", "windash", "base64", "base64offset", "expand"}
-KNOWN = frozenset(_KINDS | _PLAIN | _SIDES | set(_FLAGS) | set(_UTF16))
+_ANY = {"all", "neq", "expand"}  # go with every kind of value
+_GOES_WITH: dict[str, set[str]] = {
+    "re": _ANY | _SIDES | set(_FLAGS),
+    "fieldref": _ANY | _SIDES | {"cased"},
+    "": _ANY | _SIDES | {"cased"} | encodings.KNOWN,
+    **dict.fromkeys(("cidr", "exists", *_COMPARE, *_TIME), _ANY),
+}
+"""What a value is (at most one such modifier) -> what else may stand beside it."""
+
+KNOWN = frozenset(_GOES_WITH.keys() - {""}).union(*_GOES_WITH.values())
 
 
 class UnresolvedError(InputError):
@@ -48,19 +54,24 @@ class UnresolvedError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
+class Spec:
+    """What the modifiers of one item ask for."""
+
+    names: frozenset[str]
+    kind: str  # what a value is: "" for texts
+    steps: tuple[str, ...]  # windash and encodings, in order
+    open_start: bool  # anything may stand before a value
+    open_end: bool
+    cased: bool
+    flags: str  # of a regular expression
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One line of a selection: the field (None for keywords), its modifiers in order."""
+    """One line of a selection: the field (None for keywords) and its modifiers."""
 
     field: str | None
-    modifiers: tuple[str, ...]
-    placeholders: Mapping[str, Sequence[str]]
-
-    def has(self, name: str) -> bool:
-        return name in self.modifiers
-
-    @property
-    def kind(self) -> str:
-        return next((name for name in self.modifiers if name in _KINDS), "")
+    spec: Spec
 
 
 def build(key: str | None, value: Any, placeholders: Mapping[str, Sequence[str]]) -> Node:
@@ -75,14 +86,15 @@ def build(key: str | None, value: Any, placeholders: Mapping[str, Sequence[str]]
         InputError: an unknown modifier, or a value that does not go with it.
         UnresolvedError: ``expand`` names a list that is not given.
     """
-    field, *modifiers = (key or "").split("|")
-    item = Item(field or None, tuple(modifiers), placeholders)
-    _check(item)
-    values = list(_expanded(item, value if isinstance(value, list) else [value]))
+    field, bar, modifiers = (key or "").partition("|")
+    item = Item(field or None, spec(modifiers if bar else None, keyword=not field))
+    values = value if isinstance(value, list) else [value]
     if any(isinstance(entry, dict | list) for entry in values):
         raise InputError("a value must be text, a number, true, false or null", remedy="move the map into a selection")
+    if "expand" in item.spec.names:
+        values = list(_expanded(values, placeholders))
     node = _join(item, values)
-    return Not(node) if item.has("neq") else node
+    return Not(node) if "neq" in item.spec.names else node
 
 
 def number_text(value: float) -> str:
@@ -92,28 +104,52 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def _check(item: Item) -> None:
-    for name in item.modifiers:
+@lru_cache(maxsize=4096)
+def spec(modifiers: str | None, *, keyword: bool) -> Spec:
+    """Read ``contains|all``; None for no modifier at all.
+
+    Raises:
+        InputError: an unknown modifier, or some that do not go together.
+    """
+    names = modifiers.split("|") if modifiers is not None else []
+    for name in names:
         if name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, 1)
-            remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(KNOWN))}"
-            raise InputError(f"unknown modifier '{name}'", remedy=remedy)
-    kinds = [name for name in item.modifiers if name in _KINDS]
+            raise InputError(f"unknown modifier '{shown(name)}'", remedy=nearest(name, sorted(KNOWN)))
+    kinds = list(dict.fromkeys(name for name in names if name in _GOES_WITH))
     if len(kinds) > 1:
         raise InputError(f"modifiers '{kinds[0]}' and '{kinds[1]}' do not go together", remedy="use two lines")
-    if item.kind not in ("", "re") and item.field is None:
-        raise InputError(f"modifier '{item.kind}' needs a field", remedy="write field|" + item.kind)
-    flags = [name for name in item.modifiers if name in _FLAGS]
-    if flags and item.kind != "re":
-        raise InputError(f"modifier '{flags[0]}' goes with 're' only", remedy="write field|re|" + flags[0])
+    kind = kinds[0] if kinds else ""
+    for name in names:
+        if name != kind and name not in _GOES_WITH[kind]:
+            _mismatch(name, kind)
+    if keyword and kind not in ("", "re"):
+        raise InputError(f"modifier '{kind}' needs a field", remedy="write field|" + kind)
+    both = "contains" in names or (keyword and kind == "")
+    return Spec(
+        names=frozenset(names),
+        kind=kind,
+        steps=encodings.steps(names),
+        open_start=both or "endswith" in names,
+        open_end=both or "startswith" in names,
+        cased="cased" in names,
+        flags="".join(sorted({_FLAGS[name] for name in names if name in _FLAGS})),
+    )
+
+
+def _mismatch(name: str, kind: str) -> None:
+    if name in _FLAGS:
+        raise InputError(f"modifier '{name}' goes with 're' only", remedy="write field|re|" + name)
+    raise InputError(f"modifiers '{kind}' and '{name}' do not go together", remedy=f"leave '{name}' out")
 
 
 def _join(item: Item, values: list[Any]) -> Node:
-    if not values and item.has("expand"):
-        return AnyOf(())  # an empty list matches nothing
     if not values:
+        if "expand" in item.spec.names:
+            return AnyOf(())  # an empty list matches nothing
+        if item.field is None:
+            raise InputError("a list of keywords is empty", remedy="add a keyword")
         return Null(item.field)
-    if item.has("all"):
+    if "all" in item.spec.names:
         return _one(AllOf(tuple(_one(AnyOf(tuple(_any(item, [value])))) for value in values)))
     return _one(AnyOf(tuple(_any(item, values))))
 
@@ -124,54 +160,65 @@ def _one(node: AllOf | AnyOf) -> Node:
 
 def _any(item: Item, values: list[Any]) -> Iterator[Node]:
     """Alternatives; plain words of one kind become one leaf."""
-    words: dict[tuple[Mode, bool], dict[str, None]] = {}
+    if len(values) > MAX_VALUES:
+        raise _too_many()
+    words: dict[Mode, dict[str, None]] = {}
     total = 0
+    make = _MAKERS.get(item.spec.kind, _text)
     for value in values:
-        for leaf in _MAKERS.get(item.kind, _text)(item, value):
+        for leaf in make(item, value):
+            total += 1
             if isinstance(leaf, Words):
-                words.setdefault((leaf.mode, leaf.cased), {}).update(dict.fromkeys(leaf.texts))
+                words.setdefault(leaf.mode, {}).update(dict.fromkeys(leaf.texts))
             else:
                 yield leaf
-            total += 1
             if total > MAX_VALUES:
-                raise InputError(f"more than {MAX_VALUES} values in one item", remedy="split the item")
-    for (mode, cased), texts in words.items():
-        yield Words(item.field, mode, tuple(texts), cased)
+                raise _too_many()
+    for mode, texts in words.items():
+        yield Words(item.field, mode, tuple(texts), item.spec.cased)
+
+
+def _too_many() -> InputError:
+    return InputError(f"more than {MAX_VALUES} values in one item", remedy="split the item")
 
 
 # ---------------------------------------------------------------- placeholders
 
-_PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
+_PLACEHOLDER = re.compile(r"%([^%\\]{1,128})%")
 
 
-def _expanded(item: Item, values: list[Any]) -> Iterator[Any]:
+def _expanded(values: list[Any], placeholders: Mapping[str, Sequence[str]]) -> Iterator[Any]:
     for value in values:
-        names = _PLACEHOLDER.findall(value) if item.has("expand") and isinstance(value, str) else []
-        missing = [name for name in names if name not in item.placeholders]
+        names = _PLACEHOLDER.findall(value) if isinstance(value, str) else []
+        if not names:
+            yield value
+            continue
+        missing = [name for name in names if name not in placeholders]
         if missing:
             raise UnresolvedError(
                 f"placeholder '%{missing[0]}%' has no list", remedy="define it in placeholders.yml beside the rules"
             )
-        lists = [item.placeholders[name] for name in names]
-        for chosen in itertools.islice(itertools.product(*lists), MAX_VALUES):
+        lists = [placeholders[name] for name in names]
+        for chosen in itertools.islice(itertools.product(*lists), MAX_VALUES + 1):
             texts = iter(chosen)
-            yield _PLACEHOLDER.sub(lambda _, texts=texts: str(next(texts)), value) if names else value  # type: ignore[misc]
+            yield _PLACEHOLDER.sub(lambda _, texts=texts: str(next(texts)), value)  # type: ignore[misc]
 
 
-# ---------------------------------------------------------------- values by kind
+# ---------------------------------------------------------------- texts
 
 
 def _text(item: Item, value: Any) -> Iterable[Node]:
+    asked = item.spec
     if value is None:
         if item.field is None:
             raise InputError("null is no keyword", remedy="name a field")
-        return [Null(item.field)]
-    plain = _scalar(value)
-    pattern = wildcard.parse(plain) if isinstance(value, str) else (plain,)
-    if item.has("windash"):
-        pattern = wildcard.windash(pattern)
-    cased = item.has("cased")
-    return [leaf for one in _encoded(item, pattern) for leaf in _words(item, _sided(item, one), cased)]
+        if asked.names - _ANY:
+            raise InputError("null goes with no modifier of texts", remedy="write the field alone, or use 'exists'")
+        return (Null(item.field),)
+    pattern = wildcard.parse(value) if isinstance(value, str) else (_scalar(value),)
+    if not asked.steps:
+        return _words(item, pattern)
+    return (leaf for one in encodings.apply(pattern, asked.steps) for leaf in _words(item, one))
 
 
 def _scalar(value: Any) -> str:
@@ -182,16 +229,6 @@ def _scalar(value: Any) -> str:
     return str(value)
 
 
-def _sided(item: Item, pattern: Pattern) -> Shape:
-    form = wildcard.shape(pattern)
-    both = item.has("contains") or item.field is None
-    return Shape(
-        form.inner,
-        form.open_start or both or item.has("endswith"),
-        form.open_end or both or item.has("startswith"),
-    )
-
-
 _MODES: dict[tuple[bool, bool], Mode] = {
     (False, False): "exact",
     (False, True): "prefix",
@@ -200,7 +237,17 @@ _MODES: dict[tuple[bool, bool], Mode] = {
 }
 
 
-def _words(item: Item, form: Shape, cased: bool) -> Iterator[Node]:
+def _words(item: Item, pattern: Pattern) -> Iterable[Node]:
+    asked = item.spec
+    if len(pattern) == 1 and isinstance(pattern[0], str):  # nearly all
+        mode = _MODES[asked.open_start, asked.open_end]
+        return (Words(item.field, mode, (pattern[0] if asked.cased else wildcard.fold(pattern[0]),), asked.cased),)
+    form = wildcard.shape(pattern)
+    return _shaped(item, Shape(form.inner, form.open_start or asked.open_start, form.open_end or asked.open_end))
+
+
+def _shaped(item: Item, form: Shape) -> Iterator[Node]:
+    cased = item.spec.cased
     if not form.inner and (form.open_start or form.open_end):
         yield Present(item.field)
         return
@@ -209,60 +256,22 @@ def _words(item: Item, form: Shape, cased: bool) -> Iterator[Node]:
         yield Regex(item.field, wildcard.to_regex(form, cased=cased), folded=not cased)
         return
     mode = _MODES[form.open_start, form.open_end]
-    choices = [wildcard.DASHES if part is Wild.DASH else (str(part),) for part in form.inner]
-    for chosen in itertools.product(*choices):
-        text = "".join(chosen)
+    for text in wildcard.spelled(form.inner):
         yield Words(item.field, mode, (text if cased else wildcard.fold(text),), cased)
 
 
-def _encoded(item: Item, pattern: Pattern) -> Iterator[Pattern]:
-    wide = next((_UTF16[name] for name in item.modifiers if name in _UTF16), None)
-    offset = item.has("base64offset")
-    if not (item.has("base64") or offset):
-        yield pattern if wide is None else tuple(_wide(part, wide) for part in pattern)
-        return
-    if any(part in (Wild.MANY, Wild.ONE) for part in pattern):
-        raise InputError("base64 of a text with wildcards", remedy=r"escape them as \* and \?")
-    choices = [wildcard.DASHES if part is Wild.DASH else (str(part),) for part in pattern]
-    for chosen in itertools.islice(itertools.product(*choices), MAX_VALUES):
-        data = _bytes("".join(chosen), wide or "utf-8")
-        for shift in range(3) if offset else (0,):
-            yield (_base64(data, shift if offset else None),)
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    # "utf-16" alone would follow the machine's byte order
-    return b"\xff\xfe" + text.encode("utf-16-le") if encoding == "utf-16" else text.encode(encoding)
-
-
-def _base64(data: bytes, shift: int | None) -> str:
-    if shift is None:
-        return base64.b64encode(data).decode()
-    # Only characters that depend on our bytes alone, wherever the text stands in what was encoded.
-    first = (0, 2, 3)[shift]
-    last = (None, -3, -2)[(len(data) + shift) % 3]
-    return base64.b64encode(b" " * shift + data).decode()[first:last]
-
-
-def _wide(part: str | Wild, encoding: str) -> str | Wild:
-    if isinstance(part, Wild):
-        return part
-    try:
-        return _bytes(part, encoding).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"'{part}' has no UTF-16 form that is text", remedy="add base64 or base64offset") from None
+# ---------------------------------------------------------------- values of other kinds
 
 
 def _regex(item: Item, value: Any) -> Iterable[Node]:
     if not isinstance(value, str):
         raise InputError("a regular expression must be text", remedy="put it in quotes")
-    flags = "".join(sorted({_FLAGS[name] for name in item.modifiers if name in _FLAGS}))
-    pattern = value
-    if item.has("startswith"):
+    names, pattern = item.spec.names, value
+    if "startswith" in names:
         pattern = f"^(?:{pattern})"
-    if item.has("endswith"):
+    if "endswith" in names:
         pattern = f"(?:{pattern})$"
-    pattern = f"(?{flags}){pattern}" if flags else pattern
+    pattern = f"(?{item.spec.flags}){pattern}" if item.spec.flags else pattern
     regex.check(pattern)
     return [Regex(item.field, pattern)]
 
@@ -271,25 +280,35 @@ def _cidr(item: Item, value: Any) -> Iterable[Node]:
     try:
         return [Cidr(item.field, (str(ip_network(str(value))),))]
     except ValueError as error:
-        raise InputError(f"not a network: {error}", remedy="write it like 10.1.0.0/16") from None
+        raise InputError(f"not a network: {shown(error)}", remedy="write it like 10.1.0.0/16") from None
 
 
 def _compare(item: Item, value: Any) -> Iterable[Node]:
     try:
         if isinstance(value, bool):
             raise ValueError
-        return [Compare(item.field, cast("Operator", item.kind), float(value))]
-    except (TypeError, ValueError):
-        raise InputError(f"'{item.kind}' compares numbers, not {value!r}", remedy="write a number") from None
+        number = float(value)
+        if number != number or abs(number) == float("inf"):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(
+            f"'{item.spec.kind}' compares numbers, not '{shown(value)}'", remedy="write a number"
+        ) from None
+    return [Compare(item.field, cast("Operator", item.spec.kind), number)]
 
 
 def _time(item: Item, value: Any) -> Iterable[Node]:
+    kind = item.spec.kind
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool | float):
             raise ValueError
-        return [TimePart(item.field, cast("Part", item.kind), int(value))]
+        number = int(value)
     except (TypeError, ValueError):
-        raise InputError(f"'{item.kind}' takes a whole number, not {value!r}", remedy="write a number") from None
+        raise InputError(f"'{kind}' takes a whole number, not '{shown(value)}'", remedy="write a number") from None
+    low, high = _TIME[kind]
+    if not low <= number <= high:
+        raise InputError(f"'{kind}' is never {shown(number)}", remedy=f"write a number from {low} to {high}")
+    return [TimePart(item.field, cast("Part", kind), number)]
 
 
 def _exists(item: Item, value: Any) -> Iterable[Node]:
@@ -299,10 +318,9 @@ def _exists(item: Item, value: Any) -> Iterable[Node]:
 
 
 def _reference(item: Item, value: Any) -> Iterable[Node]:
-    if not isinstance(value, str) or not value or item.field is None:
+    if not isinstance(value, str) or not value or item.field is None or wildcard.wild(wildcard.parse(value)):
         raise InputError("'fieldref' takes the name of a field", remedy="write the other field's name")
-    form = _sided(item, (value,))
-    return [Reference(item.field, value, _MODES[form.open_start, form.open_end], item.has("cased"))]
+    return [Reference(item.field, value, _MODES[item.spec.open_start, item.spec.open_end], item.spec.cased)]
 
 
 _MAKERS: dict[str, Callable[[Item, Any], Iterable[Node]]] = {

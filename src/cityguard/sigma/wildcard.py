@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -21,6 +23,8 @@ class Wild(Enum):
 Pattern: TypeAlias = tuple[str | Wild, ...]
 DASHES = "-/–—―"  # the two usual ones, en dash, em dash, horizontal bar
 _OPTION = re.compile(r"\B[-/]\b")
+_SPECIAL = re.compile(r"[*?\\]")
+_PIECE = re.compile(r"\\([*?\\])|([*?])|([^*?\\]+|\\)")
 
 
 def parse(text: str) -> Pattern:
@@ -29,24 +33,18 @@ def parse(text: str) -> Pattern:
     ``\*`` and ``\?`` are plain characters, ``\\`` is one backslash, a backslash before anything else is plain;
     so ``\\*`` is a backslash and a wildcard.
     """
+    if not _SPECIAL.search(text):
+        return (text,) if text else ()
     parts: list[str | Wild] = []
     plain: list[str] = []
-    escaped = False
-    for char in text:
-        if escaped:
-            plain.append(char if char in "*?\\" else "\\" + char)
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char in "*?":
+    for escaped, wild, rest in _PIECE.findall(text):
+        if wild:
             if plain:
                 parts.append("".join(plain))
                 plain = []
-            parts.append(Wild(char))
+            parts.append(Wild(wild))
         else:
-            plain.append(char)
-    if escaped:
-        plain.append("\\")
+            plain.append(escaped or rest)
     if plain:
         parts.append("".join(plain))
     return tuple(parts)
@@ -68,11 +66,34 @@ def windash(pattern: Pattern) -> Pattern:
     return tuple(parts)
 
 
+def wild(pattern: Pattern) -> bool:
+    """True when the pattern holds ``*`` or ``?``."""
+    return Wild.MANY in pattern or Wild.ONE in pattern
+
+
+def spelled(pattern: Pattern) -> Iterator[str]:
+    """Every text a pattern without ``*`` and ``?`` stands for: one per choice of its dashes."""
+    for chosen in itertools.product(*(DASHES if part is Wild.DASH else (str(part),) for part in pattern)):
+        yield "".join(chosen)
+
+
 def fold(text: str) -> str:
-    """Lower-case as ``fold_series`` does: by the same code, so that rules and events can never disagree."""
-    if text.isascii():
-        return text.lower()
-    return str(fold_series(pl.Series([text]))[0])
+    """Lower-case as ``fold_series`` does, letter by letter and by the same code: rules and events never disagree."""
+    return text.lower() if text.isascii() else text.translate(_FOLDED)
+
+
+class _Folded(dict[int, str]):
+    """Each letter's fold, asked once. But for the final sigma no letter's fold depends on its neighbours."""
+
+    def __missing__(self, code: int) -> str:
+        folded = str(fold_series(pl.Series([chr(code)]))[0])
+        if len(self) < MAX_FOLDED:
+            self[code] = folded
+        return folded
+
+
+MAX_FOLDED = 65_536
+_FOLDED = _Folded()
 
 
 def fold_series(values: pl.Series) -> pl.Series:
