@@ -10,10 +10,10 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "cityguard"
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("model", "columns", "ids", "crypto", "clock", "errors", "fast"), 1),
+    **dict.fromkeys(("model", "columns", "ids", "crypto", "clock", "errors", "fast", "patternwords"), 1),
     **dict.fromkeys(("sources", "decoders", "spool", "store", "register", "notify", "config", "content"), 2),
     **dict.fromkeys(("collect", "receive", "triage", "audit", "chain", "sigma", "checks", "compliance", "render"), 3),
-    **dict.fromkeys(("detectors", "scan", "drill", "report"), 4),
+    **dict.fromkeys(("detectors", "scan", "drill", "report", "rulebook"), 4),
     "pipeline": 5,
     "app": 6,
     **dict.fromkeys(("jobs", "worker"), 7),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cityguard.notify.base import Notifiers
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
+    from cityguard.rulebook.seen import Tally
     from cityguard.scan.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
     from cityguard.store.base import Store
@@ -100,6 +101,13 @@ class App:
         from cityguard.sigma.rule import load
 
         return load(list(self._rules) if self._rules else self.rule_folders)
+
+    @cached_property
+    def seen(self) -> Tally:
+        """What sources have sent since it was last written down; rule coverage is told from it."""
+        from cityguard.rulebook.seen import Tally
+
+        return Tally({name for rule in self.ruleset.rules for name in rule.fields}, self.clock)
 
     @property
     def config_dir(self) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cityguard.detectors.base import Detector
 from cityguard.model import Alert, Chunk, EventBatch
+from cityguard.rulebook.seen import Tally
 from cityguard.store.base import Store
 
 
@@ -33,12 +34,15 @@ class Way(Protocol):
     def detectors(self) -> Sequence[Detector]: ...
     @property
     def notifiers(self) -> Teller: ...
+    @property
+    def seen(self) -> Tally: ...
 
 
 def process(batch: EventBatch, app: Way) -> list[Alert]:
     """Enrich, keep, detect, merge, tell: once each, in this order. Returns the alerts not seen before."""
     batch = app.register.enrich(batch)
-    app.store.events.append(batch)
+    if app.store.events.append(batch):
+        app.seen.look(batch)
     found = [alert for detector in app.detectors for alert in detector.detect(batch)]
     fresh = app.store.alerts.merge(found)
     app.notifiers.tell(fresh)
@@ -53,6 +57,7 @@ def take(chunk: Chunk, app: Way) -> list[Alert]:
     """
     fresh = [alert for batch in chunk.decoded.batches for alert in process(batch, app)]
     app.store.records.add_dead(chunk.decoded.dead)
+    app.store.records.add_sightings(app.seen.take())
     app.store.records.account(chunk)
     return fresh
 

@@ -186,7 +186,7 @@ class _Patient:
     """
 
     def __init__(self, app: App, stop: Event) -> None:
-        self._app, self.detectors, self.notifiers = app, app.detectors, app.notifiers
+        self._app, self.detectors, self.notifiers, self.seen = app, app.detectors, app.notifiers, app.seen
         self.store: Any = _Asked(app.store, stop)
 
     @property
