@@ -219,6 +219,7 @@ class Alert:
     count: int = 1
     tags: tuple[str, ...] = ()
     author: str = ""
+    license: str = ""
     advice: Text = Text("", "")
     entities: dict[str, str] = field(default_factory=dict)  # source.ip, destination.ip, user.name, host.name
     department: str | None = None

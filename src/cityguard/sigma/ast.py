@@ -149,6 +149,7 @@ class Head:
     status: str = ""
     description: str = ""
     author: str = ""
+    license: str = ""  # of the rule, as it or the collection it was imported with says
     tags: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
     advice: Text = Text("", "")

@@ -14,6 +14,7 @@ from cityguard.sigma.ast import Head
 from cityguard.sigma.reader import Lists, Reader, nearest, shown, timespan
 
 STATES = ("stable", "test", "experimental", "deprecated", "unsupported")
+MAX_LICENSE = 200
 MAX_TITLE = 256  # specification 2.1
 
 
@@ -37,6 +38,7 @@ def head(reader: Reader, data: Mapping[str, Any], lists: Lists) -> Head:
         status=_status(reader, data),
         description=_text(reader, data, "description"),
         author=_text(reader, data, "author"),
+        license=_text(reader, data, "license")[:MAX_LICENSE],
         tags=reader.texts(data, "tags"),
         falsepositives=reader.texts(data, "falsepositives"),
         advice=Text(str(advice.get("zh") or ""), str(advice.get("en") or "")),

@@ -73,6 +73,7 @@ EN: dict[str, str] = {
     "数据集": "Dataset",
     "规则编号": "Rule id",
     "规则作者": "Rule author",
+    "规则许可": "Rule licence",
     "评分": "Score",
     "标签": "Tags",
     "相关事件": "Events",
