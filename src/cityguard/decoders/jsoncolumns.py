@@ -66,19 +66,43 @@ def read(lines: pl.Series, limit: int) -> tuple[pl.DataFrame, Bools] | None:
 
 def scanned(lines: pl.Series, limit: int) -> Scan | None:
     """All values of all lines; None where there are too many bytes."""
+    if not len(lines):
+        return None
+    if (found := _in_place(lines)) is not None:
+        return Scan(*found, limit)
     held = lines.to_arrow().cast(pa.large_string())
     buffers = held.buffers()
-    if len(lines) == 0 or buffers[2] is None or buffers[2].size > MAX_BYTES or held.offset:
+    if buffers[2] is None or buffers[2].size > MAX_BYTES or held.offset:
         return None
-    data = padded(np.frombuffer(buffers[2], np.uint8))
-    return Scan(data, np.frombuffer(buffers[1], np.int64)[: len(lines) + 1], limit)
+    offsets = np.frombuffer(buffers[1], np.int64)[: len(lines) + 1]
+    return Scan(padded(np.frombuffer(buffers[2], np.uint8)), offsets[:-1], offsets[1:], limit)
+
+
+def _in_place(lines: pl.Series) -> tuple[Bytes, Words, Words] | None:
+    """The bytes that the lines stand in, and where each begins and ends; None where they must be copied together."""
+    held = lines.to_arrow(compat_level=pl.CompatLevel.newest())
+    if held.type != pa.string_view() or held.offset or held.null_count:
+        return None
+    _, views, *buffers = held.buffers()
+    if len(buffers) != 1 or buffers[0].size > MAX_BYTES:
+        return None
+    parts = np.frombuffer(views, np.int32).reshape(-1, 4)[: len(lines)]
+    starts, sizes = parts[:, 3].astype(np.int64), parts[:, 0].astype(np.int64)
+    if sizes.min() <= _INLINE or int((starts + sizes).max()) + scan.PAD > buffers[0].size:
+        return None
+    return np.frombuffer(buffers[0], np.uint8), starts, starts + sizes
+
+
+_INLINE: Final = 12
+"""Bytes of a text that a string view holds itself."""
 
 
 def padded(data: Bytes) -> Bytes:
-    """A copy with ``jsonscan.PAD`` bytes behind it."""
+    """A copy with ``jsonscan.PAD`` bytes behind it, not to be written to: compiled code has one form for all."""
     made = np.empty(len(data) + scan.PAD, np.uint8)
     made[: len(data)] = data
     made[len(data) :] = 0
+    made.flags.writeable = False
     return made
 
 
@@ -118,21 +142,21 @@ class Scan:
         good: bool[n], the lines that were read.
     """
 
-    def __init__(self, data: Bytes, offsets: Words, limit: int) -> None:
+    def __init__(self, data: Bytes, starts: Words, ends: Words, limit: int) -> None:
         self._limit = limit
-        self._data, self._words, self._rows = data, words_of(data), len(offsets) - 1
+        self._data, self._words, self._rows = data, words_of(data), len(starts)
         self.paths = np.empty((2 * limit + 64, 8), np.int64)
         slots = np.full(1 << (4 * limit + 128).bit_length(), -1, np.int32)
-        room = min(len(data) // 2 + 2, MAX_TOKENS)
+        room = min(int((ends - starts).sum()) // 2 + 2, MAX_TOKENS)
         self.tokens, self.kinds = np.empty((room, 4), np.int32), np.empty(room, np.uint8)
         self._values = np.empty(room, np.int64)
         self.good: Bools = np.empty(self._rows, np.bool_)
         salt = np.uint64(secrets.randbits(64))
         used, self.count, self._spare = scan.scan(
-            data, self._words, offsets, salt, self.paths, slots, self.tokens, self.kinds, self._values, self.good
+            data, self._words, starts, ends, salt, self.paths, slots, self.tokens, self.kinds, self._values, self.good
         )
         self.paths = self.paths[:used]
-        self._long = bool((offsets[1:] - offsets[:-1] > columnar.MAX_VALUE).any())
+        self._long = bool((ends - starts > columnar.MAX_VALUE).any())
 
     def columns(self) -> list[pl.Series] | None:
         """The columns; None where they cannot be told."""

@@ -190,7 +190,8 @@ def _number(data: Any, words: Any, i: Any, end: Any) -> Any:
 def scan(
     data: Any,
     words: Any,
-    offsets: Any,
+    starts: Any,
+    ends: Any,
     salt: Any,
     paths: Any,
     slots: Any,
@@ -204,7 +205,8 @@ def scan(
     Args:
         data: uint8, the text of all lines, and ``PAD`` bytes.
         words: uint64, the eight bytes from each place of ``data`` on.
-        offsets: int64[n + 1], where each line begins.
+        starts: int64[n], where each line begins.
+        ends: int64[n], where it ends.
         salt: uint64, no sender knows it.
         paths: int64[m, 8] to be filled: parent, start and length of the key, the object it was last seen in, the
             kinds of its values as bits, how many are elements of lists, the key that last followed, the bytes
@@ -228,8 +230,8 @@ def scan(
     held = np.zeros(_STACK, np.bool_)  # a list that holds objects
     objects, done, spare = 0, 0, 0
     room = len(tokens)
-    for row in range(len(offsets) - 1):
-        i, end = offsets[row], offsets[row + 1]
+    for row in range(len(starts)):
+        i, end = starts[row], ends[row]
         first, escapes = done, 0
         good[row] = False
         while i < end and data[i] <= 32 and (data[i] == 32 or data[i] == 9 or data[i] == 10 or data[i] == 13):

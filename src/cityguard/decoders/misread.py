@@ -29,7 +29,8 @@ def repaired(values: pl.Series, flags: pl.Series) -> tuple[pl.Series, pl.Series]
         values: String, n lines.
         flags: List(String), n rows.
     """
-    suspect = values.str.contains(_SUSPECT).fill_null(value=False).arg_true()
+    wide = (values.str.len_bytes() != values.str.len_chars()).fill_null(value=False).arg_true()
+    suspect = wide.filter(values.gather(wide).str.contains(_SUSPECT))
     changed: dict[int, str] = {}
     for row in suspect.to_list():
         line = values[row]

@@ -22,6 +22,13 @@ _SPLIT = ("unexpected end of data", "incomplete multibyte sequence")
 """What Python says of the first bytes of a character at the very end."""
 _ESCAPE, _HIGH, _NEWLINE = 0x1B, 0x80, 0x0A
 _ASCII = bytes(range(_HIGH)) + b"?" * _HIGH
+_BLANK, _MARK = 0x0E, b"\xef\xbb\xbf"
+_INLINE = 12
+"""Bytes of a text that a string view holds itself."""
+MAX_PLACE = (1 << 31) - 1
+_FEW = 4
+"""Of a buffer of which less than a part in so many is meant nothing is looked for, and nothing kept."""
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ def _in_place(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
 
 def text(frames: Frames) -> Text:
     """Decode every item on its own; trailing NUL, CR and LF are framing and go."""
+    if (found := _clean(frames)) is not None:
+        return found
     data, offsets = joined(frames)
     raw = data.tobytes()
     cut = frames.wire > frames.length
@@ -89,6 +98,53 @@ def text(frames: Frames) -> Text:
     if not ascii_:
         clean, flags = misread.repaired(clean, flags)
     return Text(clean, flags, values)
+
+
+def _clean(frames: Frames) -> Text | None:
+    """The same without a copy, of UTF-8 of which nothing has to be put aside: texts stay where they are."""
+    start, size, data = frames.offset, frames.length, frames.buffer
+    held = _held(data)
+    if not len(start) or held is None or len(held) > MAX_PLACE or int(size.sum()) * _FEW < len(held):
+        return None
+    if held.find(0) >= 0 or held.find(_ESCAPE) >= 0:
+        return None
+    if not size.all() or (data[start + size - 1] < _BLANK).any() or (data[start] == _MARK[0]).any():
+        return None
+    array = pa.Array.from_buffers(
+        pa.binary_view(), len(start), [None, pa.py_buffer(_views(data, start, size)), pa.py_buffer(held)]
+    )
+    try:
+        values = pl.Series("", pl.from_arrow(array)).cast(pl.String)
+    except pl.exceptions.ComputeError:  # not UTF-8
+        return None
+    clean, flags = values, _flagged(frames.wire > size)
+    if not held.isascii():
+        clean, flags = misread.repaired(clean, flags)
+    return Text(clean, flags, values)
+
+
+def _held(buffer: npt.NDArray[np.uint8]) -> bytes | None:
+    """The bytes object that an array shows the whole of."""
+    base: object = buffer
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, bytes) and len(base) == buffer.nbytes else None
+
+
+def _views(data: npt.NDArray[np.uint8], start: Places, size: Places) -> npt.NDArray[np.uint64]:
+    """Arrow's string views of texts in one buffer: length and beginning, then the place; short texts themselves."""
+    views = np.zeros((len(start), 2), np.uint64)
+    views[:, 1] = start.astype(np.uint64) << np.uint64(32)
+    inside = np.flatnonzero(size <= _INLINE)
+    views[inside] = 0
+    raw = views.view(np.uint8)
+    for nth in range(4):
+        np.copyto(raw[:, 4 + nth], data[np.minimum(start + nth, len(data) - 1)], where=size > nth)
+    for nth in range(4, _INLINE):
+        rows = inside[size[inside] > nth]
+        raw[rows, 4 + nth] = data[start[rows] + nth]
+    views[:, 0] |= size.astype(np.uint64)
+    return views
 
 
 def _mixed(

@@ -11,6 +11,8 @@ from cityguard.model import Frames
 
 PIECE = 100_000
 """Lines in one piece at most."""
+PAD = b"\n" * 64
+"""Behind the text, so that its last line can be read by whole words."""
 _NEWLINE, _RETURN = 10, 13
 _FILLED = np.ones(256, np.bool_)
 _FILLED[list(b"\0\t\v\f\r ")] = False
@@ -36,11 +38,11 @@ def frames(blocks: Iterable[bytes], *, line_bytes: int) -> Iterator[Frames]:
         if not end:
             kept, lost = _hold(kept, block, lost, line_bytes)
             continue
-        yield from _pieces(kept + block[:end], place, len(kept), lost, line_bytes)
+        yield from _pieces(b"".join((kept, memoryview(block)[:end], PAD)), place, len(kept), lost, line_bytes)
         place += len(kept) + lost + end
         kept, lost = _hold(b"", block[end:], 0, line_bytes)
     if kept:
-        yield from _pieces(kept + b"\n", place, len(kept), lost, line_bytes)
+        yield from _pieces(kept + b"\n" + PAD, place, len(kept), lost, line_bytes)
 
 
 def one_each(items: list[bytes], *, first: int = 0) -> Frames:
@@ -63,9 +65,9 @@ def _hold(kept: bytes, more: bytes, lost: int, line_bytes: int) -> tuple[bytes, 
 
 
 def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> Iterator[Frames]:
-    """Cut ``text`` (ends with a newline); ``lost`` bytes are missing at ``seam``, inside its first line."""
+    """Cut ``text`` (ends with a newline and ``PAD``); ``lost`` bytes are missing at ``seam``, inside its first line."""
     buffer = np.frombuffer(text, np.uint8)
-    stop = np.flatnonzero(buffer == _NEWLINE)
+    stop = np.flatnonzero(buffer[: len(buffer) - len(PAD)] == _NEWLINE)
     start = np.empty_like(stop)
     start[0], start[1:] = 0, stop[:-1] + 1
     number = start + place
