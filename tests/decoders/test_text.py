@@ -15,8 +15,8 @@ from cityguard.sources import lines
 
 unhurried = settings(deadline=None, max_examples=60)
 WORDS = st.sampled_from(
-    [b"a", b"line of more than twelve bytes", "科技".encode(), "\ufeffx".encode(), b"\xff\xfe", b"\0", b"\x1b[1m", b"\r",
-     b"", "涓枃".encode(), b"\xc3\xa9" * 4, b" ", b"exactly12byt", b"\x0f"]
+    [b"a", b"line of more than twelve bytes", "科技".encode(), "\ufeffx".encode(), b"\xff\xfe", b"\0", b"\x1b[1m",
+     b"\r", b"", "涓枃".encode(), b"\xc3\xa9" * 4, b" ", b"exactly12byt", b"\x0f"]
 )  # fmt: skip
 ITEMS = st.lists(st.lists(WORDS, max_size=3).map(b"".join), max_size=8)
 

@@ -52,7 +52,8 @@ def joined(frames: Frames) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]
     np.add.at(edge, frames.offset, 1)
     np.add.at(edge, frames.offset + frames.length, -1)
     inside = np.cumsum(edge[:-1], dtype=np.int8).astype(bool)
-    if edge.max(initial=0) <= 1 and np.count_nonzero(inside) == offsets[-1]:
+    rising = bool((frames.offset[1:] >= frames.offset[:-1]).all())
+    if rising and edge.max(initial=0) <= 1 and np.count_nonzero(inside) == offsets[-1]:
         return frames.buffer[inside], offsets
     # items that overlap or are out of order cannot be cut out by one mask
     parts = [frames.item(index) for index in range(len(frames))]
