@@ -1,0 +1,136 @@
+"""The engine: every rule of a set over tables of events, with the hits of the plain evaluator."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cityguard.model import EventBatch, LogSource
+from cityguard.sigma.ast import Mode, Node, Rule
+from cityguard.sigma.engine.account import Account, Notice
+from cityguard.sigma.engine.build import build
+from cityguard.sigma.engine.classes import Class
+from cityguard.sigma.engine.columns import Ints
+from cityguard.sigma.engine.keys import Key, Keys
+from cityguard.sigma.engine.predicate import Step
+from cityguard.sigma.engine.scan import Scanner, available
+from cityguard.sigma.engine.specialise import specialise
+from cityguard.sigma.engine.table import Table
+from cityguard.sigma.engine.witness import Costs
+from cityguard.sigma.fields import logsource
+from cityguard.sigma.rule import Ruleset
+
+MAX_CLASSES = 512  # compiled at a time; the one longest unused goes
+MAX_NOTICES = 100
+
+
+class Engine:
+    """A compiled rule set. One per process and thread: it keeps what it compiles as classes of events turn up."""
+
+    def __init__(self, ruleset: Ruleset, scanner: str, costs: Costs) -> None:
+        self.ruleset = ruleset
+        self.scanner = scanner
+        self.account = Account()
+        self.notices: list[Notice] = []
+        self._costs = costs
+        self._keys = Keys(ruleset.rules)
+        self._classes: OrderedDict[Key, Class] = OrderedDict()
+        self._made: dict[int, tuple[Node, Step]] = {}
+
+    @classmethod
+    def compile(
+        cls,
+        ruleset: Ruleset,
+        *,
+        scanner: str = "auto",
+        cache: Path | None = None,
+        calibration: Mapping[tuple[str | None, Mode, str], float] | None = None,
+    ) -> Engine:
+        """Make ready to run. Classes are compiled when their first events come.
+
+        Args:
+            ruleset: the rules.
+            scanner: ``hyperscan``, ``ahocorasick``, ``none``, or ``auto`` for the fastest that is installed.
+            cache: folder where compiled scanners are kept between runs.
+            calibration: share of events in which a literal occurs, as measured; what is missing is guessed.
+        """
+        return cls(ruleset, available(scanner), calibration or {})
+
+    def hits(self, batch: EventBatch) -> Iterator[tuple[Rule, pl.Series]]:
+        """Every rule that applies to the batch and holds for at least one row, with its Boolean mask."""
+        for rule, rows in self.rows(batch):
+            mask = np.zeros(batch.table.height, dtype=np.bool_)
+            mask[rows] = True
+            yield rule, pl.Series(rule.id, mask, dtype=pl.Boolean)
+
+    def rows(self, batch: EventBatch) -> Iterator[tuple[Rule, Ints]]:
+        """The same with the numbers of the rows (ascending) instead of masks."""
+        if not batch.table.height:
+            return
+        table, source = Table(batch.table), self._keys.source(logsource(batch))
+        parts = self._keys.parts(table)
+        if parts is None:
+            found = self._run(source, table)
+        else:
+            found = {}
+            for rows in parts:
+                for rule, inner in self._run(source, Table(batch.table[rows])).items():
+                    found.setdefault(rule, []).extend(rows[one] for one in inner)
+        for rule in sorted(found):
+            yield self.ruleset.rules[rule], np.sort(np.concatenate(found[rule]))
+        for rule, milliseconds in self.account.passed(table.height):
+            self._tell(self.ruleset.rules[rule], milliseconds)
+
+    def _run(self, source: LogSource, table: Table) -> dict[int, list[Ints]]:
+        one = self._class(self._keys.of(source, table))
+        one.rows += table.height
+        found: dict[int, list[Ints]] = {}
+        places, rows = one.candidates(table)
+        bounds = np.flatnonzero(np.diff(places, prepend=-1))
+        groups = zip(places[bounds].tolist(), np.split(rows, bounds[1:]) if len(bounds) else [], strict=True)
+        for place, asked in (*groups, *((place, table.every) for place in one.always)):
+            rule, node = one.nodes[place]
+            if rule in self.account.resting:
+                continue
+            held = self._held(rule, node, table, asked)
+            if len(held):
+                found[rule] = [held]
+        return found
+
+    def _held(self, rule: int, node: Node | bool, table: Table, rows: Ints) -> Ints:
+        if isinstance(node, bool):
+            return rows if node else rows[:0]
+        begun = time.perf_counter_ns()
+        held = rows[build(node, self._made).mask(table, rows)]
+        self.account.book(rule, time.perf_counter_ns() - begun, len(rows), len(held))
+        return held
+
+    def _class(self, key: Key) -> Class:
+        found = self._classes.get(key)
+        if found is None:
+            found = Class(self._nodes(key), self._costs, self._scan)
+            self._classes[key] = found
+            if len(self._classes) > MAX_CLASSES:
+                self._classes.popitem(last=False)
+        self._classes.move_to_end(key)
+        return found
+
+    def _nodes(self, key: Key) -> Iterator[tuple[int, Node | bool]]:
+        constants = dict(key.constants)
+        for number, rule in enumerate(self.ruleset.rules):
+            if key.source.covers(rule.category, rule.product, rule.service):
+                node = specialise(rule.node, constants) if constants else rule.node
+                if node is not False:
+                    yield number, node
+
+    def _scan(self, literals: Sequence[tuple[Mode, str]]) -> Scanner:
+        return Scanner(literals, self.scanner)
+
+    def _tell(self, rule: Rule, milliseconds: float) -> None:
+        if len(self.notices) < MAX_NOTICES:
+            self.notices.append(Notice(rule.id, rule.title, rule.head.place, milliseconds))

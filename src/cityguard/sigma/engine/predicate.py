@@ -1,0 +1,272 @@
+"""Trees ready to run: every maximal part over one field is one predicate, asked once per distinct value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from cityguard.sigma.ast import AllOf, AnyOf, Cidr, Compare, Leaf, Node, Not, Null, Present, Regex, TimePart, Words
+from cityguard.sigma.engine.columns import Column, Ints, any_of
+from cityguard.sigma.engine.table import Table
+from cityguard.sigma.match import _as_json, judge
+from cityguard.sigma.view import Mask, Values
+
+Verdict = Callable[[str, str], bool]  # (value, folded value)
+FEW = 24  # up to so many values one by one; more of them through Arrow and polars
+SPARSE = 4096  # dictionaries beyond it keep no verdicts for a few rows
+ONE_FIELD = (Words, Regex, Present, Null, Cidr, Compare, TimePart)
+
+
+class Step(Protocol):
+    """A part of a rule: which of the given rows it holds for."""
+
+    weight: float
+
+    def mask(self, table: Table, rows: Ints) -> Mask: ...
+
+
+class Single:
+    """A tree over one field."""
+
+    __slots__ = ("_quick", "field", "missing", "node", "weight")
+
+    def __init__(self, field: str, node: Node) -> None:
+        self.field = field
+        self.node = node
+        self.missing = without(node)
+        self.weight = weigh(node)
+        self._quick: Verdict | bool | None = None
+
+    def mask(self, table: Table, rows: Ints) -> Mask:
+        column = table.column(self.field)
+        if column is None:
+            return np.full(len(rows), self.missing)
+        return self.over(column, rows)
+
+    def over(self, column: Column, rows: Ints) -> Mask:
+        """Verdicts for some rows of a column."""
+        if column.starts is not None:
+            return _listed(self.node, column, rows)
+        codes = column.codes[rows]
+        known = column.known.get(self)
+        if known is None and column.size > SPARSE and len(rows) * 16 < column.size:
+            return self._direct(column, codes)
+        if known is None:
+            known = np.full(column.size + 1, -1, dtype=np.int8)
+            known[column.size] = self.missing
+            column.known[self] = known
+        found = known[codes]
+        if found.size and found.min() < 0:
+            new = np.unique(codes[found < 0])
+            known[new] = self.verdicts(column, new)
+            found = known[codes]
+        return found.view(np.bool_)
+
+    def _direct(self, column: Column, codes: Ints) -> Mask:
+        wanted, inverse = np.unique(codes, return_inverse=True)
+        if len(wanted) and wanted[-1] == column.size:
+            known = np.append(self.verdicts(column, wanted[:-1]), self.missing)
+        else:
+            known = self.verdicts(column, wanted)
+        return known[inverse]
+
+    def verdicts(self, column: Column, wanted: Ints) -> Mask:
+        """Per distinct value (code) whether the tree holds for it."""
+        if len(wanted) <= FEW and self.quick is not None:
+            quick = self.quick
+            part = column.part(wanted)
+            pairs = zip(part.text.to_list(), part.folded.to_list(), strict=True)
+            return np.fromiter((quick(text, folded) for text, folded in pairs), np.bool_, len(wanted))
+        return in_bulk(self.node, column, wanted)
+
+    @property
+    def quick(self) -> Verdict | None:
+        """The same for one value at a time, where only text is compared."""
+        if self._quick is None:
+            self._quick = one_by_one(self.node) or False
+        return None if isinstance(self._quick, bool) else self._quick
+
+
+class Keyword:
+    """A leaf over every value of the row."""
+
+    __slots__ = ("anywhere", "in_json", "weight")
+
+    def __init__(self, leaf: Leaf) -> None:
+        self.anywhere = Single("", leaf)
+        self.in_json = Single("", _as_json(leaf))
+        self.weight = 1000 * self.anywhere.weight
+
+    def mask(self, table: Table, rows: Ints) -> Mask:
+        mask = np.zeros(len(rows), dtype=np.bool_)
+        for column in table.said:
+            mask |= self.anywhere.over(column, rows)
+        if table.raw is not None:
+            mask |= self.in_json.over(table.raw, rows)
+        return mask
+
+
+class Plainly:
+    """Whatever compares fields with each other: left to the plain evaluator, for the rows in question."""
+
+    __slots__ = ("node", "weight")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.weight = 1e6
+
+    def mask(self, table: Table, rows: Ints) -> Mask:
+        return table.plainly(self.node, rows)
+
+
+class Joined:
+    """All, or any, of several steps; each is asked only for rows still open."""
+
+    __slots__ = ("every", "steps", "weight")
+
+    def __init__(self, every: bool, steps: list[Step]) -> None:
+        self.every = every
+        self.steps = sorted(steps, key=lambda step: step.weight)
+        self.weight = 2 + sum(step.weight for step in steps)
+
+    def mask(self, table: Table, rows: Ints) -> Mask:
+        mask = np.array(self.steps[0].mask(table, rows))
+        for step in self.steps[1:]:
+            still = np.flatnonzero(mask if self.every else ~mask)
+            if not len(still):
+                break
+            mask[still] = step.mask(table, rows[still])
+        return mask
+
+
+class Negated:
+    """Not."""
+
+    __slots__ = ("step", "weight")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.weight = step.weight + 1
+
+    def mask(self, table: Table, rows: Ints) -> Mask:
+        return ~self.step.mask(table, rows)
+
+
+# ---------------------------------------------------------------- one field, many values
+
+
+def in_bulk(node: Node, column: Column, wanted: Ints) -> Mask:
+    """A tree over one field for many of its values at once."""
+    if isinstance(node, Not):
+        return ~in_bulk(node.item, column, wanted)
+    if isinstance(node, AllOf | AnyOf):
+        every = isinstance(node, AllOf)
+        mask = np.full(len(wanted), every)
+        for item in node.items:
+            still = np.flatnonzero(mask if every else ~mask)
+            if not len(still):
+                break
+            mask[still] = in_bulk(item, column, wanted if len(still) == len(wanted) else wanted[still])
+        return mask
+    part: Values = column.values if len(wanted) == column.size else column.part(wanted)
+    return np.asarray(judge(node, part), dtype=np.bool_)
+
+
+def _listed(node: Node, column: Column, rows: Ints) -> Mask:
+    """Lists: each leaf is met by any element, so a tree has no verdict per element."""
+    if isinstance(node, Not):
+        return ~_listed(node.item, column, rows)
+    if isinstance(node, AllOf | AnyOf):
+        every = isinstance(node, AllOf)
+        mask = np.full(len(rows), every)
+        for item in node.items:
+            still = np.flatnonzero(mask if every else ~mask)
+            if not len(still):
+                break
+            mask[still] = _listed(item, column, rows[still])
+        return mask
+    assert column.starts is not None
+    known = column.known.get(node)
+    if known is None:
+        every_value = np.arange(column.size, dtype=np.int64)
+        known = in_bulk(node, column, every_value).view(np.int8) if column.size else np.zeros(0, dtype=np.int8)
+        column.known[node] = known
+    hit = known[column.codes].view(np.bool_)
+    if isinstance(node, Null):  # a list is empty when none of its elements is anything
+        return ~any_of(~hit, column.starts, rows)
+    return any_of(hit, column.starts, rows)
+
+
+def one_by_one(node: Node) -> Verdict | None:
+    """A tree over text as a function of one value; None when it holds more than plain text tests."""
+    if isinstance(node, Words):
+        return _word(node)
+    if isinstance(node, Present):
+        return lambda _text, _folded: True
+    if isinstance(node, Null):
+        return lambda text, _folded: not text
+    if isinstance(node, Not):
+        inner = one_by_one(node.item)
+        return None if inner is None else lambda text, folded: not inner(text, folded)
+    if isinstance(node, AllOf | AnyOf):
+        parts = [one_by_one(item) for item in node.items]
+        sound = tuple(part for part in parts if part is not None)
+        return _joined(sound, isinstance(node, AllOf)) if len(sound) == len(parts) else None
+    return None
+
+
+def _joined(parts: tuple[Verdict, ...], every: bool) -> Verdict:
+    def holds(text: str, folded: str) -> bool:
+        for part in parts:
+            if part(text, folded) is not every:
+                return not every
+        return every
+
+    return holds
+
+
+def _word(leaf: Words) -> Verdict:
+    cased, texts = leaf.cased, leaf.texts
+    if leaf.mode == "exact":
+        among = frozenset(texts)
+        return lambda text, folded: (text if cased else folded) in among
+    if leaf.mode == "prefix":
+        return lambda text, folded: (text if cased else folded).startswith(texts)
+    if leaf.mode == "suffix":
+        return lambda text, folded: (text if cased else folded).endswith(texts)
+
+    def contains(text: str, folded: str) -> bool:
+        value = text if cased else folded
+        for one in texts:  # noqa: SIM110  a generator costs more than the test
+            if one in value:
+                return True
+        return False
+
+    return contains
+
+
+def without(node: Node) -> bool:
+    """What a tree over one field says where the field is missing."""
+    if isinstance(node, Not):
+        return not without(node.item)
+    if isinstance(node, AllOf):
+        return all(map(without, node.items))
+    if isinstance(node, AnyOf):
+        return any(map(without, node.items))
+    return isinstance(node, Null)
+
+
+_COST = {"exact": 1.0, "prefix": 1.0, "suffix": 1.0, "contains": 2.0}
+
+
+def weigh(node: Node) -> float:
+    """How dear a tree is, roughly."""
+    if isinstance(node, Words):
+        return _COST[node.mode] + 0.1 * len(node.texts)
+    if isinstance(node, Not):
+        return weigh(node.item) + 0.5
+    if isinstance(node, AllOf | AnyOf):
+        return 0.5 + sum(map(weigh, node.items))
+    return 20.0 if isinstance(node, Regex) else 3.0
