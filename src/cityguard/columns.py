@@ -217,6 +217,8 @@ TLS = _group(
     ("server.issuer", "keyword", "certificate issuer", "证书颁发者"),
     ("server.not_before", "time", "certificate valid from", "证书起始"),
     ("server.not_after", "time", "certificate valid until", "证书到期"),
+    ("server.days_left", "int", "whole days until the certificate ends; negative once it has", "证书剩余天数"),
+    ("server.days_old", "int", "whole days since the certificate began; negative before", "证书生效天数"),
     ("server.hash.sha256", "keyword", "certificate SHA-256", "证书摘要"),
     ("server.x509.serial_number", "keyword", "certificate serial, hex", "证书序列号"),
     ("server.x509.signature_algorithm", "keyword", "signature algorithm", "签名算法"),

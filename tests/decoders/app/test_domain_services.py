@@ -147,6 +147,22 @@ def test_rdp_tells_the_cookie_and_the_security_that_is_agreed() -> None:
     assert RDP.starts(ask, False)
 
 
+def test_rdp_without_encryption_tells_the_client_s_name() -> None:
+    core = b"\x01\xc0\xd8\0" + struct.pack("<IHHHHII", 0x80004, 1280, 720, 0xCA01, 0xAA03, 0x804, 19041)
+    core += "PC-17".encode("utf-16-le").ljust(32, b"\0") + bytes(152)
+    conference = b"\x7f\x65\x82\1\x94" + bytes(90) + b"\0\5\0\x14\x7c\0\1\x81\x2a\0\x08\0\x10\0\x01\xc0\0Duca\x81\x1c"
+    connect = b"\x02\xf0\x80" + conference + core
+    (row,) = said(
+        RDP,
+        (0, rdp_packet(0xE0, b"Cookie: mstshash=anna\r\n")),
+        (1, rdp_packet(0xD0, b"")),
+        (0, b"\x03\0" + (4 + len(connect)).to_bytes(2, "big") + connect),
+    )
+    more = json.loads(row["event.fields"])["rdp"]
+    assert (row["host.name"], row["user.name"]) == ("PC-17", "anna")
+    assert (more["keyboard"], more["client_build"], more["desktop"]) == ("0x00000804", 19041, "1280x720")
+
+
 def test_an_interim_answer_of_smb_is_not_the_answer() -> None:
     rows = said(
         SMB,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -171,6 +172,16 @@ def test_the_account_is_told_and_never_its_password(header: bytes, user: str | N
     (row,) = rows((0, b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n"))
     assert row["user.name"] == user
     assert "secret" not in str(row)
+
+
+@pytest.mark.parametrize(
+    ("header", "scheme"), [(b"BASIC YWxpY2U6c2VjcmV0", "basic"), (b"Bearer abc", "bearer"), (b"hunter2", None)]
+)
+def test_how_a_request_authenticates_is_told_if_it_is_a_known_way(header: bytes, scheme: str | None) -> None:
+    (row,) = rows((0, b"GET / HTTP/1.1\r\nAuthorization: " + header + b"\r\n\r\n"))
+    extra = json.loads(row["event.fields"] or "{}")
+    assert extra.get("request", {}).get("authorization") == scheme
+    assert "hunter2" not in str(row)
 
 
 def test_files_sent_and_received_are_named() -> None:

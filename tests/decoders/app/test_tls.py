@@ -93,6 +93,8 @@ def test_a_tls_1_2_handshake_tells_names_suites_and_certificate(server: Path, ms
     assert row["tls.established"] is True
     assert row["tls.server.subject"] == row["tls.server.issuer"] == "C=CN,CN=portal.example"
     assert (row["tls.server.not_before"], row["tls.server.not_after"]) == (BEFORE, AFTER)
+    seen = row["@timestamp"]
+    assert (row["tls.server.days_old"], row["tls.server.days_left"]) == ((seen - BEFORE).days, (AFTER - seen).days)
     assert row["tls.server.x509.serial_number"] == "abcdef"
     assert row["tls.server.x509.signature_algorithm"] == "ecdsa-with-SHA256"
     assert (row["tls.server.x509.public_key_algorithm"], row["tls.server.x509.public_key_size"]) == ("EC", 256)

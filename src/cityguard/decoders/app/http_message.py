@@ -25,6 +25,7 @@ _PROXY = (
     "proxy-connection",
 )
 _KEPT = ("origin", "x-forwarded-for", "location", "server", "content-encoding", "upgrade", "x-requested-with")
+_SCHEMES = frozenset(("basic", "bearer", "digest", "hoba", "mutual", "negotiate", "ntlm"))
 _FILE = re.compile(rb"filename\*?=(?:[Uu][Tt][Ff]-8'')?\"?([^\";\r\n]{1,255})")
 _USER = re.compile(r'username="([^"]{1,255})"')
 _METHOD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
@@ -132,6 +133,8 @@ def both_fields(request: Message | None, response: Message | None) -> dict[str, 
     extra: dict[str, Any] = {}
     for side, one in (("request", request), ("response", response)):
         kept = {name: secrets.url(one.headers[name])[:512] for name in _KEPT if name in one.headers} if one else {}
+        if one is not None and side == "request" and (scheme := _scheme(one.headers)):
+            kept["authorization"] = scheme
         if kept:
             extra[side] = kept
     if response is not None and response.start:
@@ -156,6 +159,12 @@ def _files(message: Message) -> list[str]:
 
 def _kind(headers: dict[str, str]) -> str:
     return headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _scheme(headers: dict[str, str]) -> str | None:
+    """How a request authenticates (RFC 9110, 11.6.2): basic, digest, bearer, negotiate …; never with what."""
+    scheme = headers.get("authorization", "").partition(" ")[0].lower()
+    return scheme if scheme in _SCHEMES else None
 
 
 def _user(headers: dict[str, str]) -> str | None:

@@ -14,6 +14,8 @@ PORT = 3389
 _MAX = 65_536
 _SECURITY = {0: "RDP", 1: "TLS", 2: "CredSSP", 4: "RDSTLS", 8: "CredSSP-EX", 16: "RDSAAD"}
 _COOKIE = b"Cookie: mstshash="
+_BLOCKS = b"Duca"
+"""H.221 key of a client; its blocks of data follow."""
 _FAILURES = {
     1: "SSL_REQUIRED_BY_SERVER",
     2: "SSL_NOT_ALLOWED_BY_SERVER",
@@ -87,7 +89,7 @@ class Conversation:
 
     def _core(self, data: bytes) -> None:
         """The client's core data in the MCS connect: version, desktop, keyboard, name (2.2.1.3.2)."""
-        place = data.find(b"\x01\xc0")
+        place = data.find(b"\x01\xc0", data.find(_BLOCKS) + 1)  # the header of the conference says 01 c0 as well
         if place < 0 or len(data) - place < 60:
             return
         core = data[place + 4 :]

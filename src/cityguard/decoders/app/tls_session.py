@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from cityguard.decoders.app import certificate, fingerprint, suites
@@ -102,9 +103,18 @@ class Session:
         self._given = True
         if self._transport != "q":
             self.fields["tls.established"] = all(self.dark)
+        self._ages(self._at.time)
         if self.extra:
             self.fields["event.fields"] = json.dumps(self.extra, ensure_ascii=False, separators=(",", ":"))
         self._out.add("tls", self._at, self._talks[self.client], self.fields)
+
+    def _ages(self, now: int) -> None:
+        """Whole days the server's certificate has been valid, and will be; unknown where packets have no time (ns)."""
+        for name, of, sign in (("days_left", "not_after", 1), ("days_old", "not_before", -1)):
+            moment = self.fields.get(f"tls.server.{of}")
+            if now > 0 and isinstance(moment, datetime):
+                seconds = int(moment.timestamp()) - now // 1_000_000_000
+                self.fields[f"tls.server.{name}"] = sign * seconds // 86_400
 
     def _begin(self, client: int, at: Moment) -> None:
         if self._at is None:
