@@ -73,20 +73,20 @@ def match(
     from cityguard.clock import utc_now
     from cityguard.collect import collect
     from cityguard.register.register import Register
-    from cityguard.sigma.match import hits
+    from cityguard.sigma.engine.engine import Engine
     from cityguard.sigma.rule import load
 
     settings = STATE.settings()
     ruleset, known = load(rules), collect.Collectors.load(settings.content_path)
-    register = Register.empty(zone=settings.zone)
+    engine, register = Engine.compile(ruleset), Register.empty(zone=settings.zone)
     for path in collect.walk(files):
         for chunk in collect.read(
             path, known, collector=collector, dataset=dataset, limits=settings.limits, now=utc_now()
         ):
             for batch in chunk.decoded.batches:
                 enriched = register.enrich(batch)
-                for rule, mask in hits(ruleset, enriched):
-                    found = enriched.table.filter(mask)["event.sequence"].unique().sort().to_list()
+                for rule, rows in engine.rows(enriched):
+                    found = enriched.table["event.sequence"].gather(rows.tolist()).unique().sort().to_list()
                     _print_hits(rule, found, as_jsonl)
     if code := rule_faults(ruleset, named=True):
         raise typer.Exit(code)

@@ -16,8 +16,8 @@ from cityguard.ids import alert_id
 from cityguard.model import MAX_EVENT_IDS, Alert, EventBatch, Explanation
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.correlation import Correlator, Firing, nothing, owner, text_of
+from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.fields import ENTITIES
-from cityguard.sigma.match import hits
 from cityguard.sigma.rule import Ruleset
 from cityguard.sigma.view import View
 
@@ -33,8 +33,9 @@ class RuleDetector:
 
     name = "rules"
 
-    def __init__(self, ruleset: Ruleset, *, clock: Clock = utc_now) -> None:
+    def __init__(self, ruleset: Ruleset, *, clock: Clock = utc_now, engine: Engine | None = None) -> None:
         self.ruleset = ruleset
+        self.engine = engine or Engine.compile(ruleset)
         self.clock = clock
         self.correlator = Correlator(ruleset.correlations)
         self.folded: Counter[str] = Counter()  # groups folded into one alert, by rule id
@@ -44,8 +45,8 @@ class RuleDetector:
         """Alerts of this batch, each with its ``part``."""
         found: list[Alert] = []
         feed: dict[str, pl.DataFrame] = {}
-        for rule, mask in hits(self.ruleset, batch):
-            table = batch.table.filter(mask)
+        for rule, rows in self.engine.rows(batch):
+            table = batch.table[rows]
             if rule.id in self.correlator.wanted:
                 feed[rule.id] = table
             if rule.id not in self._silent:

@@ -80,7 +80,7 @@ def needles(pattern: str) -> frozenset[str]:
     if "x" in flags or not regex.linear(pattern):
         return frozenset()
     sets = [_folded(one, "i" in flags) for one in required(pattern[found.end() if found else 0 :])]
-    return max(sets, key=_worth, default=frozenset())
+    return max((one for one in sets if all(one)), key=_worth, default=frozenset())
 
 
 def _folded(words: frozenset[str], insensitive: bool) -> frozenset[str]:
