@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cityguard.notify.base import Notifiers
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
+    from cityguard.rulebook.book import Book, Shelf
     from cityguard.rulebook.seen import Tally
     from cityguard.scan.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
@@ -97,10 +98,27 @@ class App:
         return Collectors.load(self.settings.content_path)
 
     @cached_property
-    def ruleset(self) -> Ruleset:
-        from cityguard.sigma.rule import load
+    def _shelf(self) -> Shelf:
+        from cityguard.rulebook.book import Shelf
 
-        return load(list(self._rules) if self._rules else self.rule_folders)
+        return Shelf(list(self._rules), None) if self._rules else Shelf(self.rule_folders, self.switches_path)
+
+    @property
+    def rulebook(self) -> Book:
+        """All rules, running or not, as the file of switches stands now."""
+        return self._shelf.book
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules that run."""
+        return self.rulebook.ruleset
+
+    @property
+    def switches_path(self) -> Path:
+        """The file of switched rules: in the city's content folder where there is one, else in the data folder."""
+        from cityguard.rulebook import switches
+
+        return (self.settings.content_path or self.settings.home_path) / switches.FILE
 
     @cached_property
     def seen(self) -> Tally:
