@@ -26,31 +26,44 @@ class Document:
     path: Path
     data: Any
     node: yaml.Node | None = field(default=None, repr=False, compare=False)
+    also: tuple[yaml.Node, ...] = field(default=(), repr=False, compare=False)  # of what else the data was made of
+
+    @property
+    def nodes(self) -> tuple[yaml.Node, ...]:
+        return (self.node, *self.also) if self.node is not None else self.also
 
     def line(self, *where: str | int) -> int:
         """Line of a part (of its key, in a map), or of the nearest parent that is there; from 1."""
-        node, found = self.node, self.node
-        for step in where:
-            marked, node = _below(node, step)
-            if node is None:
-                break
-            found = marked
-        return 1 if found is None else found.start_mark.line + 1
+        reached, line = -1, 1
+        for node in self.nodes:
+            depth, mark = _descend(node, where)
+            if depth > reached:
+                reached, line = depth, mark.start_mark.line + 1
+        return line
 
     def place(self, *where: str | int) -> str:
         """``path:line`` of a part, or of the nearest parent that is there."""
         return f"{self.path}:{self.line(*where)}"
 
 
-def _below(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """(What marks the place of one step down, the value there); (None, None) where there is no such step."""
+def _descend(node: yaml.Node, where: Where) -> tuple[int, yaml.Node]:
+    """How many steps down there are, and what marks the place reached."""
+    mark = node
+    for depth, step in enumerate(where):
+        found = _below(node, step)
+        if found is None:
+            return depth, mark
+        mark, node = found
+    return len(where), mark
+
+
+def _below(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """One step down: what marks the place, and the value there."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(step):
-                return key, value
-    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return next((pair for pair in node.value if pair[0].value == str(step)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step], node.value[step]
-    return None, None
+    return None
 
 
 def root() -> Path:
@@ -124,11 +137,11 @@ _REMEDIES = {
     "found unexpected end of stream": "close the quotes",
 }
 
-_PROPERTY = re.compile(r"(?:^|[\s\[{,:])[&!]\S", re.MULTILINE)  # where an anchor or a tag may stand
+_PROPERTY = re.compile(r"(?:^|[\s\[{,:])(?:&\S|!)", re.MULTILINE)  # where an anchor or a tag may stand
 _DEEP = re.compile(r"^[ \t?:-]{100}", re.MULTILINE)  # a line may open as many levels as it has these
 _BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # line ends of YAML that are none to ^
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
-_BRACKETS = 200
+_BRACKETS = 64
 
 
 def _strange(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +12,12 @@ from cityguard.errors import InputError
 from cityguard.model import LEVELS, Level, Text
 from cityguard.sigma import custom_reading, examples
 from cityguard.sigma.ast import Head
-from cityguard.sigma.reader import Lists, Reader, nearest, shown, timespan
+from cityguard.sigma.reader import Lists, Reader, identifier, nearest, shown, timespan
 
 STATES = ("stable", "test", "experimental", "deprecated", "unsupported")
 MAX_LICENSE = 200
 MAX_TITLE = 256  # specification 2.1
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 def head(reader: Reader, data: Mapping[str, Any], lists: Lists) -> Head:
@@ -29,7 +31,7 @@ def head(reader: Reader, data: Mapping[str, Any], lists: Lists) -> Head:
     advice = ours.get("advice") if isinstance(ours.get("advice"), dict) else {}
     assert isinstance(advice, dict)
     return Head(
-        id=_identity(reader, data, title),
+        id=_identity(reader, data),
         title=Text(str(ours.get("title_zh") or title), title),
         path=reader.doc.path,
         line=reader.doc.line("title"),
@@ -67,15 +69,20 @@ def _text(reader: Reader, data: Mapping[str, Any], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _identity(reader: Reader, data: Mapping[str, Any], title: str) -> str:
+def identity(data: Mapping[str, Any]) -> str:
+    """A document's id in its canonical form; one made of its title where it gives none, as it may."""
     given = data.get("id")
-    if given is None:  # allowed by the specification; the title then names the rule
-        return str(uuid.UUID(bytes=hashlib.blake2b(title.encode("utf-8", "replace"), digest_size=16).digest()))
-    try:
-        return str(uuid.UUID(str(given)))
-    except ValueError:
+    if given is not None:
+        return identifier(str(given))
+    title = str(data.get("title") or "")[:MAX_TITLE]
+    return str(uuid.UUID(bytes=hashlib.blake2b(title.encode("utf-8", "replace"), digest_size=16).digest()))
+
+
+def _identity(reader: Reader, data: Mapping[str, Any]) -> str:
+    given = data.get("id")
+    if given is not None and not _UUID.fullmatch(str(given)):
         reader.fault(f"'{shown(given)}' is no UUID", "id", remedy=f"for example {uuid.uuid4()}")
-        return str(given)
+    return identity(data)
 
 
 def _level(reader: Reader, data: Mapping[str, Any]) -> Level:

@@ -14,6 +14,7 @@ from cityguard.errors import InputError
 Lists: TypeAlias = Mapping[str, Sequence[str]]
 """Placeholder name -> its values."""
 
+MAX_FAULTS = 100  # of one document; the others show when these are mended
 MAX_TIMESPAN_S = 366 * 86_400
 MAX_SHOWN = 100  # characters of a wrong value that a fault repeats
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_629_746, "y": 31_556_952}
@@ -28,7 +29,8 @@ class Reader:
         self.faults: list[InputError] = []
 
     def fault(self, message: str, *where: str | int, remedy: str) -> None:
-        self.faults.append(InputError(message, place=self.doc.place(*where), remedy=remedy))
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(InputError(message, place=self.doc.place(*where), remedy=remedy))
 
     def blame(self, error: InputError, *where: str | int) -> None:
         """A fault found by something that does not know where it stands."""

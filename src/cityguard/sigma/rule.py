@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cityguard import content
-from cityguard.content import Document
-from cityguard.errors import CityguardError, ContentErrors, InputError
-from cityguard.sigma import document, filters, sequences
-from cityguard.sigma.ast import Clause, Correlation, Filter, Head, Rule
-from cityguard.sigma.modifiers import UnresolvedError
-from cityguard.sigma.reader import identifier
+from cityguard.errors import CityguardError, InputError
+from cityguard.sigma import sequences
+from cityguard.sigma.ast import Correlation, Filter, Head, Rule
+from cityguard.sigma.gathering import Gathered
+from cityguard.sigma.links import Inactive
 
 __all__ = ["PLACEHOLDERS", "Correlation", "Inactive", "Rule", "Ruleset", "load", "load_bytes"]
 
 MAX_BYTES = 512 * 1024  # the largest public rule, a list of driver hashes, has 289 KiB
 MAX_FILES = 50_000
 PLACEHOLDERS = "placeholders.yml"
-
-
-@dataclass(frozen=True, slots=True)
-class Inactive:
-    """A sound rule that cannot run here, and why."""
-
-    title: str
-    place: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,7 @@ def load(paths: Sequence[Path], placeholders: Mapping[str, Sequence[str]] | None
 
     Never raises: what is wrong stands in ``Ruleset.faults``, with file, line and remedy.
     """
-    gathered = _Gathered()
+    gathered = Gathered()
     lists: dict[str, Sequence[str]] = {}
     for path in paths:
         lists.update(_lists(path, gathered.faults))
@@ -79,105 +69,27 @@ def load(paths: Sequence[Path], placeholders: Mapping[str, Sequence[str]] | None
                 gathered.faults.append(error)
                 continue
             gathered.add(documents, lists)
-    return gathered.ruleset()
+    return _ruleset(gathered)
 
 
 def load_bytes(
     raw: bytes, path: Path = Path("rule.yml"), placeholders: Mapping[str, Sequence[str]] | None = None
 ) -> Ruleset:
     """The same for bytes in hand; ``path`` is only named in faults."""
-    gathered = _Gathered()
+    gathered = Gathered()
     if len(raw) > MAX_BYTES:
         gathered.faults.append(InputError(f"larger than {MAX_BYTES} bytes", place=str(path), remedy="split the file"))
-        return gathered.ruleset()
+        return _ruleset(gathered)
     try:
         gathered.add(content.parse_all(raw, path), placeholders or {})
     except CityguardError as error:
         gathered.faults.append(error)
-    return gathered.ruleset()
+    return _ruleset(gathered)
 
 
-class _Gathered:
-    """Documents read so far, by id."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Rule | Correlation | Filter] = {}
-        self.faults: list[CityguardError] = []
-        self.inactive: list[Inactive] = []
-        self._here: set[str] = set()
-
-    def begin(self) -> None:
-        """From now on another path: its rules may replace those already read."""
-        self._here = set()
-
-    def add(self, documents: Iterable[Document], lists: Mapping[str, Sequence[str]]) -> None:
-        for one in documents:
-            if one.data is None:
-                continue
-            try:
-                made = document.read(one, lists)
-            except UnresolvedError as error:
-                title = str(one.data.get("title")) if isinstance(one.data, dict) else ""
-                self.inactive.append(Inactive(title, one.place("detection"), f"{error.message}; {error.remedy}"))
-            except ContentErrors as errors:
-                self.faults.extend(errors.faults)
-            else:
-                self._keep(made)
-
-    def _keep(self, made: Rule | Correlation | Filter) -> None:
-        if made.id in self._here:
-            other = self.found[made.id].head.place
-            self.faults.append(
-                InputError(f"id {made.id} is used twice", place=made.head.place, remedy=f"the other one is at {other}")
-            )
-            return
-        self._here.add(made.id)
-        self.found.pop(made.id, None)
-        self.found[made.id] = made
-
-    def ruleset(self) -> Ruleset:
-        given = tuple(one for one in self.found.values() if isinstance(one, Filter))
-        rules = tuple(filters.apply((one for one in self.found.values() if isinstance(one, Rule)), given))
-        rules = sequences.linked(rules, self.faults)
-        correlations = [one for one in self.found.values() if isinstance(one, Correlation)]
-        linked = tuple(self._linked(rules, correlations))
-        return Ruleset(rules, linked, given, tuple(self.faults), tuple(self.inactive))
-
-    def _linked(self, rules: Iterable[Rule], correlations: list[Correlation]) -> list[Correlation]:
-        """Names become ids; those that refer to nothing, or to each other in a circle, fall out."""
-        known = {one.id for one in rules}
-        every: tuple[Rule | Correlation, ...] = (*rules, *correlations)
-        names = {one.head.name: one.id for one in every if one.head.name}
-        waiting = [_resolve(one, names) for one in correlations]
-        ready: list[Correlation] = []
-        while True:
-            now = [one for one in waiting if all(rule in known for rule in one.rules)]
-            if not now:
-                break
-            ready += now
-            known |= {one.id for one in now}
-            waiting = [one for one in waiting if one.id not in known]
-        for one in waiting:
-            unknown = next(rule for rule in one.rules if rule not in known)
-            self.faults.append(
-                InputError(
-                    f"correlation refers to '{unknown}', which is not an active rule",
-                    place=one.head.place,
-                    remedy="name a rule by its 'name' or 'id', without a circle",
-                )
-            )
-        return ready
-
-
-def _resolve(one: Correlation, names: Mapping[str, str]) -> Correlation:
-    def known(rules: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(names.get(rule, identifier(rule)) for rule in rules)
-
-    aliases = tuple(
-        (alias, tuple((known((rule,))[0], field) for rule, field in mapping)) for alias, mapping in one.aliases
-    )
-    clauses = tuple(Clause(known(clause.needs), known(clause.bars)) for clause in one.clauses)
-    return replace(one, rules=known(one.rules), aliases=aliases, clauses=clauses)
+def _ruleset(gathered: Gathered) -> Ruleset:
+    rules, correlations, filters = gathered.result()
+    return Ruleset(rules, correlations, filters, faults=tuple(gathered.faults), inactive=gathered.inactive)
 
 
 def _files(path: Path, faults: list[CityguardError]) -> list[Path]:
@@ -213,5 +125,5 @@ def _lists(path: Path, faults: list[CityguardError]) -> dict[str, Sequence[str]]
         else:
             faults.append(InputError(f"'{name}' must be a list of texts", place=one.place(str(name))))
     if not isinstance(one.data, dict | None):
-        faults.append(InputError("must map names to lists", place=str(file)))
+        faults.append(InputError("must map names to lists", place=f"{file}:1", remedy="write 'name: [a, b]'"))
     return lists
