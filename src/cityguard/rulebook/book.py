@@ -40,6 +40,7 @@ class Waiting:
     level: str = ""
     status: str = ""
     tags: tuple[str, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Shelf:
         self._folders, self._switched = list(folders), switched
         self._whole = load(self._folders)
         self._imports = dict(_imports(self._folders))
-        self._waiting = tuple(_waiting(one) for one in self._whole.inactive)
+        self._waiting = tuple(waiting(one) for one in self._whole.inactive)
         self._state: object = self
         self._book = Book(self._whole)
 
@@ -224,7 +225,7 @@ def _imports(folders: Iterable[Path]) -> Iterable[tuple[Path, Manifest]]:
                 yield folder, found
 
 
-def _waiting(one: Inactive) -> Waiting:
+def waiting(one: Inactive) -> Waiting:
     """What an inactive rule says about itself; the loader keeps only its title."""
     path = Path(one.place.rpartition(":")[0])
     blank = Waiting("", one.title, one.place, one.reason)
@@ -238,7 +239,8 @@ def _waiting(one: Inactive) -> Waiting:
     tags = data.get("tags")
     texts = tuple(str(tag) for tag in tags) if isinstance(tags, list) else ()
     level, status = str(data.get("level") or "medium"), str(data.get("status") or "")
-    return Waiting(str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts)
+    version = str(data.get("modified") or data.get("date") or "")
+    return Waiting(str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts, version)
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:

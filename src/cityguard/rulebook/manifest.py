@@ -75,15 +75,16 @@ def save(folder: Path, manifest: Manifest) -> None:
     put(folder / FILE, text)
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file in one step: readers see the old one or the new one."""
+def put(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Write a file in one step: readers see the old one or the new one; ``synced`` waits for the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         Path(name).chmod(0o640)
         Path(name).replace(path)
     except BaseException:
