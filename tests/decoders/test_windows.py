@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cityguard import fast
-from cityguard.decoders import taxonomy, windows, winscan
+from cityguard.decoders import taxonomy, windows, winflat, winscan
 from cityguard.model import EventBatch
 from cityguard.sources.lines import one_each
 
@@ -248,10 +248,62 @@ def test_compiled_code_gives_what_objects_give(drawn: list[dict[str, Any]], odd:
     assert rows(lines, compiled=True) == rows(lines, compiled=False)
 
 
+keys = st.sampled_from(
+    [
+        *(name for known in winflat.NAMES.values() for name in known),
+        *("Image", "Threat Name", "ThreatName", "EventType", "Data", "@other", "Event ID", "winlog.event_id"),
+        *("System", "EventData", "winlog", "Event"),
+    ]
+)
+flats = st.dictionaries(keys, plain | number | st.sampled_from([{"a": 1}, [], ["x", None], 1.5]), max_size=6).map(
+    lambda drawn: {"EventID": 1, "Channel": SYSMON} | drawn
+)
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+@unhurried
+@given(st.lists(flats | events, min_size=1, max_size=6), st.booleans())
+def test_compiled_code_gives_what_objects_give_of_flat_records(drawn: list[dict[str, Any]], mixed: bool) -> None:
+    usual: list[dict[str, Any]] = [
+        {"EventID": 1 + n % 3, "Channel": SYSMON, "Hostname": "PC", "RecordNumber": n, "Image": f"C:\\p{n}.exe"}
+        for n in range(130)
+    ]
+    usual += [event(2, SYSMON, Image="x")] * mixed
+    lines = [json.dumps(one).encode() for one in (*usual, *drawn)]
+    assert texts(rows(lines, compiled=True)) == texts(rows(lines, compiled=False))
+
+
+def texts(made: tuple[dict[int, Any], int]) -> Any:
+    """Without the kinds of columns: events of two forms share a table only where objects are made of them."""
+    return {
+        row: ({k: plainly(v) for k, (v, _) in held.items()}, *told) for row, (held, *told) in made[0].items()
+    }, made[1]
+
+
+def plainly(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        return plainly(value[0])
+    text = json.dumps(value) if isinstance(value, bool) else str(value)
+    try:
+        return str(float(text))
+    except ValueError:
+        return text
+
+
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
+def test_flat_records_are_read_by_compiled_code_beside_others() -> None:
+    flat = [{"EventID": str(1 + n % 3), "Channel": SYSMON, "Image": f"C:\\p{n}.exe"} for n in range(130)]
+    lines = [json.dumps(one) for one in (*flat, event(4, SYSMON, Image="x"))] + ['{"Channel": "Security"}', "{"]
+    made = winscan.read(pl.Series(lines))
+    assert made is not None
+    assert sorted((part.key[1], len(part.rows)) for part in made[0]) == [(1, 44), (2, 43), (3, 43), (4, 1)]
+    assert made[1].tolist() == [131, 132]
+
+
 @pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
 def test_events_of_the_usual_form_are_read_by_compiled_code() -> None:
     usual = [event({"#text": 1 + n % 3}, SYSMON, Image=f"C:\\p{n}.exe", Data={"#text": ["a"]}) for n in range(130)]
-    made = winscan.read(pl.Series([json.dumps(one) for one in usual]), 1000)
+    made = winscan.read(pl.Series([json.dumps(one) for one in usual]))
     assert made is not None
     assert sorted((part.key[1], len(part.rows)) for part in made[0]) == [(1, 44), (2, 43), (3, 43)]
     assert not len(made[1])

@@ -219,6 +219,15 @@ class Scan:
             column[path] = 0 if slow[path] else column[path]
         return column, slow
 
+    def fits(self, column: list[int], groups: Groups) -> bool:
+        """Whether the columns of each group are so few, and so short, that tables may be made of them."""
+        kinds, shape = np.array(column, np.int8), (len(groups.sizes), len(column))
+        present, elements = np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        scan.seen(self.tokens, self.kinds, self.count, groups.of, present, elements)
+        widths, sizes = (present * (kinds > 0)).sum(axis=1, dtype=np.int64), np.array(groups.sizes, np.int64)
+        most = np.clip(columnar.MAX_CELLS // np.maximum(sizes, 1), columnar.MIN_COLUMNS, columnar.MAX_COLUMNS)
+        return bool((widths <= most).all()) and int((widths * sizes).sum()) <= columnar.MAX_CELLS
+
     def filled(self, names: Sequence[str], column: list[int], groups: Groups | None = None) -> list[list[pl.Series]]:
         """The columns of each group of lines, where the group has a value; without groups, all of all lines.
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from cityguard import fast
-from cityguard.decoders import shapes, surrogates, taxonomy, winscan, winxml
+from cityguard.decoders import shapes, surrogates, taxonomy, winflat, winscan, winxml
 from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
 from cityguard.decoders.json import Words, parsed
@@ -23,17 +23,7 @@ from cityguard.model import Decoded, EventBatch, Frames
 Object = dict[str, Any]
 Key = tuple[str, int, str]
 """Channel, event id and, of Sysmon's registry events, their type."""
-_HEADER = {
-    "EventID": ("EventID", "EventId", "event_id"),
-    "Channel": ("Channel", "channel", "LogName"),
-    "Provider_Name": ("Provider_Name", "SourceName", "ProviderName", "provider_name", "Provider"),
-    "Provider_Guid": ("Provider_Guid", "ProviderGuid", "provider_guid"),
-    "Computer": ("Computer", "Hostname", "ComputerName", "MachineName", "computer_name", "host"),
-    "EventRecordID": ("EventRecordID", "RecordNumber", "RecordId", "record_id"),
-    "SystemTime": ("SystemTime", "@timestamp", "TimeCreated", "EventTime", "UtcTime"),
-    "Level": ("Level",),
-}
-"""Our header name -> what flat records and winlogbeat call it, in order of preference."""
+_HEADER = winflat.NAMES
 _ALIASES = {"Image": "NewProcessName", "ParentImage": "ParentProcessName", "LogonId": "SubjectLogonId"}
 """Security 4688 in the words of process_creation rules."""
 _LINUX = "linux-sysmon/operational"
@@ -79,7 +69,7 @@ class _Windows:
 def _compiled(frames: Frames, read: Text) -> tuple[list[EventBatch], Words]:
     """Events in the form that EVTX files are read in, by compiled code where there is any; the lines that are left."""
     everything = np.arange(len(frames), dtype=np.int64)
-    found = winscan.read(read.values, shapes.most(len(frames))) if fast.ON and len(frames) >= shapes.MIN_LINES else None
+    found = winscan.read(read.values) if fast.ON and len(frames) >= shapes.MIN_LINES else None
     if found is None:
         return [], everything
     parts = sorted(found[0], key=lambda part: part.key)
@@ -154,7 +144,7 @@ def _joined(
 ) -> EventBatch:
     """Header and payload side by side; what the payload names is its own."""
     channel, number, kind = key
-    data = pl.concat([head.drop([name for name in head.columns if name in body.columns]), body], how="horizontal")
+    data = pl.concat([head.drop(body.columns, strict=False), _filled(body, head)], how="horizontal")
     data = placed(data, frames, rows, read, spare)
     if number == 4688 and channel.lower() == "security":
         data = _as_process(data)
@@ -163,6 +153,23 @@ def _joined(
     return EventBatch(
         taxonomy.dataset(named, number), "", data, logsource=taxonomy.logsource(named, number, kind, product)
     )
+
+
+def _filled(body: pl.DataFrame, head: pl.DataFrame) -> pl.DataFrame:
+    """The payload, with the header's values where an event's payload has none of that name."""
+    made = [
+        body[name].fill_null(_alike(head[name].cast(pl.String), body.schema[name]))
+        for name in head.columns
+        if name in body.columns and body[name].null_count()
+    ]
+    return body.with_columns(made) if made else body
+
+
+def _alike(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Texts, as lists of one where lists are wanted."""
+    if not isinstance(kind, pl.List):
+        return column
+    return pl.select(pl.when(column.is_not_null()).then(pl.concat_list(column))).to_series()
 
 
 def _class(header: Object, payload: Object) -> tuple[str, int, str]:

@@ -1,10 +1,12 @@
 """Windows events as the reader of EVTX files writes them, by compiled code: the columns ``windows`` makes of objects.
 
-Only the usual form is taken: ``Event`` with ``System`` and a flat ``EventData``. Whatever has another one is left.
+Two forms are taken: ``Event`` with ``System`` and a flat ``EventData``, and flat records. Whatever has another one is
+left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.decoders import jsoncolumns
+from cityguard.decoders import columnar, jsoncolumns, winflat
 from cityguard.decoders import jsonscan as scan
 
 Words = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Key = tuple[str, int, str]
 MAX_CLASSES: Final = 256
 """Tables one piece makes; event ids and channels are of the sender's choosing."""
@@ -56,39 +59,44 @@ class Part:
     rows: Words
 
 
-def read(lines: pl.Series, limit: int) -> tuple[list[Part], Words] | None:
+def read(lines: pl.Series) -> tuple[list[Part], Words] | None:
     """Events by class, and the lines that are left; None where nothing can be told this way.
 
     Args:
         lines: String, n rows.
-        limit: columns there may be.
     """
-    found = jsoncolumns.scanned(lines, limit)
+    found = jsoncolumns.scanned(lines, columnar.MAX_COLUMNS)
     if found is None or not found.good.any():
         return None
-    names = _named(found)
-    if names is None:
-        return None
-    what = _kinds(found, names)
-    if what is None or sum(one > 0 for one in what) > limit:
-        return None
-    keys = _keys(found, names, what)
-    if keys is None:
-        return None
-    good = found.good & keys["n"].is_between(0, (1 << 31) - 1).fill_null(value=False).to_numpy()
+    parts, left = list[Part](), np.ones(len(lines), np.bool_)
+    flat = winflat.rows(found)
+    for rows, form in ((found.good & ~flat, _NESTED), (flat, _FLAT)):
+        if rows.any():
+            parts += _read(found, rows, form)
+    for part in parts:
+        left[part.rows] = False
+    return (parts, np.flatnonzero(left)) if parts else None
+
+
+def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form) -> list[Part]:
+    """Events of one form among some of the lines, as far as they can be read."""
+    names = _named(found, form)
+    what = _kinds(found, names) if names is not None else None
+    keys = form.keys(found, names, what) if names is not None and what is not None else None
+    if names is None or what is None or keys is None:
+        return []
+    good = rows & keys["n"].is_between(0, (1 << 31) - 1).fill_null(value=False).to_numpy()
     good[_strange(found, names)] = False
     if not good.any():
-        return None
-    if keys.filter(pl.Series(good)).n_unique() > MAX_CLASSES:
-        return None
-    return _classes(found, names, what, keys, np.flatnonzero(good)), np.flatnonzero(~good)
+        return []
+    return _classes(found, names, what, keys, np.flatnonzero(good), form)
 
 
 def _nothing(rows: int) -> pl.Series:
     return _NOTHING.new_from_index(0, rows)
 
 
-def _named(found: jsoncolumns.Scan) -> list[str] | None:
+def _named(found: jsoncolumns.Scan, form: _Form) -> list[str] | None:
     """What each path is called: a header field, ``\\2`` and a payload field, nothing, or why its lines are left."""
     keys, parents = found.keys(), found.paths[:, 0].tolist()
     names: list[str] = [_IGNORED]
@@ -96,8 +104,12 @@ def _named(found: jsoncolumns.Scan) -> list[str] | None:
     for path in range(1, len(keys)):
         way = (*ways[parents[path]], keys[path])
         ways.append(way)
-        names.append(_ODD if names[parents[path]] == _ODD else _name(way))
+        names.append(_ODD if names[parents[path]] == _ODD else form.name(way))
     kinds = found.paths[:, 4].tolist()
+    if form is _FLAT:
+        for path, name in enumerate(names):
+            if name[0] in "\2\4" and not winflat.fits(name[1:], kinds[path]):
+                names[path] = _ODD
     payload: dict[str, int] = {}
     for path, name in enumerate(names):
         if name.startswith("\2"):
@@ -173,10 +185,13 @@ def _keys(found: jsoncolumns.Scan, names: list[str], what: list[int]) -> pl.Data
     if not numbers:
         return None
     number = numbers[0] if len(numbers) == 1 else numbers[0].fill_null(numbers[1])
+    return _keyed(number, there.get("Channel"), there.get("\2EventType"))
+
+
+def _keyed(number: pl.Series, channel: pl.Series | None, kind: pl.Series | None) -> pl.DataFrame:
     nothing = _nothing(len(number))
-    kind = there.get("\2EventType", nothing)
-    kind = nothing if isinstance(kind.dtype, pl.List) else kind
-    channel = there.get("Channel", nothing).cast(pl.String).fill_null("")
+    kind = nothing if kind is None or isinstance(kind.dtype, pl.List) else kind
+    channel = (nothing if channel is None else channel).cast(pl.String).fill_null("")
     keyed = (number == 12) & channel.str.to_lowercase().str.contains("sysmon", literal=True)
     return pl.DataFrame({"c": channel, "n": number, "k": kind.zip_with(keyed, nothing).fill_null("")})
 
@@ -205,20 +220,32 @@ def _strange(found: jsoncolumns.Scan, names: list[str]) -> Words:
     return np.unique(np.concatenate(lines)).astype(np.int64)
 
 
-def _classes(found: jsoncolumns.Scan, names: list[str], what: list[int], keys: pl.DataFrame, rows: Words) -> list[Part]:
+def _classes(
+    found: jsoncolumns.Scan, names: list[str], what: list[int], keys: pl.DataFrame, rows: Words, form: _Form
+) -> list[Part]:
     grouped = (
         keys[rows].with_columns(row=pl.Series(rows)).group_by("c", "n", "k", maintain_order=True).agg("row").rows()
     )
+    if len(grouped) > MAX_CLASSES:
+        return []
     of, within = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.int32)
     places = [np.array(where, np.int64) for *_, where in grouped]
     for number, where in enumerate(places):
         of[where], within[where] = number, np.arange(len(where))
     chosen = [0 if name in _NUMBER or name == "\2EventID" else one for name, one in zip(names, what, strict=True)]
-    columns = found.filled(names, chosen, jsoncolumns.Groups(of, within, [len(where) for where in places]))
+    groups = jsoncolumns.Groups(of, within, [len(where) for where in places])
+    if not found.fits(chosen, groups):
+        return []
+    columns = found.filled(names, chosen, groups)
+    sides = form.sides(found, names)
     return [
-        Part((channel, number, kind), *_sides(made, number, len(where)), where)
+        Part((channel, number, kind), *sides(made, number, len(where)), where)
         for (channel, number, kind, _), made, where in zip(grouped, columns, places, strict=True)
     ]
+
+
+def _nested_sides(found: jsoncolumns.Scan, names: list[str]) -> Sides:
+    return _sides
 
 
 def _sides(made: list[pl.Series], number: int, count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -228,5 +255,55 @@ def _sides(made: list[pl.Series], number: int, count: int) -> tuple[pl.DataFrame
     name, source = there.get("Provider_Name"), there.get("\0source", nothing)
     there["Provider_Name"] = source if name is None else name.zip_with((name != "").fill_null(value=False), source)
     there["EventID"] = pl.Series([number], dtype=pl.Int64).new_from_index(0, count)
-    body = {column.name[1:].replace(" ", ""): column for column in made if column.name[0] == "\2"}
-    return pl.DataFrame({name: there.get(name, nothing) for name in HEADER}), pl.DataFrame(body)
+    return pl.DataFrame({name: there.get(name, nothing) for name in HEADER}), _body(made)
+
+
+def _body(made: list[pl.Series]) -> pl.DataFrame:
+    named = {column.name[1:].replace(" ", ""): column for column in made if column.name[0] == "\2"}
+    named.pop("EventID", None)
+    return pl.DataFrame(named)
+
+
+# ---------------------------------------------------------------- flat records
+
+
+def _flat_name(way: tuple[str, ...]) -> str:
+    return winflat.name(way) or _ODD
+
+
+def _flat_keys(found: jsoncolumns.Scan, names: list[str], what: list[int]) -> pl.DataFrame | None:
+    """As ``_keys``."""
+    asked = {"\2" + one for one in (*winflat.NAMES["EventID"], *winflat.NAMES["Channel"], "EventType")}
+    (made,) = found.filled(names, [one if name in asked else 0 for name, one in zip(names, what, strict=True)])
+    there = {column.name[1:]: column for column in made}
+    number, channel = winflat.key(there)
+    if number is None:
+        return None
+    return _keyed(number, channel, there.get("EventType"))
+
+
+def _flat_sides(found: jsoncolumns.Scan, names: list[str]) -> Sides:
+    kinds = found.paths[:, 4].tolist()
+    whole = frozenset(name[1:] for name, one in zip(names, kinds, strict=True) if not one & ~(_WHOLE | _NULL))
+
+    def sides(made: list[pl.Series], number: int, count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        there = {column.name if column.name[0] == "\4" else column.name[1:]: column for column in made}
+        return winflat.header(there, number, count, whole), _body(made)
+
+    return sides
+
+
+Sides = Callable[[list[pl.Series], int, int], tuple[pl.DataFrame, pl.DataFrame]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How events are written: what a path is called, what tells classes, and what becomes of a class's columns."""
+
+    name: Callable[[tuple[str, ...]], str]
+    keys: Callable[[jsoncolumns.Scan, list[str], list[int]], pl.DataFrame | None]
+    sides: Callable[[jsoncolumns.Scan, list[str]], Sides]
+
+
+_NESTED: Final = _Form(_name, _keys, _nested_sides)
+_FLAT: Final = _Form(_flat_name, _flat_keys, _flat_sides)
