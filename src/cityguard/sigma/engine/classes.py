@@ -39,6 +39,7 @@ class Class:
         self.nodes = list(nodes)
         self.always: list[int] = []
         self.rows = 0  # seen so far
+        self.measured_at = 0  # rows seen when its costs were measured
         self._scanner = scanner
         self._scanners: dict[str | None, Scanner] = {}
         self.called = self._call(costs)
@@ -69,7 +70,7 @@ class Class:
     def _found(self, called: Called, column: Column, height: int) -> Ints:
         if not column.size:
             return np.zeros(0, dtype=np.int64)
-        values, literals = self.scanner(called).hits(column.folded)
+        values, literals = self.scanner(called).over(column)
         if not len(values):
             return values
         count = called.starts[literals + 1] - called.starts[literals]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from cityguard.model import EventBatch, LogSource
 from cityguard.sigma.ast import Mode, Node, Rule
 from cityguard.sigma.engine.account import Account, Notice
 from cityguard.sigma.engine.build import build
+from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, sample
 from cityguard.sigma.engine.classes import Class
 from cityguard.sigma.engine.columns import Ints
 from cityguard.sigma.engine.keys import Key, Keys
@@ -87,8 +88,7 @@ class Engine:
             self._tell(self.ruleset.rules[rule], milliseconds)
 
     def _run(self, source: LogSource, table: Table) -> dict[int, list[Ints]]:
-        one = self._class(self._keys.of(source, table))
-        one.rows += table.height
+        one = self._class(self._keys.of(source, table), table)
         found: dict[int, list[Ints]] = {}
         places, rows = one.candidates(table)
         bounds = np.flatnonzero(np.diff(places, prepend=-1))
@@ -110,15 +110,26 @@ class Engine:
         self.account.book(rule, time.perf_counter_ns() - begun, len(rows), len(held))
         return held
 
-    def _class(self, key: Key) -> Class:
+    def _class(self, key: Key, table: Table) -> Class:
+        """The class of a table, compiled when new, and again when its traffic is better known."""
         found = self._classes.get(key)
+        seen = table.height if found is None else found.rows + table.height
+        if table.height >= MIN_ROWS and (found is None or seen > AGAIN * found.measured_at):
+            nodes = list(self._nodes(key))
+            found = Class(nodes, self._measured(nodes, table), self._scan)
+            found.measured_at = seen
         if found is None:
             found = Class(self._nodes(key), self._costs, self._scan)
-            self._classes[key] = found
-            if len(self._classes) > MAX_CLASSES:
-                self._classes.popitem(last=False)
+        found.rows = seen
+        self._classes[key] = found
         self._classes.move_to_end(key)
+        if len(self._classes) > MAX_CLASSES:
+            self._classes.popitem(last=False)
         return found
+
+    def _measured(self, nodes: Iterable[tuple[int, Node | bool]], table: Table) -> Costs:
+        trees = [node for _, node in nodes if not isinstance(node, bool)]
+        return {**self._costs, **measured(trees, sample(table))}
 
     def _nodes(self, key: Key) -> Iterator[tuple[int, Node | bool]]:
         constants = dict(key.constants)

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from cityguard.sigma.ast import AllOf, AnyOf, Cidr, Compare, Leaf, Node, Not, Null, Present, Regex, TimePart, Words
-from cityguard.sigma.engine.columns import Column, Ints, any_of
+from cityguard.sigma.ast import (
+    AllOf,
+    AnyOf,
+    Cidr,
+    Compare,
+    Leaf,
+    Mode,
+    Node,
+    Not,
+    Null,
+    Present,
+    Regex,
+    TimePart,
+    Words,
+    leaves,
+)
+from cityguard.sigma.engine.columns import Codes, Column, Ints, any_of
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.match import _as_json, judge
 from cityguard.sigma.view import Mask, Values
 
 Verdict = Callable[[str, str], bool]  # (value, folded value)
-FEW = 24  # up to so many values one by one; more of them through Arrow and polars
+MANY = 4  # texts looked for one by one; more of them by an automaton
+FEW = 256  # up to so many values one by one; more of them through Arrow and polars
 SPARSE = 4096  # dictionaries beyond it keep no verdicts for a few rows
 ONE_FIELD = (Words, Regex, Present, Null, Cidr, Compare, TimePart)
 
@@ -30,13 +48,15 @@ class Step(Protocol):
 class Single:
     """A tree over one field."""
 
-    __slots__ = ("_quick", "field", "missing", "node", "weight")
+    __slots__ = ("_quick", "field", "folded", "missing", "node", "weight")
 
     def __init__(self, field: str, node: Node) -> None:
         self.field = field
         self.node = node
         self.missing = without(node)
         self.weight = weigh(node)
+        told = leaves(node, positive=False)
+        self.folded = not any(isinstance(leaf, Null) or (isinstance(leaf, Words) and leaf.cased) for leaf in told)
         self._quick: Verdict | bool | None = None
 
     def mask(self, table: Table, rows: Ints) -> Mask:
@@ -59,13 +79,13 @@ class Single:
             column.known[self] = known
         found = known[codes]
         if found.size and found.min() < 0:
-            new = np.unique(codes[found < 0])
+            new = np.unique(codes[found < 0]).astype(np.int64)
             known[new] = self.verdicts(column, new)
             found = known[codes]
         return found.view(np.bool_)
 
-    def _direct(self, column: Column, codes: Ints) -> Mask:
-        wanted, inverse = np.unique(codes, return_inverse=True)
+    def _direct(self, column: Column, codes: Codes) -> Mask:
+        wanted, inverse = np.unique(codes.astype(np.int64), return_inverse=True)
         if len(wanted) and wanted[-1] == column.size:
             known = np.append(self.verdicts(column, wanted[:-1]), self.missing)
         else:
@@ -75,10 +95,8 @@ class Single:
     def verdicts(self, column: Column, wanted: Ints) -> Mask:
         """Per distinct value (code) whether the tree holds for it."""
         if len(wanted) <= FEW and self.quick is not None:
-            quick = self.quick
-            part = column.part(wanted)
-            pairs = zip(part.text.to_list(), part.folded.to_list(), strict=True)
-            return np.fromiter((quick(text, folded) for text, folded in pairs), np.bool_, len(wanted))
+            texts, folded = column.pairs(wanted, self.folded)
+            return np.fromiter(map(self.quick, texts, folded), np.bool_, len(wanted))
         return in_bulk(self.node, column, wanted)
 
     @property
@@ -170,8 +188,38 @@ def in_bulk(node: Node, column: Column, wanted: Ints) -> Mask:
                 break
             mask[still] = in_bulk(item, column, wanted if len(still) == len(wanted) else wanted[still])
         return mask
+    if isinstance(node, Words):
+        found = words_in_bulk(node, column, wanted)
+        if found is not None:
+            return found
     part: Values = column.values if len(wanted) == column.size else column.part(wanted)
     return np.asarray(judge(node, part), dtype=np.bool_)
+
+
+def words_in_bulk(leaf: Words, column: Column, wanted: Ints) -> Mask | None:
+    """Text tests by Arrow's kernels; None where an automaton over all texts is better."""
+    if len(leaf.texts) > MANY and leaf.mode == "contains":
+        return None
+    array = column.texts if leaf.cased else column.folded
+    if len(wanted) != column.size:
+        array = array.take(pa.array(wanted))
+    if leaf.mode == "exact":
+        return _bools(pc.is_in(array, pa.array(leaf.texts, pa.large_string())))
+    mask = _bools(_KERNELS[leaf.mode](array, leaf.texts[0]))
+    for text in leaf.texts[1:]:
+        mask |= _bools(_KERNELS[leaf.mode](array, text))
+    return mask
+
+
+def _bools(array: pa.BooleanArray) -> Mask:
+    return np.array(array.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+_KERNELS: dict[Mode, Callable[[Any, str], Any]] = {
+    "prefix": pc.starts_with,
+    "suffix": pc.ends_with,
+    "contains": pc.match_substring,
+}
 
 
 def _listed(node: Node, column: Column, rows: Ints) -> Mask:

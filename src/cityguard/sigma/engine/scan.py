@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cityguard.sigma.ast import Mode
-from cityguard.sigma.engine.columns import Ints
+from cityguard.sigma.engine.columns import Column, Ints, laid_out
 
 Bytes = npt.NDArray[np.uint8]
 Found = tuple[Ints, Ints]
@@ -107,11 +107,16 @@ class Scanner:
         self._ids = np.array([number for number, _, _ in inside], dtype=np.int64)
         self._lengths = np.array([len(one) for one in written], dtype=np.int64)
         self._prefix = np.array([mode == "prefix" for _, mode, _ in inside], dtype=np.bool_)
+        self._letters = all(any(not ("0" <= char <= "9" or char == "-") for char in text) for _, text in literals)
         self._suffix = np.array([mode == "suffix" for _, mode, _ in inside], dtype=np.bool_)
         self.automaton = automaton(written, backend, kept) if inside else None
 
+    def over(self, column: Column) -> Found:
+        """Which literals stand in which values of a column. May name too many, never too few."""
+        return NONE if self._letters and not column.letters else self.hits(column.folded)
+
     def hits(self, values: pa.LargeStringArray) -> Found:
-        """Which literals stand in which values (folded). May name too many, never too few."""
+        """The same for folded texts."""
         found = [self._equal(values)]
         if self._texts and len(values):
             found.append(self._within(values) if self.automaton is not None else self._slowly(values))
@@ -123,9 +128,8 @@ class Scanner:
         if not self._exact or not len(values):
             return NONE
         if len(values) <= _FEW:
-            pairs = [(place, self._exact[text]) for place, text in enumerate(values.to_pylist()) if text in self._exact]
-            both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-            return both[:, 0], both[:, 1]
+            told = values.to_pylist()
+            return _table([(place, self._exact[text]) for place, text in enumerate(told) if text in self._exact])
         where = pc.index_in(values, self._among)
         places = np.flatnonzero(np.asarray(pc.is_valid(where).to_numpy(zero_copy_only=False)))
         if not len(places):
@@ -159,8 +163,12 @@ class Scanner:
         for text, number in zip(self._texts, self._ids.tolist(), strict=True):
             by_text.setdefault(text, []).append(number)
         pairs = [(place, number) for place, word in zip(value.tolist(), words, strict=True) for number in by_text[word]]
-        both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
+        return _table(pairs)
+
+
+def _table(pairs: list[tuple[int, int]]) -> Found:
+    both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
 
 
 def automaton(literals: Sequence[bytes], backend: str, kept: bytes = b"") -> Automaton | None:
@@ -168,15 +176,6 @@ def automaton(literals: Sequence[bytes], backend: str, kept: bytes = b"") -> Aut
     if backend == "hyperscan":
         return Hyperscan(literals, kept)
     return AhoCorasick(literals) if backend == "ahocorasick" else None
-
-
-def laid_out(values: pa.LargeStringArray) -> tuple[Ints, Bytes]:
-    """Offsets and bytes of an array, without copying either."""
-    _, raw, data = values.buffers()
-    offsets = np.frombuffer(raw, np.int64)[values.offset : values.offset + len(values) + 1]
-    if data is None or offsets[-1] == offsets[0]:
-        return offsets - offsets[0], np.zeros(0, dtype=np.uint8)
-    return offsets - offsets[0], np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
 
 
 def available(wanted: str) -> str:
