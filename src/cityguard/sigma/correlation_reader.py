@@ -61,7 +61,9 @@ def _kind(reader: Reader, value: Mapping[str, Any]) -> Kind | None:
 
 def _rules(reader: Reader, value: Mapping[str, Any], named: tuple[str, ...]) -> tuple[str, ...]:
     """The rules listed; without a list those the boolean condition names, in order of appearance."""
-    rules = tuple(dict.fromkeys(reader.texts(value, "rules", "correlation")))
+    rules = tuple(reader.texts(value, "rules", "correlation"))
+    if value.get("type") != "temporal_ordered":  # where the same rule may come again: a, b, then a
+        rules = tuple(dict.fromkeys(rules))
     if len(rules or named) > MAX_RULES:
         reader.fault(f"more than {MAX_RULES} rules", "correlation", "rules", remedy="join correlations")
     if not rules and not named and not reader.faults:
