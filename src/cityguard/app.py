@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
     from cityguard.rulebook.book import Book, Shelf
+    from cityguard.rulebook.coverage import Coverage
+    from cityguard.rulebook.noisy import Noise
     from cityguard.rulebook.seen import Tally
     from cityguard.scan.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
@@ -126,6 +128,27 @@ class App:
         from cityguard.rulebook.seen import Tally
 
         return Tally({name for rule in self.ruleset.rules for name in rule.fields}, self.clock)
+
+    def coverage(self) -> Coverage:
+        """Every rule active or not and why, by what sources sent in the last week."""
+        from cityguard.rulebook import coverage
+
+        now = self.clock()
+        return coverage.cover(
+            self.rulebook,
+            self.store.records.find_sightings(coverage.since(now).date()),
+            now,
+            departments=[one.id for one in self.register.departments],
+            segments=[one.id for one in self.register.segments],
+            budget=coverage.resting(self.store.records.get_value(coverage.BUDGET), now),
+        )
+
+    def noise(self, query: Query) -> list[Noise]:
+        """Rules by their alerts and the verdicts on them, the noisiest first."""
+        from cityguard.rulebook import noisy
+
+        heads = {one.id: (one.title, one.head.level) for one in self.rulebook.every}
+        return noisy.noise(self.store.alerts.verdicts(query), heads)
 
     @property
     def config_dir(self) -> Path | None:

@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import orjson
+
 from cityguard.model import LogSource, Sighting, Text
 from cityguard.rulebook.book import Book, One, lost
 from cityguard.rulebook.reach import Names, missing
 from cityguard.sigma.ast import Correlation, Rule
 
 SPAN = timedelta(days=7)
+REST = timedelta(days=1)
+BUDGET = "rules.budget"  # name of the state the worker writes: rule id -> [when, zh, en]
 State = Literal["active", "no_source", "no_field", "part", "placeholder", "off", "budget", "faulty"]
 STATES: tuple[State, ...] = ("active", "no_source", "no_field", "part", "placeholder", "off", "budget", "faulty")
 ScopeKind = Literal["department", "segment"]
@@ -88,6 +92,16 @@ class Coverage:
 def since(now: datetime) -> datetime:
     """The first moment of the day (UTC) the span begins in: days are what is counted."""
     return (now - SPAN).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def resting(state: bytes | None, now: datetime) -> dict[str, Text]:
+    """Rules the worker's engine has switched off for their cost within the last day, and what it says of them."""
+    try:
+        data = orjson.loads(state or b"{}")
+        told = {str(rule): (datetime.fromisoformat(at), Text(zh, en)) for rule, (at, zh, en) in data.items()}
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
+        return {}
+    return {rule: text for rule, (at, text) in told.items() if now - at < REST}
 
 
 def cover(
