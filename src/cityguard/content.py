@@ -60,7 +60,9 @@ def _descend(node: yaml.Node, where: Where) -> tuple[int, yaml.Node]:
 def _below(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
     """One step down: what marks the place, and the value there."""
     if isinstance(node, yaml.MappingNode):
-        return next((pair for pair in node.value if pair[0].value == str(step)), None)
+        found = next((pair for pair in node.value if pair[0].value == str(step)), None)
+        nth = node.value[step] if isinstance(step, int) and step < len(node.value) else None
+        return found or nth  # a key that is no text is told by its place
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step], node.value[step]
     return None

@@ -37,6 +37,9 @@ def logsource(reader: Reader, data: Mapping[str, Any]) -> dict[str, str]:
     return parts
 
 
+_QUOTE = "put it in quotes: on, off, yes, no and null are no texts in YAML"
+
+
 class Detection:
     """The ``detection`` (or ``filter``) part of one document."""
 
@@ -54,19 +57,22 @@ class Detection:
         Raises:
             UnresolvedError: nothing is wrong but that a placeholder has no list.
         """
-        given = self.reader.map(data, self.part)
+        given: dict[Any, Any] = self.reader.map(data, self.part)
         if not given:
             if self.part in data and not self.reader.faults:
                 self.reader.fault(f"'{self.part}' is empty", self.part, remedy="add a selection and a condition")
             return None
         unresolved: UnresolvedError | None = None
-        for name, value in given.items():
+        for place, (name, value) in enumerate(given.items()):
             if name in self.skip:
                 continue
             if len(self.selections) >= MAX_SELECTIONS:
                 self.reader.fault(f"more than {MAX_SELECTIONS} selections", self.part, str(name), remedy="split it")
                 break
-            unresolved = self._select(str(name), value) or unresolved
+            if not isinstance(name, str):
+                self.reader.fault(f"'{_written(name)}' is no name", self.part, place, remedy=_QUOTE)
+                continue
+            unresolved = self._select(name, value) or unresolved
         node = self._condition(given)
         if unresolved is not None and not self.reader.faults:
             raise unresolved
@@ -84,7 +90,10 @@ class Detection:
 
     def _selection(self, value: Any, where: Where) -> Node:
         if isinstance(value, dict):
-            items = [self._item(key, entry, (*where, str(key))) for key, entry in value.items()]
+            items = [
+                self._item(key, entry, (*where, key if isinstance(key, str) else place))
+                for place, (key, entry) in enumerate(value.items())
+            ]
             if not items:
                 raise InputError("the selection is empty", remedy="add a field")
             return items[0] if len(items) == 1 else AllOf(tuple(items))
@@ -106,8 +115,11 @@ class Detection:
         return nodes[0] if len(nodes) == 1 else AnyOf(tuple(nodes))
 
     def _item(self, key: Any, value: Any, where: Where) -> Node:
+        if not isinstance(key, str):
+            self.reader.fault(f"'{_written(key)}' is no field name", *where, remedy=_QUOTE)
+            return AnyOf(())
         try:
-            return modifiers.build(str(key), value, self.lists)
+            return modifiers.build(key, value, self.lists)
         except UnresolvedError:
             raise
         except InputError as error:
@@ -136,3 +148,10 @@ class Detection:
                 self.reader.fault("the condition is empty", self.part, "condition", remedy="name a selection")
             return None
         return nodes[0] if len(nodes) == 1 else AnyOf(tuple(nodes))
+
+
+def _written(key: Any) -> str:
+    """A key that is no text, as its author probably wrote it."""
+    if isinstance(key, bool):
+        return "on, yes or true" if key else "off, no or false"
+    return "null" if key is None else shown(key)

@@ -31,7 +31,8 @@ def steps(modifiers: Iterable[str]) -> tuple[str, ...]:
             raise InputError(f"'{name}' stands after '{sided}'", remedy=f"write {name}|{sided}")
         if name in ("contains", "startswith", "endswith"):
             sided = name
-        if name in KNOWN:
+        # in UTF-16 no dash stands next to a letter, so that windash has nothing to do there
+        if name in KNOWN and not (name == "windash" and set(found) & UTF16.keys()):
             found.append(name)
     return tuple(found)
 

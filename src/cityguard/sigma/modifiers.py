@@ -215,6 +215,8 @@ def _text(item: Item, value: Any) -> Iterable[Node]:
         if asked.names - _ANY:
             raise InputError("null goes with no modifier of texts", remedy="write the field alone, or use 'exists'")
         return (Null(item.field),)
+    if value == "" and item.field is None:
+        raise InputError("an empty keyword stands in every event", remedy="leave it out")
     pattern = wildcard.parse(value) if isinstance(value, str) else (_scalar(value),)
     if not asked.steps:
         return _words(item, pattern)
