@@ -13,7 +13,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from cityguard import content, pipeline
-from cityguard.clock import Clock, utc_now
+from cityguard.clock import Clock, iso, utc_now
 from cityguard.config import Settings
 from cityguard.errors import InputError
 from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, Query, System
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cityguard.compliance.scoring import Scoring
     from cityguard.detectors.anomaly import AnomalyDetector
     from cityguard.detectors.base import Detector
+    from cityguard.detectors.custom.lists import ThreatLists
     from cityguard.notify.base import Notifiers
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cityguard.rulebook.coverage import Coverage
     from cityguard.rulebook.noisy import Noise
     from cityguard.rulebook.seen import Tally
+    from cityguard.rulebook.switches import Act, Selector
     from cityguard.scan.scan import ScanRun
     from cityguard.sigma.rule import Ruleset
     from cityguard.store.base import Store
@@ -129,6 +131,25 @@ class App:
 
         return Tally({name for rule in self.ruleset.rules for name in rule.fields}, self.clock)
 
+    def switch(self, act: Act, select: Selector, by: str, why: str = "", ip: str = "") -> int:
+        """Switch rules off or on: audited first, then written. Returns how many rules the selector fits.
+
+        Raises:
+            InputError: the selector says nothing or fits no rule, or a reason is missing.
+            ContentErrors: the file of switches has faults.
+        """
+        from cityguard.rulebook import switches
+
+        select = switches.check(select)
+        fitting = self._shelf.fitting(select)
+        if not fitting:
+            raise InputError(f"no rule fits {select.text}", remedy="see `cityguard rules list`")
+        if act == "disable" and not why.strip():
+            raise InputError("why?", remedy="say a reason: others will ask")
+        self.audit(by, f"rules.{act}", select.text, f"{len(fitting)} rules; {why}", ip)
+        switches.write(self.switches_path, switches.Switch(act, select, by, iso(self.clock()), why.strip()))
+        return len(fitting)
+
     def coverage(self) -> Coverage:
         """Every rule active or not and why, by what sources sent in the last week."""
         from cityguard.rulebook import coverage
@@ -162,10 +183,18 @@ class App:
         return [base / "rules" for base in roots if base is not None and (base / "rules").is_dir()]
 
     @cached_property
+    def threat_lists(self) -> ThreatLists:
+        """Threat lists of ``lists/``: the city's go before shipped ones of the same name."""
+        from cityguard.detectors.custom.lists import ThreatLists
+
+        roots = (content.root(), self.settings.content_path)
+        return ThreatLists(tuple(base / "lists" for base in roots if base is not None))
+
+    @cached_property
     def detectors(self) -> tuple[Detector, ...]:
         from cityguard.detectors.rules import RuleDetector
 
-        rules = RuleDetector(self.ruleset, clock=self.clock)
+        rules = RuleDetector(self.ruleset, clock=self.clock, zone=self.settings.zone, lists=self.threat_lists)
         return (rules, self.forest) if self.settings.anomaly.enabled else (rules,)
 
     @cached_property

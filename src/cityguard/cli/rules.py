@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cityguard.cli import rulebook
 from cityguard.cli.output import document, err, jsonl, language, pick, safe, say, table
 from cityguard.cli.reading import rule_faults
 from cityguard.cli.state import STATE, application
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from cityguard.sigma.ast import Rule
 
 app = typer.Typer(no_args_is_help=True, help="检测规则 / Detection rules")
+for name, command in (
+    ("import", rulebook.import_),
+    ("enable", rulebook.enable),
+    ("disable", rulebook.disable),
+    ("coverage", rulebook.coverage),
+    ("noisy", rulebook.noisy),
+    ("navigator", rulebook.navigator),
+    ("backtest", rulebook.backtest),
+):
+    app.command(name)(command)
 Rules = Annotated[
     list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)
 ]
@@ -39,17 +50,19 @@ def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")
             ["level", "title", "file"],
             ((r.level, r.title.get(language()), r.path.name) for r in every),
         )
+    for idle in ruleset.inactive:
+        err.print(safe(f"{idle.place}: {idle.title}: {idle.reason}"), style="dim", markup=False)
     _faults(ruleset.faults)
 
 
 @app.command()
 def test(rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """运行规则内自带的测试 / Run the tests inside the rules."""
-    from cityguard.sigma import selftest
+    from cityguard.detectors import trial
 
     with application(rules=rules) as one:
         ruleset = one.ruleset
-    results = selftest.check(ruleset)
+    results = trial.check(ruleset, one.threat_lists)
     bad = [f"{r.place}: {r.name}: {r.expected} != {r.actual}" for r in results if not r.passed]
     if as_json:
         document({"schema_version": 1, "tests": len(results), "failed": bad})

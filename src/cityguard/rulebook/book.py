@@ -12,7 +12,7 @@ from cityguard.errors import CityguardError, InputError
 from cityguard.model import Text
 from cityguard.rulebook import manifest, switches
 from cityguard.rulebook.manifest import Manifest
-from cityguard.rulebook.switches import Switch
+from cityguard.rulebook.switches import Selector, Switch
 from cityguard.sigma import sequences
 from cityguard.sigma.ast import Correlation, Rule
 from cityguard.sigma.rule import MAX_BYTES, Inactive, Ruleset, load
@@ -41,6 +41,7 @@ class Waiting:
     status: str = ""
     tags: tuple[str, ...] = ()
     version: str = ""
+    title_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ class Shelf:
         if state != self._state:
             self._book, self._state = self._made(), state
         return self._book
+
+    def fitting(self, select: Selector) -> list[str]:
+        """Ids of the rules, running or not, that a selector means."""
+        every: tuple[One, ...] = (*self._whole.rules, *self._whole.correlations)
+        return [one.id for one in every if select.fits(one, self.below(one.head.path))]
 
     def below(self, path: Path) -> str:
         """A rule's path below its rules folder, with slashes."""
@@ -240,7 +246,10 @@ def waiting(one: Inactive) -> Waiting:
     texts = tuple(str(tag) for tag in tags) if isinstance(tags, list) else ()
     level, status = str(data.get("level") or "medium"), str(data.get("status") or "")
     version = str(data.get("modified") or data.get("date") or "")
-    return Waiting(str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts, version)
+    custom = data.get("custom")
+    ours = custom.get("cityguard") if isinstance(custom, dict) else None
+    zh = str(ours.get("title_zh") or "") if isinstance(ours, dict) else ""
+    return Waiting(str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts, version, zh)
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -133,6 +134,27 @@ def cover(
         *(view.place("segment", name) for name in seen.names("segment", segments)),
     ]
     return Coverage(now, start, tuple(rules), tuple(places), tuple(seen.sources(ALL)), counts)
+
+
+def chosen(
+    coverage: Coverage, words: str = "", *, state: str = "", department: str = "", segment: str = ""
+) -> list[Covered]:
+    """Rules of a view that fit all words (title, id, level, tags, origin, place), a state, a department, a segment."""
+    asked = words.lower().split()
+    return [
+        one
+        for one in coverage.rules
+        if (not state or one.state == state)
+        and (not department or department in one.departments)
+        and (not segment or segment in one.segments)
+        and all(word in _searchable(one) for word in asked)
+    ]
+
+
+def _searchable(one: Covered) -> str:
+    place = one.place.replace("\\", "/").rpartition("/")[2]
+    texts = (one.title.zh, one.title.en, one.id, one.level, one.status, one.origin, one.logsource, place, *one.tags)
+    return " ".join((*texts, *one.missing)).lower()
 
 
 class _Seen:
@@ -326,7 +348,7 @@ def _idle(book: Book) -> Iterable[Covered]:
         yield replace(about(off.rule, book), state="off", reason=off.reason)
     for one in book.waiting:
         yield Covered(
-            one.id, Text(one.title, one.title), "placeholder", Text.both(one.reason), level=one.level,
+            one.id, Text(one.title_zh or one.title, one.title), "placeholder", _no_list(one.reason), level=one.level,
             status=one.status, tags=one.tags, place=one.place,
         )  # fmt: skip
     for fault in book.faults:
@@ -344,6 +366,12 @@ def _no_source(rule: Rule) -> Text:
 def _no_field(lacks: Collection[str]) -> Text:
     names = ", ".join(sorted(lacks))
     return Text(f"从未见过字段：{names}", f"field never seen: {names}")
+
+
+def _no_list(reason: str) -> Text:
+    name = re.search(r"%[^%']{1,100}%", reason)
+    told = f"占位列表 {name[0]} 未定义；请写入 rules/placeholders.yml" if name else reason
+    return Text(told, reason)
 
 
 def _part(title: Text) -> Text:
