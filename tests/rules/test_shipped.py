@@ -10,8 +10,8 @@ from sigma.collection import SigmaCollection
 from sigma.rule import SigmaRule
 
 from cityguard import content
+from cityguard.detectors.trial import check
 from cityguard.sigma.rule import Correlation, Rule, Ruleset, load
-from cityguard.sigma.selftest import check
 
 RULES = content.root() / "rules"
 FOLDERS = {"network", "ot", "host", "web", "firewall", "correlation"}

@@ -3,247 +3,222 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
 import polars as pl
 
 from cityguard.clock import Clock, utc_now
-from cityguard.detectors import words
+from cityguard.detectors.custom.frame import narrow, times
+from cityguard.detectors.custom.keeper import Keeper, clamped
+from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.detectors.custom.order import LATENESS_S, Ints, Lanes
+from cityguard.detectors.custom.pack import pack, unpack
+from cityguard.detectors.notices import Notice, notices
+from cityguard.detectors.screen import Screen, Screened
+from cityguard.detectors.telling import MAX_ALERTS as MAX_ALERTS
+from cityguard.detectors.telling import Teller
 from cityguard.errors import InputError
-from cityguard.ids import alert_id
-from cityguard.model import MAX_EVENT_IDS, Alert, EventBatch, Explanation
+from cityguard.model import Alert, EventBatch
 from cityguard.sigma.ast import Rule
-from cityguard.sigma.correlation import Correlator, Firing, nothing, owner, text_of
+from cityguard.sigma.correlation import Correlator, Firing
 from cityguard.sigma.engine.engine import Engine
-from cityguard.sigma.fields import ENTITIES
+from cityguard.sigma.fields import logsource
+from cityguard.sigma.match import applies
 from cityguard.sigma.rule import Ruleset
-from cityguard.sigma.view import View
 
-MAX_ALERTS = 1000  # per rule and batch; smaller groups beyond it become one alert
-MAX_SHOWN = 6  # fields an alert explains itself with
-MAX_VALUE = 200  # characters of a value shown
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_VERSION = 1
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+class Matcher(Protocol):
+    """What finds the hits: the compiled engine, or anything that answers as it does."""
+
+    def rows(self, batch: EventBatch) -> Iterator[tuple[Rule, Ints]]:
+        """Every rule that hits, with the numbers of its rows, ascending."""
 
 
 class RuleDetector:
-    """Runs a rule set. Ids depend on rule, group and window only: any order of batches gives the same ones."""
+    """Runs a rule set.
+
+    Ids depend on rule, group and window only: any order of batches gives the same ones. Rules that remember decide
+    in event time; for them any cut of the same sequence of rows gives the same alerts.
+    """
 
     name = "rules"
 
-    def __init__(self, ruleset: Ruleset, *, clock: Clock = utc_now, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        *,
+        clock: Clock = utc_now,
+        engine: Matcher | None = None,
+        zone: tzinfo = ZONE,
+        lists: ThreatLists | None = None,
+        lateness_s: int = LATENESS_S,
+    ) -> None:
         self.ruleset = ruleset
-        self.engine = engine or Engine.compile(ruleset)
+        self.engine: Matcher = engine or Engine.compile(ruleset)
         self.clock = clock
         self.correlator = Correlator(ruleset.correlations)
-        self.folded: Counter[str] = Counter()  # groups folded into one alert, by rule id
+        self.screen = Screen(lists or ThreatLists(), zone)
+        self.teller = Teller(ruleset, zone)
+        self.lanes = Lanes()
+        self.lateness_us = lateness_s * 1_000_000
         self._silent = ruleset.silent
+        self.keepers = {
+            rule.id: Keeper(rule, rule.head.custom, lateness_s=lateness_s)
+            for rule in ruleset.rules
+            if rule.head.custom is not None and rule.head.custom.remembers and rule.id not in self._silent
+        }
+        self._fed: dict[str, list[Keeper]] = {}  # rule id -> who wants its hits
+        for keeper in self.keepers.values():
+            for name in keeper.roles:
+                self._fed.setdefault(name, []).append(keeper)
+        self._rules = {rule.id: rule for rule in ruleset.rules if rule.id in self._fed}
+        self._received: int | None = None  # newest receipt since the last settling, µs
+
+    @property
+    def folded(self) -> Counter[str]:
+        """Groups folded into one alert, by rule id."""
+        return self.teller.folded
 
     def detect(self, batch: EventBatch) -> list[Alert]:
         """Alerts of this batch, each with its ``part``."""
         found: list[Alert] = []
         feed: dict[str, pl.DataFrame] = {}
+        kept: dict[str, Screened] = {}
+        now = self.clock()
+        self._received = max(self._received or 0, _received(batch.table, int(now.timestamp() * 1_000_000)))
+        if hasattr(self.correlator, "observe"):
+            self.correlator.observe(batch)
         for rule, rows in self.engine.rows(batch):
-            table = batch.table[rows]
+            hits = self.screen.judge(rule, rows, batch.table[rows], now)
+            if not hits.table.height:
+                continue
             if rule.id in self.correlator.wanted:
-                feed[rule.id] = table
-            if rule.id not in self._silent:
-                found += self._alerts(rule, table, batch)
+                feed[rule.id] = hits.table
+            if rule.id in self._fed:
+                kept[rule.id] = hits
+            if rule.id not in self._silent and rule.id not in self.keepers:
+                frame = narrow(rule, hits.table, batch, now)
+                if rule.head.custom is not None:
+                    frame = frame.hstack(hits.extra)
+                found += self.teller.alerts(rule, frame, batch.part)
+        if self.keepers and batch.table.height:
+            found += self._kept(batch, kept)
         if feed:
             found += self._told(self.correlator.feed(feed, batch), batch.part)
         return found
 
     def finish(self) -> list[Alert]:
-        """Alerts of correlations that only the end of the input decides."""
-        return self._told(self.correlator.finish(), "finish")
+        """Alerts of correlations and of rules that remember which only the end of the input decides."""
+        found = self._told(self.correlator.finish(), "finish")
+        for keeper in self.keepers.values():
+            found += self._alerts(keeper, keeper.finish(self.lanes), f"finish:{keeper.order.mark}")
+        return found
 
     def settle(self) -> list[Alert]:
-        """Nothing: correlations that grow fire with their batch, the others wait for the end."""
-        return []
+        """What has become certain on an input without an end.
+
+        Time is as far as the newest record received since the last settling, so that what still waits in a spool
+        is no silence; where nothing was received, it is now.
+        """
+        now = int(self.clock().timestamp() * 1_000_000)
+        through = now if self._received is None else min(now, self._received)
+        self._received = None
+        return [
+            *(
+                self._told(self.correlator.settle(through), f"settle:{through}")
+                if hasattr(self.correlator, "settle")
+                else ()
+            ),
+            *self.forward(through - self.lateness_us),
+        ]
+
+    def forward(self, mark: int) -> list[Alert]:
+        """Alerts of rules that remember, once time has come to ``mark`` (µs since the epoch)."""
+        found: list[Alert] = []
+        for keeper in self.keepers.values():
+            if keeper.order.since is not None:
+                found += self._alerts(keeper, keeper.forward(mark), f"settle:{keeper.order.mark}")
+        return found
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What the people who keep the rules should know: expired exceptions, missing lists, rules still learning."""
+        return tuple(notices(self.ruleset, self.keepers, self.screen, self.clock()))
+
+    # ------------------------------------------------------------ rules that remember
+
+    def _kept(self, batch: EventBatch, kept: dict[str, Screened]) -> Iterator[Alert]:
+        source = logsource(batch)
+        concerned = {rule.id for rule in self._rules.values() if applies(rule, source)}
+        if not concerned:
+            return
+        now = self.clock()
+        now_us = int(now.timestamp() * 1_000_000)
+        time = clamped(batch.table, times(batch.table, now), now_us)
+        lane = f"{batch.dataset}|{batch.collector}"
+        newest = self.lanes.advance(lane, time)
+        for keeper in self.keepers.values():
+            if concerned.isdisjoint(keeper.roles):
+                continue
+            given = [(role, kept[name]) for name, role in keeper.roles.items() if name in kept]
+            if not given:
+                rows = keeper.idle(lane, self.lanes, newest)
+            else:
+                frames = [self._rows(keeper, role, hits, batch, now_us) for role, hits in given]
+                place = np.concatenate([hits.place for _, hits in given])
+                rows = keeper.take(lane, self.lanes, newest, pl.concat(frames), place)
+            yield from self._alerts(keeper, rows, batch.part)
+
+    def _rows(self, keeper: Keeper, role: int, hits: Screened, batch: EventBatch, now_us: int) -> pl.DataFrame:
+        frame = narrow(keeper.rule, hits.table, batch, self.clock()).hstack(hits.extra)
+        return keeper.row(frame, hits.table, role, now_us)
+
+    def _alerts(self, keeper: Keeper, rows: pl.DataFrame | None, part: str) -> Iterator[Alert]:
+        if rows is not None and rows.height:
+            yield from self.teller.alerts(keeper.rule, rows, part)
+
+    # ------------------------------------------------------------ correlations
+
+    def _told(self, firings: Sequence[Firing], part: str) -> list[Alert]:
+        return [self.teller.fired(one, part) for one in firings if one.correlation.id not in self._silent]
+
+    # ------------------------------------------------------------ state
 
     def snapshot(self) -> bytes:
-        """State of the correlations, as JSON."""
-        return orjson.dumps({"version": _VERSION, "correlator": self.correlator.snapshot()})
+        """All state: correlations, and what rules remember."""
+        parts = {f"rule.{name}": keeper.snapshot() for name, keeper in self.keepers.items()}
+        correlations: Any = self.correlator.snapshot()
+        raw = correlations if isinstance(correlations, bytes) else orjson.dumps(correlations)
+        return pack({"lanes": self.lanes.reached}, {"correlations": raw, **parts})
 
     def restore(self, state: bytes) -> None:
-        """Bring back what ``snapshot`` gave.
+        """Bring back what ``snapshot`` gave; rules that are gone or ask for something else begin anew.
 
         Raises:
             InputError: the bytes are not such a snapshot.
         """
         try:
-            data = orjson.loads(state)
-        except orjson.JSONDecodeError as error:
+            head, parts = unpack(state)
+            lanes = {str(name): int(time) for name, time in head["lanes"].items()}
+            correlations: Any = parts["correlations"]
+            if not hasattr(self.correlator, "observe"):
+                correlations = orjson.loads(correlations)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a snapshot: {error}", remedy="start without it") from None
-        if not isinstance(data, dict) or data.get("version") != _VERSION:
-            raise InputError("a snapshot of another version", remedy="start without it")
-        self.correlator.restore(data.get("correlator"))
-
-    # ------------------------------------------------------------ rules
-
-    def _alerts(self, rule: Rule, table: pl.DataFrame, batch: EventBatch) -> Iterator[Alert]:
-        groups = self._grouped(rule, table, batch)
-        for row in groups.head(MAX_ALERTS).iter_rows(named=True):
-            yield self._alert(rule, row, batch)
-        rest = groups.slice(MAX_ALERTS)
-        if rest.height:
-            self.folded[rule.id] += rest.height
-            yield self._rest(rule, rest, batch)
-
-    def _grouped(self, rule: Rule, table: pl.DataFrame, batch: EventBatch) -> pl.DataFrame:
-        """One row per group and window, largest first."""
-        view = View(table)
-        keys = {f"key{index}": text_of(view, name) for index, name in enumerate(_group(rule))}
-        shown = {
-            f"show{index}": text_of(view, name).str.slice(0, MAX_VALUE)
-            for index, name in enumerate(rule.fields[:MAX_SHOWN])
-        }
-        frame = pl.DataFrame(
-            {
-                "time": self._times(table),
-                "id": table["event.id"] if "event.id" in table.columns else nothing(table.height),
-                **keys,
-                **shown,
-                **{f"who{index}": text_of(view, name) for index, name in enumerate(ENTITIES)},
-                **{name: owner(table, name) for name in ("department", "system", "segment")},
-            }
-        ).with_columns(pl.col("segment").fill_null(pl.lit(batch.segment, dtype=pl.String)))
-        bucket = (pl.col("time").dt.epoch("s") // rule.head.window_s * rule.head.window_s).alias("bucket")
-        first = [*shown, "department", "system", "segment"]
-        who = [pl.col(f"who{index}") for index in range(len(ENTITIES))]
-        by = [*keys, "bucket"]
-        return (
-            frame.with_columns(bucket)
-            .sort("time", "id")
-            .group_by(by, maintain_order=True)
-            .agg(
-                pl.len().alias("count"),
-                pl.col("time").first().alias("first_seen"),
-                pl.col("time").last().alias("last_seen"),
-                pl.col("id").drop_nulls().head(MAX_EVENT_IDS).alias("ids"),
-                *(pl.col(name).drop_nulls().first().alias(name) for name in first),
-                # an alert names an address or account only if all its events do
-                *(pl.when(one.min() == one.max()).then(one.min()) for one in who),
-            )
-            .sort("count", *by, descending=[True] + [False] * len(by), nulls_last=True)
-        )
-
-    def _times(self, table: pl.DataFrame) -> pl.Series:
-        """When each event happened; when it was received, or now, where that is unknown."""
-        have = [name for name in ("@timestamp", "event.ingested") if name in table.columns]
-        found = pl.coalesce(
-            *(pl.col(name).cast(pl.Datetime("us", "UTC")) for name in have),
-            pl.lit(self.clock(), dtype=pl.Datetime("us", "UTC")),
-        )
-        return table.select(pl.repeat(0, pl.len()).alias("_"), found.alias("time"))["time"]
-
-    def _alert(self, rule: Rule, row: dict[str, object], batch: EventBatch) -> Alert:
-        group = _group(rule)
-        key = tuple(str(row[f"key{index}"] or "") for index in range(len(group)))
-        entities = {name: str(row[f"who{i}"]) for i, name in enumerate(ENTITIES) if row[f"who{i}"] is not None}
-        explained = tuple(
-            Explanation(name, str(row[f"show{index}"]))
-            for index, name in enumerate(rule.fields[:MAX_SHOWN])
-            if row[f"show{index}"] is not None
-        )
-        ids, bucket, count = row["ids"], row["bucket"], row["count"]
-        first, last = row["first_seen"], row["last_seen"]
-        assert isinstance(ids, list) and isinstance(bucket, int) and isinstance(count, int)
-        assert isinstance(first, datetime) and isinstance(last, datetime)
-        return Alert(
-            id=alert_id(rule.id, rule.head.version, key, bucket),
-            rule_id=rule.id,
-            title=rule.title,
-            level=rule.head.level,
-            source="sigma",
-            first_seen=first,
-            last_seen=last,
-            reason=words.rule_reason(rule.title, entities, explained),
-            count=count,
-            tags=rule.head.tags,
-            author=rule.head.author,
-            license=rule.head.license,
-            advice=rule.head.advice,
-            entities=entities,
-            department=_maybe(row["department"]),
-            system=_maybe(row["system"]),
-            segment=_maybe(row["segment"]),
-            dataset=batch.dataset,
-            event_ids=tuple(sorted(ids)),
-            explanation=explained,
-            part=batch.part,
-        )
-
-    def _rest(self, rule: Rule, rest: pl.DataFrame, batch: EventBatch) -> Alert:
-        first, last, bucket = rest["first_seen"].min(), rest["last_seen"].max(), rest["bucket"].min()
-        assert isinstance(first, datetime) and isinstance(last, datetime) and isinstance(bucket, int)
-        ids = rest["ids"].explode().drop_nulls().sort().head(MAX_EVENT_IDS)
-        return Alert(
-            id=alert_id(rule.id, rule.head.version, ("*",), bucket),
-            rule_id=rule.id,
-            title=rule.title,
-            level=rule.head.level,
-            source="sigma",
-            first_seen=first,
-            last_seen=last,
-            reason=words.rest_reason(rule.title, rest.height),
-            count=int(rest["count"].sum()),
-            tags=rule.head.tags,
-            author=rule.head.author,
-            license=rule.head.license,
-            advice=rule.head.advice,
-            dataset=batch.dataset,
-            event_ids=tuple(ids),
-            part=batch.part,
-        )
-
-    # ------------------------------------------------------------ correlations
-
-    def _told(self, firings: list[Firing], part: str) -> list[Alert]:
-        return [self._fired(one, part) for one in firings if one.correlation.id not in self._silent]
-
-    def _fired(self, one: Firing, part: str) -> Alert:
-        head = one.correlation.head
-        entities = {name: one.about[name] for name in ENTITIES if name in one.about}
-        explained = tuple(
-            Explanation(name, value[:MAX_VALUE])
-            for name, value in zip(one.correlation.group_by, one.group, strict=True)
-            if value is not None
-        )
-        return Alert(
-            id=one.alert_id,
-            rule_id=one.correlation.id,
-            title=head.title,
-            level=head.level,
-            source="correlation",
-            first_seen=_moment(one.first_us),
-            last_seen=_moment(one.last_us),
-            reason=words.correlation_reason(one, self.ruleset),
-            count=one.count,
-            tags=head.tags,
-            author=head.author,
-            license=head.license,
-            advice=head.advice,
-            entities=entities,
-            department=one.about.get("department"),
-            system=one.about.get("system"),
-            segment=one.about.get("segment"),
-            dataset=one.about.get("dataset"),
-            event_ids=one.event_ids,
-            explanation=explained,
-            part=part,
-        )
+        self.correlator.restore(correlations)
+        for name, keeper in self.keepers.items():
+            if f"rule.{name}" in parts:
+                keeper.restore(parts[f"rule.{name}"])
+        self.lanes.reached = lanes
 
 
-def _group(rule: Rule) -> tuple[str, ...]:
-    return ENTITIES if rule.head.group is None else rule.head.group
-
-
-def _moment(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def _maybe(value: object) -> str | None:
-    return None if value is None else str(value)
+def _received(table: pl.DataFrame, now_us: int) -> int:
+    """The newest receipt of a batch, µs."""
+    newest = table["event.ingested"].max() if "event.ingested" in table.columns else None
+    return now_us if newest is None else int(pl.Series([newest]).dt.epoch("us")[0])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from cityguard.model import Explanation, Text
 from cityguard.sigma.correlation import Firing
 from cityguard.sigma.rule import Ruleset
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min"), (1, "秒", "s"))
 
 
@@ -46,7 +48,7 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
     asked = one.correlation
     named = [f"{name} {value}" for name, value in zip(asked.group_by, one.group, strict=True) if value is not None]
     about = whom(one.about)
-    long = _span(asked.timespan_s)
+    long = span(asked.timespan_s)
     number = f"{one.measured:g}"
     field = ", ".join(asked.fields)
     heads = [ruleset.head(rule) for rule in asked.rules]
@@ -78,8 +80,19 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
     )
 
 
-def _span(seconds: int) -> Text:
+def span(seconds: int) -> Text:
+    """A span of time in its largest whole unit."""
     for size, zh, en in _UNITS:
         if seconds % size == 0:
             return Text(f"{seconds // size} {zh}", f"{seconds // size} {en}")
     return Text(f"{seconds} 秒", f"{seconds} s")
+
+
+def moment(micros: int) -> datetime:
+    """µs since the epoch as aware UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def stamp(micros: int, zone: tzinfo) -> str:
+    """The same as people read it, to the second."""
+    return moment(micros).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,8 @@ from cityguard.sigma.match import match
 from cityguard.sigma.rule import Ruleset
 
 MAX_EVENTS = 10_000  # per test, after repetition
-START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # a Monday; events of correlation tests count from here
+_TIMES = ("at", "ago", "times", "every")
+START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # a Monday; events of tests count from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +37,58 @@ class CheckResult:
 
 
 def check(ruleset: Ruleset) -> list[CheckResult]:
-    """Run every test that the rules carry; a rule without tests gives no result."""
-    results = [_plain(rule, example) for rule in ruleset.rules for example in rule.head.examples]
+    """Run every test that the rules carry, but for what our own block adds: ``detectors.trial`` runs that as well.
+
+    A rule without tests gives no result.
+    """
+    results = [plain(rule, example) for rule in ruleset.rules for example in rule.head.examples]
     for one in ruleset.correlations:
-        results += [_correlated(one, example, ruleset) for example in one.head.examples]
+        results += [correlated(one, example, ruleset) for example in one.head.examples]
     return results
 
 
-def _plain(rule: Rule, example: Example) -> CheckResult:
+def plain(rule: Rule, example: Example) -> CheckResult:
+    """One test of a plain rule, event by event, whatever their log source."""
     if example.match is None:
-        return _result(rule, example, False, "match: true|false", "alerts: goes with correlations only")
-    verdicts = [bool(match(rule, batch([event]))[0]) for event in example.events]
+        return result(rule, example, False, "match: true|false", "alerts: goes with correlations and custom.cityguard")
+    return judged(rule, example, [bool(match(rule, batch([event]))[0]) for event in example.events])
+
+
+def judged(rule: Rule, example: Example, verdicts: list[bool]) -> CheckResult:
+    """The answer to each event held against what the test expects of all of them."""
     said = [verdict for verdict in verdicts if verdict is not example.match]
     expected = "match" if example.match else "no match"
     actual = expected if not said else f"{len(said)} of {len(verdicts)} events answer otherwise"
-    return _result(rule, example, not said, expected, actual)
+    return result(rule, example, not said, expected, actual)
 
 
-def _correlated(one: Correlation, example: Example, ruleset: Ruleset) -> CheckResult:
+def correlated(one: Correlation, example: Example, ruleset: Ruleset) -> CheckResult:
+    """One test of a correlation: its events in time, and the alerts they raise."""
     if example.alerts is None:
-        return _result(one, example, False, "alerts: N", "match: goes with plain rules only")
+        return result(one, example, False, "alerts: N", "match: goes with plain rules only")
     try:
-        events = list(_unrolled(example))
+        events = list(unrolled(example.events, example.place))
     except InputError as error:
-        return _result(one, example, False, "events that can be read", str(error))
+        return result(one, example, False, "events that can be read", str(error))
     table = batch(events)
-    needed = _needed(one, ruleset)
+    needed = needed_by(one, ruleset)
     feed = {
-        rule.id: table.table.filter(match(rule, table) & _meant(events, rule))
+        rule.id: table.table.filter(match(rule, table) & meant(events, rule))
         for rule in ruleset.rules
         if rule.id in needed
     }
     correlator = Correlator([other for other in ruleset.correlations if other.id in needed])
     fired = [*correlator.feed(feed, table), *correlator.finish()]
     alerts = len({firing.alert_id for firing in fired if firing.correlation.id == one.id})
-    return _result(one, example, alerts == example.alerts, f"{example.alerts} alerts", f"{alerts} alerts")
+    return result(one, example, alerts == example.alerts, f"{example.alerts} alerts", f"{alerts} alerts")
 
 
-def _result(rule: Rule | Correlation, example: Example, passed: bool, expected: str, actual: str) -> CheckResult:
+def result(rule: Rule | Correlation, example: Example, passed: bool, expected: str, actual: str) -> CheckResult:
+    """What a test came to."""
     return CheckResult(rule.id, rule.title.zh, example.name, example.place, passed, expected, actual)
 
 
-def _needed(one: Correlation, ruleset: Ruleset) -> set[str]:
+def needed_by(one: Correlation, ruleset: Ruleset) -> set[str]:
     """Ids of the correlation and of everything below it."""
     below = {other.id: other.rules for other in ruleset.correlations}
     found: set[str] = set()
@@ -89,21 +100,28 @@ def _needed(one: Correlation, ruleset: Ruleset) -> set[str]:
     return found
 
 
-def _meant(events: list[dict[str, Any]], rule: Rule) -> pl.Series:
+def meant(events: list[dict[str, Any]], rule: Rule) -> pl.Series:
     """Events meant for this rule: ``rule:`` names one where log sources differ."""
     return pl.Series([event.get("rule") in (None, rule.id, rule.head.name) for event in events], dtype=pl.Boolean)
 
 
-def _unrolled(example: Example) -> Iterator[dict[str, Any]]:
-    """Events in time: ``at`` after the start, ``times`` of them, ``every`` so often; ``{n}`` counts from 1."""
+def unrolled(events: Sequence[dict[str, Any]], place: str) -> Iterator[dict[str, Any]]:
+    """Events in time: ``at`` after the start, or ``ago`` before it; ``times`` of them, ``every`` so often.
+
+    ``{n}`` in a text counts from 1.
+
+    Raises:
+        InputError: there are too many, or a time span is none.
+    """
     made = 0
-    for event in example.events:
-        own = {key: value for key, value in event.items() if key not in ("at", "times", "every")}
-        at, every = _seconds(event.get("at", 0)), _seconds(event.get("every", 0))
+    for event in events:
+        own = {key: value for key, value in event.items() if key not in _TIMES}
+        at = _seconds(event.get("at", 0)) - _seconds(event.get("ago", 0))
+        every = _seconds(event.get("every", 0))
         for index in range(int(event.get("times", 1))):
             made += 1
             if made > MAX_EVENTS:
-                raise InputError(f"more than {MAX_EVENTS} events in one test", place=example.place)
+                raise InputError(f"more than {MAX_EVENTS} events in one test", place=place)
             told = {key: _counted(value, index + 1) for key, value in own.items()}
             yield {"@timestamp": START + timedelta(seconds=at + index * every), "event.id": f"{made:032x}", **told}
 

@@ -1,0 +1,179 @@
+"""One rule that remembers: its waiting rows, its memory, its open alerts, and all of that as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cityguard.detectors.custom.absence import Silences
+from cityguard.detectors.custom.baseline import Baselines
+from cityguard.detectors.custom.frame import joined
+from cityguard.detectors.custom.kind import Kind, fired
+from cityguard.detectors.custom.new_terms import Terms
+from cityguard.detectors.custom.order import LATENESS_S, NEVER, Ints, Lanes, Order
+from cityguard.detectors.custom.pack import frame, pack, table, unpack
+from cityguard.detectors.custom.rate import Rates
+from cityguard.detectors.custom.sequence import UNTIL, Sequences
+from cityguard.detectors.custom.suppress import Openings
+from cityguard.errors import InputError
+from cityguard.sigma.ast import Rule
+from cityguard.sigma.custom import Absence, Baseline, Custom, Memory, NewTerms, Rate, Sequence
+from cityguard.sigma.view import View
+
+
+class Keeper:
+    """Takes a rule's hits and gives back, in event time, those that fire."""
+
+    def __init__(self, rule: Rule, custom: Custom, *, lateness_s: int = LATENESS_S) -> None:
+        self.rule = rule
+        self.custom = custom
+        self.roles = _roles(rule, custom.memory)
+        self.order = Order(lateness_s * 1_000_000)
+        self.kind: Kind | None = None if custom.memory is None else _KINDS[type(custom.memory)](custom.memory)
+        self.openings = None if custom.suppress is None else Openings(custom.suppress)
+        self._written: bytes | None = None  # the last snapshot, while nothing has changed
+
+    # ------------------------------------------------------------ rows
+
+    def row(self, narrow: pl.DataFrame, table: pl.DataFrame, role: int, now_us: int) -> pl.DataFrame:
+        """Narrow rows with what this keeper asks of them: ``t``, ``role``, ``by``, ``sup``, ``value``.
+
+        Args:
+            narrow: what ``frame.narrow`` gave.
+            table: the events themselves.
+            role: 0 for the rule itself; its place in a sequence.
+            now_us: no event counts later than its receipt, or this.
+        """
+        view = View(table)
+        memory, suppress = self.custom.memory, self.custom.suppress
+        return narrow.with_columns(
+            pl.Series("t", clamped(table, narrow["time"], now_us), dtype=pl.Int64),
+            pl.lit(role, dtype=pl.Int64).alias("role"),
+            joined(view, _by(memory)).alias("by"),
+            joined(view, suppress.by if suppress else ()).alias("sup"),
+            _value(view, memory).alias("value"),
+        )
+
+    def take(self, lane: str, reached: Lanes, newest: Ints, rows: pl.DataFrame, place: Ints) -> pl.DataFrame | None:
+        """Rows of one batch; gives those that fire by now. See ``Order.take``."""
+        return self._decide(self.order.take(lane, reached, newest, rows, place))
+
+    def idle(self, lane: str, reached: Lanes, newest: Ints) -> pl.DataFrame | None:
+        """A batch of this rule's log source in which nothing hit: time passes."""
+        return self._decide(self.order.pass_by(lane, reached, newest))
+
+    def forward(self, mark: int) -> pl.DataFrame | None:
+        """Time has come to ``mark`` (µs), whatever the events say."""
+        return self._decide(self.order.forward(mark))
+
+    def finish(self, reached: Lanes) -> pl.DataFrame | None:
+        """The input has ended."""
+        return self._decide(self.order.finish(reached))
+
+    def _decide(self, rows: pl.DataFrame | None) -> pl.DataFrame | None:
+        mark = self.order.mark
+        self._written = None
+        if mark == NEVER:
+            return None
+        if rows is None and (self.kind is None or not self.kind.waits(mark)):
+            return None
+        if self.kind is not None:
+            rows = self.kind.take(rows, mark, self.order.since if self.order.since is not None else mark)
+        elif rows is not None:
+            rows = fired(rows, pl.lit(None), pl.lit(None), pl.lit(None))
+        if rows is None or self.openings is None:
+            return rows
+        return self.openings.take(rows, mark)
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def lost(self) -> int:
+        """Rows, groups and values given up because there were too many."""
+        return self.order.hurried + (self.kind.lost if self.kind else 0) + (self.openings.lost if self.openings else 0)
+
+    def snapshot(self) -> bytes:
+        """All state; the same bytes as long as nothing has changed."""
+        if self._written is None:
+            tables = {f"kind.{name}": one for name, one in (self.kind.tables() if self.kind else {}).items()}
+            tables |= {f"open.{name}": one for name, one in (self.openings.tables() if self.openings else {}).items()}
+            tables |= {} if self.order.held is None else {"held": self.order.held}
+            head = {"asked": fingerprint(self.rule), **self.order.counts()}
+            self._written = pack(head, {name: table(one) for name, one in tables.items()})
+        return self._written
+
+    def restore(self, raw: bytes) -> None:
+        """Bring back what ``snapshot`` gave; a rule that asks for something else by now begins anew.
+
+        Raises:
+            InputError: not such a state. Nothing is changed then.
+        """
+        fresh = Keeper(self.rule, self.custom)
+        try:
+            head, parts = unpack(raw)
+            if head["asked"] != fingerprint(self.rule):
+                return
+            tables = {name: frame(part) for name, part in parts.items()}
+            fresh.order = Order.of(head, tables.get("held"))
+            for owner, name in ((fresh.kind, "kind."), (fresh.openings, "open.")):
+                if owner is not None:
+                    owner.restore({key[5:]: one for key, one in tables.items() if key.startswith(name)})
+        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"not a snapshot of rule {self.rule.id}: {error}", remedy="start without it") from None
+        fresh.order.lateness_us = self.order.lateness_us
+        self.order, self.kind, self.openings, self._written = fresh.order, fresh.kind, fresh.openings, None
+
+
+def fingerprint(rule: Rule) -> str:
+    """Changes when what a rule remembers would mean something else."""
+    custom = rule.head.custom
+    told = (rule.id, custom.memory, custom.suppress, rule.head.group, rule.fields) if custom else rule.id
+    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+
+
+def clamped(table: pl.DataFrame, time: pl.Series, now_us: int) -> Ints:
+    """Event times, none later than the event's receipt (or now): nobody moves the clock with a forged stamp. µs."""
+    micros = time.dt.epoch("us").to_numpy()
+    if "event.ingested" not in table.columns:
+        return np.asarray(np.minimum(micros, now_us), dtype=np.int64)
+    received = table["event.ingested"].cast(pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(now_us).to_numpy()
+    return np.asarray(np.minimum(micros, received), dtype=np.int64)
+
+
+_KINDS: dict[type, Callable[[Any], Kind]] = {
+    NewTerms: Terms,
+    Baseline: Baselines,
+    Rate: Rates,
+    Absence: Silences,
+    Sequence: Sequences,
+}
+
+
+def _roles(rule: Rule, memory: Memory | None) -> dict[str, int]:
+    """Rule id to its part: the rule itself is last of a sequence's steps."""
+    if not isinstance(memory, Sequence):
+        return {rule.id: 0}
+    ends = {memory.until: UNTIL} if memory.until else {}
+    return {**{name: step for step, name in enumerate(memory.steps)}, **ends, rule.id: len(memory.steps)}
+
+
+def _by(memory: Memory | None) -> tuple[str, ...]:
+    if memory is None:
+        return ()
+    return memory.fields if isinstance(memory, NewTerms) else memory.by
+
+
+def _value(view: View, memory: Memory | None) -> pl.Series:
+    """What a baseline adds up: Float64, null where a hit has no number."""
+    nothing = pl.repeat(None, view.height, dtype=pl.Float64, eager=True)
+    values = view.values(memory.field) if isinstance(memory, Baseline) and memory.field else None
+    if values is None or not len(values.rows):
+        return nothing
+    place = np.full(view.height, -1, dtype=np.int64)
+    place[values.rows[::-1]] = values.codes[::-1]
+    index = pl.Series(place)
+    return values.numbers.gather(index.set(index < 0, None)).fill_nan(None)
