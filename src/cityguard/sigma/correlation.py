@@ -3,304 +3,290 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from cityguard.errors import InputError
-from cityguard.ids import alert_id
-from cityguard.model import MAX_EVENT_IDS, EventBatch
+from cityguard.model import EventBatch
 from cityguard.sigma.ast import Correlation
-from cityguard.sigma.fields import ENTITIES
+from cityguard.sigma.correlate import state
+from cityguard.sigma.correlate.asking import ask
+from cityguard.sigma.correlate.closing import close
+from cityguard.sigma.correlate.derived import Derived, derived
+from cityguard.sigma.correlate.firing import Firing
+from cityguard.sigma.correlate.held import Held
+from cityguard.sigma.correlate.names import Names
+from cityguard.sigma.correlate.plan import MICRO, plan
+from cityguard.sigma.correlate.rows import Rows, joined, nothing, owner, rows, text_of
+from cityguard.sigma.correlate.slab import Touched
+from cityguard.sigma.correlate.telling import tell
 from cityguard.sigma.view import View
-from cityguard.sigma.windows import Fired, Hits, behind, fires
+
+__all__ = ["Correlator", "Firing", "nothing", "owner", "text_of"]
 
 MAX_HITS = 200_000  # kept per correlation
-MAX_TOTAL = 2_000_000  # kept in all
-MAX_CREDITED = 100_000  # alerts whose count is remembered
-MAX_FIRINGS = 10_000  # per correlation and batch; what is over is counted, never silent
+MAX_TOTAL = 1_000_000  # kept in all
+LATENESS_S = 600  # an event may be received so long after it happened
+_MANY_NAMES = 50_000
 
-_BETWEEN, _NONE = "\x1f", "\x00"
-_ABOUT = (*ENTITIES, "department", "system", "segment", "dataset")
-SCHEMA: dict[str, pl.DataType] = {
-    "rule": pl.Int64(),
-    "t": pl.Int64(),
-    "g": pl.String(),
-    "v": pl.String(),
-    "id": pl.String(),
-    **dict.fromkeys(_ABOUT, pl.String()),
-}
-"""One row per kept hit: place of its rule, µs, group values joined, value looked at, event id, whom it is about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """One group in one bucket of time for which a correlation holds."""
-
-    correlation: Correlation
-    alert_id: str
-    group: tuple[str | None, ...]
-    bucket_s: int  # seconds since the epoch, a multiple of the time span
-    first_us: int
-    last_us: int
-    count: int  # hits behind it that no earlier firing of this alert has told of
-    total: int  # all hits behind it
-    measured: float  # the largest count, sum … seen
-    event_ids: tuple[str, ...]
-    about: dict[str, str]  # entities and owners all hits agree on
+Part = tuple[int, Rows, pl.Series, "npt.NDArray[Any] | None"]
 
 
 class Correlator:
     """Holds the state of all correlations of a rule set. The same hits in any order give the same alert ids."""
 
-    def __init__(self, correlations: Iterable[Correlation], *, max_hits: int = MAX_HITS, total: int = MAX_TOTAL):
+    def __init__(
+        self,
+        correlations: Iterable[Correlation],
+        *,
+        max_hits: int = MAX_HITS,
+        total: int = MAX_TOTAL,
+        lateness_s: int = LATENESS_S,
+    ):
         self.correlations = tuple(correlations)  # each after those it refers to
         self.wanted = frozenset(rule for one in self.correlations for rule in one.rules)
-        self.max_hits = max(1, min(max_hits, total // max(1, len(self.correlations))))
-        self.evicted: Counter[str] = Counter()  # hits given up, by correlation id
+        self.max_hits, self.max_total, self.lateness = max_hits, total, lateness_s * MICRO
         self.untimed = 0  # hits without a time, which cannot be correlated
-        self.overflow: Counter[str] = Counter()  # firings not told, by correlation id
-        self._kept = {one.id: pl.DataFrame(schema=SCHEMA) for one in self.correlations}
-        self._credited: dict[str, int] = {}
+        self.received: int | None = None  # µs: everything received up to here has been fed
+        self.held = {one.id: Held.of(plan(one)) for one in self.correlations}
+        self.names = Names()
+        self._delay = _delays(self.correlations)
+
+    # ------------------------------------------------------------ in
+
+    def observe(self, batch: EventBatch) -> None:
+        """Take note how far time has come, whether the batch has hits or not."""
+        name = next((one for one in ("event.ingested", "@timestamp") if one in batch.table.columns), None)
+        newest = None if name is None else batch.table[name].dt.epoch("us").max()
+        if isinstance(newest, int):
+            self.received = newest if self.received is None else max(self.received, newest)
 
     def feed(self, hits: Mapping[str, pl.DataFrame], batch: EventBatch) -> list[Firing]:
         """Take the hits of one batch, per rule id the rows that matched, and tell what they complete."""
-        views = {rule: View(table) for rule, table in hits.items() if rule in self.wanted and table.height}
+        matched = {
+            rule: _Matched(table, batch, self) for rule, table in hits.items() if rule in self.wanted and table.height
+        }
         told: list[Firing] = []
-        derived: dict[str, pl.DataFrame] = {}
+        inner: dict[str, Derived] = {}
         for one in self.correlations:
-            fresh = [
-                self._rows(one, place, views[rule], batch) for place, rule in enumerate(one.rules) if rule in views
-            ]
-            fresh += [_from_inner(one, place, derived[rule]) for place, rule in enumerate(one.rules) if rule in derived]
-            added = self._keep(one, fresh)
-            if added.height and one.grows:
-                firings, instants = self._ask(one, added)
-                told += firings
-                derived[one.id] = instants
+            touched = self._add(one, matched, inner)
+            if touched is None or not one.grows:
+                continue
+            if self._delay[one.id]:
+                self.held[one.id].waiting.append(touched)
+            else:
+                told += self._ask(one, touched, inner)
+        self._bound()
         return told
+
+    def _add(self, one: Correlation, matched: Mapping[str, _Matched], inner: Mapping[str, Derived]) -> Touched | None:
+        held = self.held[one.id]
+        parts = [
+            part
+            for number, rule in enumerate(held.asked.rules)
+            if (part := self._part(one, number, rule, matched.get(rule), inner.get(rule))) is not None
+        ]
+        if not parts:
+            return None
+        _, found, groups, value = parts[0] if len(parts) == 1 else _together(parts)
+        rule = np.repeat(np.array([part[0] for part in parts], dtype=np.int16), [len(part[1]) for part in parts])
+        behind = found.time < held.known_from
+        if behind.any():
+            if one.grows:
+                held.late += int(behind.sum())
+            else:
+                found = found.late_where(behind)
+        touched = held.add(found, rule, groups, value)
+        return touched if len(touched.groups) else None
+
+    def _part(
+        self, one: Correlation, number: int, rule: str, matched: _Matched | None, inner: Derived | None
+    ) -> Part | None:
+        """Hits of one rule, by which group and with which value the correlation looks at them."""
+        asked = self.held[one.id].asked
+        by, fields = one.group_fields(rule), one.value_fields(rule)
+        if matched is not None and len(matched.rows):
+            texts = [matched.text(field) for field in fields]
+            return number, matched.rows, matched.grouped(by), self._value(asked.looks_at_text, texts)
+        if inner is not None and len(inner):
+            texts = [inner.text(field, self.names) for field in fields]
+            return number, inner.rows, inner.grouped(by, self.names), self._value(asked.looks_at_text, texts)
+        return None
+
+    def _value(self, as_text: bool, texts: list[pl.Series]) -> npt.NDArray[Any] | None:
+        if not texts:
+            return None
+        if not as_text:
+            return texts[0].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        if len(texts) == 1:
+            return self.names.codes(texts[0])
+        missing = np.any([text.is_null().to_numpy() for text in texts], axis=0)
+        return np.where(missing, np.int32(-1), self.names.codes(joined(texts, len(texts[0]))))
+
+    def _ask(self, one: Correlation, touched: Touched, inner: dict[str, Derived]) -> list[Firing]:
+        held = self.held[one.id]
+        found = ask(held, touched)
+        if not len(found):
+            return []
+        if one.id in self.wanted:
+            inner[one.id] = derived(held, found.place, found.group)
+        return list(tell(held, found, self.names, afresh=self._delay[one.id] > 0))
+
+    # ------------------------------------------------------------ what time decides
 
     def finish(self) -> list[Firing]:
-        """Tell what only the end of the input decides: fewer than, exactly, sums and averages."""
-        told: list[Firing] = []
-        derived: dict[str, pl.DataFrame] = {}
+        """Tell what only the end of the input decides: fewer than, exactly, averages, not."""
+        return self._close(None)
+
+    def settle(self, through: int | None = None) -> list[Firing]:
+        """The same for inputs that never end: windows that closed ``lateness_s`` ago or earlier.
+
+        Args:
+            through: µs; everything received until then has been fed. None: as far as ``observe`` has seen.
+        """
+        if through is None:
+            through = self.received
+        if through is None:
+            return []
+        told = self._close(through - self.lateness)
         for one in self.correlations:
-            inner = [(place, rule) for place, rule in enumerate(one.rules) if rule in derived]
-            added = self._keep(one, [_from_inner(one, place, derived[rule]) for place, rule in inner])
-            asked = added if one.grows else self._kept[one.id]
-            if asked.height:
-                firings, instants = self._ask(one, asked)
-                told += firings
-                derived[one.id] = instants
+            if one.grows:
+                before = through - self.lateness - self._delay[one.id] - 2 * self.held[one.id].asked.span
+                self.held[one.id].expire(before)
         return told
 
-    # ------------------------------------------------------------ hits
-
-    def _rows(self, one: Correlation, place: int, view: View, batch: EventBatch) -> pl.DataFrame:
-        table = view.table
-        groups = [text_of(view, name) for name in one.group_fields(one.rules[place])]
-        time = table["@timestamp"].dt.epoch("us") if "@timestamp" in table.columns else None
-        if time is None:
-            self.untimed += table.height
-            return pl.DataFrame(schema=SCHEMA)
-        frame = pl.DataFrame(
-            {
-                "rule": pl.repeat(place, table.height, dtype=pl.Int64, eager=True),
-                "t": time,
-                "g": _joined(groups, table.height),
-                "v": text_of(view, one.field) if one.field else nothing(table.height),
-                "id": table["event.id"] if "event.id" in table.columns else nothing(table.height),
-                **{name: text_of(view, name) for name in ENTITIES},
-                **{name: owner(table, name) for name in ("department", "system", "segment")},
-                "dataset": pl.repeat(batch.dataset, table.height, dtype=pl.String, eager=True),
-            },
-            schema=SCHEMA,
-        )
-        frame = frame.with_columns(pl.col("segment").fill_null(pl.lit(batch.segment, dtype=pl.String)))
-        self.untimed += frame["t"].null_count()
-        return frame.filter(pl.col("t").is_not_null())
-
-    def _keep(self, one: Correlation, fresh: list[pl.DataFrame]) -> pl.DataFrame:
-        """Add hits not kept yet; returns them. The oldest leave when there are too many."""
-        if not fresh:
-            return pl.DataFrame(schema=SCHEMA)
-        kept = self._kept[one.id]
-        new = pl.concat(fresh)
-        named = new.filter(pl.col("id").is_not_null()).unique(["rule", "id"], keep="first", maintain_order=True)
-        named = named.join(kept.select("rule", "id"), on=["rule", "id"], how="anti")
-        new = pl.concat([named, new.filter(pl.col("id").is_null())])
-        kept = pl.concat([kept, new])
-        over = kept.height - self.max_hits
-        if over > 0:
-            self.evicted[one.id] += over
-            kept = kept.sort("t", "g", "rule", "id", descending=True).head(self.max_hits)
-        self._kept[one.id] = kept
-        return new
-
-    # ------------------------------------------------------------ firing
-
-    def _ask(self, one: Correlation, added: pl.DataFrame) -> tuple[list[Firing], pl.DataFrame]:
-        """Look again at the groups and times that new hits can change."""
-        span = one.timespan_s * 1_000_000
-        times = added["t"].to_numpy()
-        begin = int(times.min()) // span * span
-        end = (int(times.max()) + span) // span * span + span
-        touched = pl.col("g").is_in(added["g"].unique().implode()) & pl.col("t").is_between(begin - span, end)
-        near = self._kept[one.id].filter(touched).sort("g", "t", "rule", "id")
-        if not near.height:
-            return [], near
-        hits = _hits(one, near)
-        fired = fires(one, hits)
-        at = np.flatnonzero(fired.at & (hits.time >= begin))
-        instants = near.gather(at) if len(at) else near.clear()
-        return list(self._firings(one, near, hits, fired, at)), instants.with_columns(
-            pl.Series("from", [one.id] * instants.height, dtype=pl.String),
-            pl.Series("by", [list(one.group_by)] * instants.height, dtype=pl.List(pl.String)),
-        )
-
-    def _firings(
-        self, one: Correlation, near: pl.DataFrame, hits: Hits, fired: Fired, at: np.ndarray[Any, Any]
-    ) -> Iterator[Firing]:
-        span = one.timespan_s * 1_000_000
-        bucket = hits.time[at] // span
-        new = np.flatnonzero((np.diff(hits.group[at], prepend=-1) != 0) | (np.diff(bucket, prepend=-1) != 0))
-        if len(new) > MAX_FIRINGS:
-            self.overflow[one.id] += len(new) - MAX_FIRINGS
-        for start, stop in zip(new[:MAX_FIRINGS], [*new[1:], len(at)], strict=False):
-            mine = at[start:stop]
-            rows = behind(fired.left[mine], fired.right[mine])
-            group = _split(near["g"][int(mine[0])])
-            began = int(bucket[start]) * one.timespan_s
-            key = tuple(_NONE if value is None else value for value in group)
-            name = alert_id(one.id, one.head.version, key, began)
-            fresh = len(rows) - self._credited.get(name, 0)
-            if fresh <= 0:
+    def _close(self, until: int | None) -> list[Firing]:
+        told: list[Firing] = []
+        inner: dict[str, Derived] = {}
+        for one in self.correlations:
+            held = self.held[one.id]
+            touched = self._add(one, {}, inner)
+            if one.grows:
+                held.waiting += [touched] if touched is not None else []
+                waited = held.waited()
+                told += self._ask(one, waited, inner) if waited is not None else []
                 continue
-            self._credit(name, len(rows))
-            yield Firing(
-                correlation=one,
-                alert_id=name,
-                group=group,
-                bucket_s=began,
-                first_us=int(hits.time[rows[0]]),
-                last_us=int(hits.time[rows[-1]]),
-                count=fresh,
-                total=len(rows),
-                measured=float(fired.measured[mine].max()),
-                event_ids=tuple(near["id"].gather(rows).drop_nulls().unique().sort().head(MAX_EVENT_IDS)),
-                about=_agreed(near, rows),
-            )
+            if held.slab.rows:
+                closed = close(held, None if until is None else until - self._delay[one.id], self.names)
+                told += closed.firings
+                inner[one.id] = closed.derived
+        self._bound()
+        return told
 
-    def _credit(self, name: str, count: int) -> None:
-        self._credited.pop(name, None)
-        self._credited[name] = count
-        while len(self._credited) > MAX_CREDITED:
-            del self._credited[next(iter(self._credited))]
+    # ------------------------------------------------------------ bounds
+
+    def _bound(self) -> None:
+        """Keep to the limits; what is given up is counted."""
+        for held in self.held.values():
+            if held.slab.rows > self.max_hits:
+                held.evict(self.max_hits * 7 // 8)
+        while (over := self.hits - self.max_total) > 0:
+            largest = max(self.held.values(), key=lambda held: held.slab.rows)
+            largest.evict(min(largest.slab.rows - over, largest.slab.rows * 7 // 8))
+        if self.names.size > _MANY_NAMES + 16 * self.hits:
+            self._renew()
+
+    def _renew(self) -> None:
+        live = np.unique(np.concatenate([held.codes() for held in self.held.values()]))
+        self.names, place = self.names.renewed(live)
+        for held in self.held.values():
+            held.recode(place)
+
+    @property
+    def hits(self) -> int:
+        """Hits kept, of all correlations."""
+        return sum(held.slab.rows for held in self.held.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of hits kept, without texts."""
+        return sum(held.slab.nbytes for held in self.held.values())
+
+    def count(self, name: str) -> Counter[str]:
+        """One of ``evicted``, ``late``, ``overflow``, ``expired`` by correlation id, where it is not 0."""
+        return Counter({one: number for one, held in self.held.items() if (number := int(getattr(held, name)))})
+
+    @property
+    def evicted(self) -> Counter[str]:
+        """Hits given up because there were too many, by correlation id."""
+        return self.count("evicted")
+
+    @property
+    def overflow(self) -> Counter[str]:
+        """Firings not told, by correlation id."""
+        return self.count("overflow")
+
+    @property
+    def late(self) -> Counter[str]:
+        """Hits that came after their windows were decided, by correlation id."""
+        return self.count("late")
 
     # ------------------------------------------------------------ state
 
-    def snapshot(self) -> dict[str, Any]:
-        """All state as plain data."""
-        return {
-            "kept": {name: frame.to_dict(as_series=False) for name, frame in self._kept.items()},
-            "credited": self._credited,
-            "evicted": dict(self.evicted),
-        }
+    def snapshot(self) -> bytes:
+        """All state, in Arrow's file format."""
+        return state.pack(self.held, self.names, {"untimed": self.untimed, "received": self.received})
 
-    def restore(self, state: Any) -> None:
-        """Bring back what ``snapshot`` gave; correlations that are gone are left out.
+    def restore(self, raw: bytes) -> None:
+        """Bring back what ``snapshot`` gave; correlations that are gone or changed are left out.
 
         Raises:
             InputError: not such a state. Nothing is changed then.
         """
-        try:
-            kept = {name: pl.DataFrame(data, schema=SCHEMA, strict=True) for name, data in state["kept"].items()}
-            credited = {str(name): int(count) for name, count in state["credited"].items()}
-            evicted = Counter({str(name): int(count) for name, count in state["evicted"].items()})
-        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
-            raise InputError(f"not a snapshot of correlations: {error}", remedy="start without it") from None
-        self._kept.update({name: frame for name, frame in kept.items() if name in self._kept})
-        self._credited, self.evicted = credited, evicted
+        held, self.names, about = state.unpack(raw, [plan(one) for one in self.correlations])
+        self.held = {one.id: held[one.id] for one in self.correlations}
+        for one in self.correlations:
+            if one.grows and self._delay[one.id] and self.held[one.id].slab.rows:
+                self.held[one.id].waiting = [self.held[one.id].asked_of_all()]
+        self.untimed, self.received = int(about["untimed"] or 0), about["received"]
 
 
-def owner(table: pl.DataFrame, name: str) -> pl.Series:
-    """``department``, ``system`` or ``segment`` of the destination, else of the source; null where unknown."""
-    have = [f"{side}.{name}" for side in ("destination", "source") if f"{side}.{name}" in table.columns]
-    if not have:
-        return nothing(table.height)
-    return table.select(pl.coalesce(pl.col(column).cast(pl.String) for column in have)).to_series()
+class _Matched:
+    """Hits of one rule in a batch; texts are made once for all correlations that look at them."""
+
+    def __init__(self, table: pl.DataFrame, batch: EventBatch, owner_: Correlator) -> None:
+        whole = View(table)
+        self.rows = rows(whole, batch, owner_.names, _late(table, owner_.lateness))
+        owner_.untimed += table.height - len(self.rows)
+        self._view = whole if len(self.rows) == table.height else View(table[self.rows.taken])
+        self._texts: dict[tuple[str, ...], pl.Series] = {}
+
+    def text(self, field: str) -> pl.Series:
+        return text_of(self._view, field)
+
+    def grouped(self, fields: tuple[str, ...]) -> pl.Series:
+        if fields not in self._texts:
+            self._texts[fields] = joined([self.text(field) for field in fields], self._view.height)
+        return self._texts[fields]
 
 
-def nothing(height: int) -> pl.Series:
-    return pl.repeat(None, height, dtype=pl.String, eager=True)
+def _late(table: pl.DataFrame, lateness: int) -> npt.NDArray[np.bool_] | None:
+    """True where an event was received more than ``lateness`` µs after it happened: so by itself, in any batch."""
+    if "event.ingested" not in table.columns or "@timestamp" not in table.columns:
+        return None
+    waited = table["event.ingested"].dt.epoch("us") - table["@timestamp"].dt.epoch("us")
+    return (waited > lateness).fill_null(value=False).to_numpy()
 
 
-def text_of(view: View, field: str) -> pl.Series:
-    """A field as one text per row (the first of a list), null where it has none."""
-    values = view.values(field)
-    if values is None or not len(values.rows):
-        return nothing(view.height)
-    place = np.full(view.height, -1, dtype=np.int64)
-    place[values.rows[::-1]] = values.codes[::-1]
-    index = pl.Series(place)
-    return values.text.gather(index.set(index < 0, None))
-
-
-def _joined(groups: list[pl.Series], height: int) -> pl.Series:
-    if not groups:
-        return pl.repeat("", height, dtype=pl.String, eager=True)
-    # what joins values must not come from a value
-    clean = [series.str.replace_all(f"[{_BETWEEN}{_NONE}]", " ").fill_null(_NONE) for series in groups]
-    filled = [series.alias(str(index)) for index, series in enumerate(clean)]
-    return pl.DataFrame(filled).select(pl.concat_str(pl.all(), separator=_BETWEEN)).to_series()
-
-
-def _split(group: str) -> tuple[str | None, ...]:
-    return tuple(None if value == _NONE else value for value in group.split(_BETWEEN)) if group else ()
-
-
-def _from_inner(one: Correlation, place: int, instants: pl.DataFrame) -> pl.DataFrame:
-    """Firing instants of an inner correlation as hits of an outer one: grouped by what the inner one knows."""
-    if not instants.height:
-        return pl.DataFrame(schema=SCHEMA)
-    by: list[str] = instants["by"][0].to_list()
-    parts = instants["g"].str.split(_BETWEEN)
-
-    def known(name: str) -> pl.Series:
-        if name in by:
-            value = parts.list.get(by.index(name), null_on_oob=True)
-            return value.set(value == _NONE, None)
-        return instants[name] if name in ENTITIES else nothing(instants.height)
-
-    groups = [known(name) for name in one.group_fields(one.rules[place])]
-    return instants.select(list(SCHEMA)).with_columns(
-        pl.lit(place, dtype=pl.Int64).alias("rule"),
-        _joined(groups, instants.height).alias("g"),
-        (known(one.field) if one.field else nothing(instants.height)).alias("v"),
+def _together(parts: list[Part]) -> Part:
+    some = [part[1] for part in parts]
+    values = [part[3] for part in parts if part[3] is not None]
+    return (
+        -1,
+        Rows(*(np.concatenate([getattr(one, name) for one in some]) for name in Rows.__slots__)),
+        pl.concat([part[2] for part in parts]),
+        np.concatenate(values) if values else None,
     )
 
 
-def _hits(one: Correlation, near: pl.DataFrame) -> Hits:
-    value = near["v"].rank("dense").cast(pl.Int64).fill_null(-1)
-    number = near["v"].cast(pl.Float64, strict=False).fill_null(float("nan"))
-    return Hits(
-        group=near["g"].rank("dense").cast(pl.Int64).to_numpy(),
-        time=near["t"].to_numpy(),
-        rule=near["rule"].to_numpy(),
-        value=value.to_numpy(),
-        number=number.to_numpy(),
-    )
-
-
-def _agreed(near: pl.DataFrame, rows: np.ndarray[Any, Any]) -> dict[str, str]:
-    """Whom the hits are about, where all that say it say the same."""
-    some = near.select(_ABOUT).gather(rows)
-    about: dict[str, str] = {}
-    for name in _ABOUT:
-        values = some[name].drop_nulls().unique()
-        if len(values) == 1:
-            about[name] = str(values[0])
-    return about
+def _delays(correlations: Iterable[Correlation]) -> dict[str, int]:
+    """µs by which hits of a correlation can come late because they are decided by windows of others."""
+    delay: dict[str, int] = {}
+    reach: dict[str, int] = {}
+    for one in correlations:
+        delay[one.id] = max((reach.get(rule, 0) for rule in one.rules), default=0)
+        reach[one.id] = delay[one.id] + (0 if one.grows else one.timespan_s * MICRO)
+    return delay

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cityguard.sigma.ast import Correlation
+from cityguard.sigma.correlate.numbers import Sums
+from cityguard.sigma.correlate.plan import Plan
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 OPERATORS: dict[str, Callable[[Any, float], Any]] = {
     "gte": operator.ge,
@@ -23,6 +25,14 @@ OPERATORS: dict[str, Callable[[Any, float], Any]] = {
     "eq": operator.eq,
     "neq": operator.ne,
 }
+
+
+def holds(measured: Floats, conditions: tuple[tuple[str, float], ...]) -> Bools:
+    """True where a number satisfies every condition; NaN satisfies none."""
+    found: Bools = ~np.isnan(measured)
+    for name, limit in conditions:
+        found &= OPERATORS[name](measured, limit)
+    return found
 
 
 def keys(group: Ints, time: Ints, span: int) -> Ints:
@@ -39,13 +49,20 @@ def keys(group: Ints, time: Ints, span: int) -> Ints:
     return np.cumsum(np.concatenate(([0], gaps)), dtype=np.int64)
 
 
+def ends(key: Ints) -> Ints:
+    """Where the instant of every hit ends: index behind the last hit with the same key."""
+    last = np.append(key[1:] != key[:-1], True) if len(key) else np.zeros(0, dtype=np.bool_)
+    stop = np.flatnonzero(last) + 1
+    return np.repeat(stop, np.diff(stop, prepend=0))
+
+
 def bounds(key: Ints, span: int) -> tuple[Ints, Ints]:
     """The window [t - span, t] of every hit, as indices [left, right).
 
     Hits of one instant see each other, so that the order in which they arrived cannot matter.
     """
     left = np.searchsorted(key, key - span, "left").astype(np.int64)
-    return left, np.searchsorted(key, key, "right").astype(np.int64)
+    return left, ends(key)
 
 
 def distinct(value: Ints, group: Ints, left: Ints, right: Ints) -> Ints:
@@ -56,26 +73,59 @@ def distinct(value: Ints, group: Ints, left: Ints, right: Ints) -> Ints:
     """
     size = len(value)
     following = np.full(size, size, dtype=np.int64)
-    order = np.lexsort((np.arange(size), value, group))
+    width = int(value.max(initial=0)) + 2
+    order = np.argsort(group * width + value + 1, kind="stable")
     same = (value[order][1:] == value[order][:-1]) & (group[order][1:] == group[order][:-1])
     following[order[:-1][same]] = order[1:][same]
     here = np.arange(size)
     first = np.searchsorted(right, here, "right")
     last = np.minimum(np.searchsorted(right, following, "right"), np.searchsorted(left, here, "right"))
     counted = (value >= 0) & (last > first)
-    ends = np.bincount(first[counted], minlength=size + 1) - np.bincount(last[counted], minlength=size + 1)
-    return np.cumsum(ends)[:size]
+    changes = np.bincount(first[counted], minlength=size + 1) - np.bincount(last[counted], minlength=size + 1)
+    return np.cumsum(changes)[:size]
 
 
-def in_order(rule: Ints, steps: int, key: Ints, span: int, right: Ints) -> Bools:
-    """True at hits of the last step whose window holds all steps 0, 1 … one after the other (or at one instant)."""
-    start = np.where(rule == 0, key, np.int64(-1))
-    for step in range(1, steps):
+def present(rule: Ints, wanted: int, key: Ints, span: int, right: Ints) -> Bools:
+    """True where the window that ends at a hit holds a hit of the rule."""
+    latest = np.maximum.accumulate(np.where(rule == wanted, key, np.int64(-span - 1)))
+    found: Bools = latest[right - 1] >= key - span
+    return found
+
+
+def in_order(rule: Ints, steps: tuple[int, ...], key: Ints, span: int, right: Ints) -> Bools:
+    """True at hits of the last step whose window holds all steps one after the other (or at one instant).
+
+    A rule may be named several times; each time takes a hit of its own.
+    """
+    if len(set(steps)) < len(steps):
+        return _in_order_again(rule, steps, key, span, right)
+    start = np.where(rule == steps[0], key, np.int64(-1))
+    for step in steps[1:]:
         # the latest start of a chain that came this far by now
         reached = np.maximum.accumulate(start)[right - 1]
         start = np.where(rule == step, reached, np.int64(-1))
-    done: Bools = (rule == steps - 1) & (start >= 0) & (start >= key - span)
+    done: Bools = (start >= 0) & (start >= key - span)
     return done
+
+
+def _in_order_again(rule: Ints, steps: tuple[int, ...], key: Ints, span: int, right: Ints) -> Bools:
+    """The same by instants: any number of steps may be taken at one, as far as it has hits for them."""
+    stop = np.flatnonzero(np.diff(right, append=-1))
+    instant = np.searchsorted(right[stop], right)
+    at = key[stop]
+    have = {one: np.bincount(instant[rule == one], minlength=len(stop)) for one in set(steps)}
+    before: list[Ints] = []  # per number of steps taken: latest start, by the end of the instant before
+    started = np.full(len(stop), -1, dtype=np.int64)
+    for done in range(1, len(steps) + 1):
+        started = np.full(len(stop), -1, dtype=np.int64)
+        for taken in range(done):
+            now = steps[taken:done]
+            can = np.all([have[one] >= now.count(one) for one in set(now)], axis=0)
+            started = np.maximum(started, np.where(can, before[taken - 1] if taken else at, -1))
+        before.append(np.concatenate(([-1], np.maximum.accumulate(started)[:-1])))
+    reached: Bools = (started >= 0) & (started >= at - span)
+    done_: Bools = reached[instant] & (rule == steps[-1])
+    return done_
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +134,9 @@ class Hits:
 
     group: Ints
     time: Ints  # µs since the epoch
-    rule: Ints  # place in Correlation.rules
+    rule: Ints  # number of its rule in Plan.rules
     value: Ints  # code of the value counted, -1 for none
-    number: npt.NDArray[np.float64]  # the value as a number, NaN for none
+    number: Floats  # the value as a number, NaN for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,44 +146,45 @@ class Fired:
     at: Bools
     left: Ints
     right: Ints
-    measured: npt.NDArray[np.float64]
+    measured: Floats
 
 
-def fires(one: Correlation, hits: Hits) -> Fired:
-    """Ask the correlation at every hit, over the window that ends there."""
-    span = one.timespan_s * 1_000_000
-    key = keys(hits.group, hits.time, span)
-    left, right = bounds(key, span)
-    measured: npt.NDArray[Any] = right - left
-    if one.kind == "temporal_ordered":
-        at = in_order(hits.rule, len(one.rules), key, span, right)
-        return Fired(at, left, right, measured.astype(np.float64))
-    if one.kind == "temporal":
-        measured = distinct(hits.rule, hits.group, left, right)
-    elif one.kind == "value_count":
-        measured = distinct(hits.value, hits.group, left, right)
-    elif one.kind in ("value_sum", "value_avg"):
-        measured = _sums(hits.number, left, right, mean=one.kind == "value_avg")
-    at = ~np.isnan(measured.astype(np.float64))
-    for name, limit in one.conditions:
-        at &= np.asarray(OPERATORS[name](measured, limit), dtype=np.bool_)
-    return Fired(at, left, right, measured.astype(np.float64))
+def fires(asked: Plan, hits: Hits) -> Fired:
+    """Ask a correlation that grows at every hit, over the window that ends there."""
+    key = keys(hits.group, hits.time, asked.span)
+    left, right = bounds(key, asked.span)
+    if asked.chains:
+        at = np.any([in_order(hits.rule, chain, key, asked.span, right) for chain in asked.chains], axis=0)
+        return Fired(at, left, right, (right - left).astype(np.float64))
+    if asked.clauses:
+        seen = {
+            rule: present(hits.rule, rule, key, asked.span, right)
+            for rule in {rule for needs, _ in asked.clauses for rule in needs}
+        }
+        at = np.any([np.all([seen[rule] for rule in needs], axis=0) for needs, _ in asked.clauses], axis=0)
+        return Fired(at, left, right, (right - left).astype(np.float64))
+    measured = _measure(asked, hits, key, left, right)
+    return Fired(holds(measured, asked.one.conditions), left, right, measured)
 
 
-def _sums(number: npt.NDArray[np.float64], left: Ints, right: Ints, *, mean: bool) -> npt.NDArray[np.float64]:
-    # A sum only grows with more hits if nothing is taken off: negative numbers are left out of it.
-    given = ~np.isnan(number) & (mean | (number >= 0))
-    total = np.concatenate(([0.0], np.cumsum(np.where(given, number, 0.0))))
-    count = np.concatenate(([0], np.cumsum(given)))
-    hits = (count[right] - count[left]).astype(np.float64)
-    sums = total[right] - total[left]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(hits > 0, sums / hits if mean else sums, np.nan)
+def _measure(asked: Plan, hits: Hits, key: Ints, left: Ints, right: Ints) -> Floats:
+    if asked.kind == "value_count":
+        return distinct(hits.value, hits.group, left, right).astype(np.float64)
+    if asked.kind == "value_sum":
+        # a sum only grows with more hits if nothing is taken off: negative numbers are left out of it
+        return Sums.of(hits.number, negative=False).between(left, right, mean=False)
+    if asked.kind == "temporal" and len(asked.rules) == len(asked.one.rules):
+        return distinct(hits.rule, hits.group, left, right).astype(np.float64)
+    if asked.kind == "temporal":
+        named = [times * present(hits.rule, rule, key, asked.span, right) for rule, times in enumerate(asked.weight)]
+        total: Floats = np.sum(named, axis=0, dtype=np.float64)
+        return total
+    return (right - left).astype(np.float64)
 
 
 def behind(left: Ints, right: Ints) -> Ints:
     """Indices inside any of the windows [left, right), ascending and each once; the windows move forward."""
     start = np.maximum(left, np.concatenate(([0], right[:-1])))
     length = np.maximum(right - start, 0)
-    ends = np.cumsum(length)
-    return np.repeat(start - np.concatenate(([0], ends[:-1])), length) + np.arange(ends[-1] if len(ends) else 0)
+    stop = np.cumsum(length)
+    return np.repeat(start - np.concatenate(([0], stop[:-1])), length) + np.arange(stop[-1] if len(stop) else 0)
