@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import tzinfo
-from typing import Any, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import orjson
 import polars as pl
 
 from cityguard.clock import Clock, utc_now
@@ -59,11 +58,12 @@ class RuleDetector:
         zone: tzinfo = ZONE,
         lists: ThreatLists | None = None,
         lateness_s: int = LATENESS_S,
+        correlator: Correlator | None = None,
     ) -> None:
         self.ruleset = ruleset
         self.engine: Matcher = engine or Engine.compile(ruleset)
         self.clock = clock
-        self.correlator = Correlator(ruleset.correlations)
+        self.correlator = correlator or Correlator(ruleset.correlations)
         self.screen = Screen(lists or ThreatLists(), zone)
         self.teller = Teller(ruleset, zone)
         self.lanes = Lanes()
@@ -93,8 +93,7 @@ class RuleDetector:
         kept: dict[str, Screened] = {}
         now = self.clock()
         self._received = max(self._received or 0, _received(batch.table, int(now.timestamp() * 1_000_000)))
-        if hasattr(self.correlator, "observe"):
-            self.correlator.observe(batch)
+        self.correlator.observe(batch)
         for rule, rows in self.engine.rows(batch):
             hits = self.screen.judge(rule, rows, batch.table[rows], now)
             if not hits.table.height:
@@ -131,11 +130,8 @@ class RuleDetector:
         through = now if self._received is None else min(now, self._received)
         self._received = None
         return [
-            *(
-                self._told(self.correlator.settle(through), f"settle:{through}")
-                if hasattr(self.correlator, "settle")
-                else ()
-            ),
+            # a window is decided once, whenever that is: told again after a crash, it counts once
+            *self._told(self.correlator.settle(through), "settle"),
             *self.forward(through - self.lateness_us),
         ]
 
@@ -193,9 +189,7 @@ class RuleDetector:
     def snapshot(self) -> bytes:
         """All state: correlations, and what rules remember."""
         parts = {f"rule.{name}": keeper.snapshot() for name, keeper in self.keepers.items()}
-        correlations: Any = self.correlator.snapshot()
-        raw = correlations if isinstance(correlations, bytes) else orjson.dumps(correlations)
-        return pack({"lanes": self.lanes.reached}, {"correlations": raw, **parts})
+        return pack({"lanes": self.lanes.reached}, {"correlations": self.correlator.snapshot(), **parts})
 
     def restore(self, state: bytes) -> None:
         """Bring back what ``snapshot`` gave; rules that are gone or ask for something else begin anew.
@@ -206,9 +200,7 @@ class RuleDetector:
         try:
             head, parts = unpack(state)
             lanes = {str(name): int(time) for name, time in head["lanes"].items()}
-            correlations: Any = parts["correlations"]
-            if not hasattr(self.correlator, "observe"):
-                correlations = orjson.loads(correlations)
+            correlations = parts["correlations"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a snapshot: {error}", remedy="start without it") from None
         self.correlator.restore(correlations)
