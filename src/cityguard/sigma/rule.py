@@ -8,16 +8,13 @@ from pathlib import Path
 
 from cityguard import content
 from cityguard.errors import CityguardError, InputError
-from cityguard.sigma import sequences
+from cityguard.sigma import folders, sequences
 from cityguard.sigma.ast import Correlation, Filter, Head, Rule
+from cityguard.sigma.folders import MAX_BYTES, PLACEHOLDERS
 from cityguard.sigma.gathering import Gathered
 from cityguard.sigma.links import Inactive
 
-__all__ = ["PLACEHOLDERS", "Correlation", "Inactive", "Rule", "Ruleset", "load", "load_bytes"]
-
-MAX_BYTES = 512 * 1024  # the largest public rule, a list of driver hashes, has 289 KiB
-MAX_FILES = 50_000
-PLACEHOLDERS = "placeholders.yml"
+__all__ = ["MAX_BYTES", "PLACEHOLDERS", "Correlation", "Inactive", "Rule", "Ruleset", "load", "load_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +53,10 @@ def load(paths: Sequence[Path], placeholders: Mapping[str, Sequence[str]] | None
     Never raises: what is wrong stands in ``Ruleset.faults``, with file, line and remedy.
     """
     gathered = Gathered()
-    lists: dict[str, Sequence[str]] = {}
-    for path in paths:
-        lists.update(_lists(path, gathered.faults))
-    lists.update(placeholders or {})
+    lists = folders.lists(paths, placeholders, gathered.faults)
     for path in paths:
         gathered.begin()
-        for file in _files(path, gathered.faults):
+        for file in folders.files(path, gathered.faults):
             try:
                 documents = content.load_all(file, max_bytes=MAX_BYTES)
             except CityguardError as error:
@@ -90,40 +84,3 @@ def load_bytes(
 def _ruleset(gathered: Gathered) -> Ruleset:
     rules, correlations, filters = gathered.result()
     return Ruleset(rules, correlations, filters, faults=tuple(gathered.faults), inactive=gathered.inactive)
-
-
-def _files(path: Path, faults: list[CityguardError]) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        faults.append(InputError("no such file or folder", place=str(path), remedy="check the path of the rules"))
-        return []
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix in (".yml", ".yaml") and file.name != PLACEHOLDERS and file.is_file()
-    )
-    if len(found) > MAX_FILES:
-        faults.append(InputError(f"more than {MAX_FILES} rule files", place=str(path), remedy="split the folder"))
-    return found[:MAX_FILES]
-
-
-def _lists(path: Path, faults: list[CityguardError]) -> dict[str, Sequence[str]]:
-    file = path / PLACEHOLDERS
-    if not file.is_file():
-        return {}
-    try:
-        one = content.load(file, max_bytes=MAX_BYTES)
-    except CityguardError as error:
-        faults.append(error)
-        return {}
-    data = one.data if isinstance(one.data, dict) else {}
-    lists: dict[str, Sequence[str]] = {}
-    for name, values in data.items():
-        if isinstance(values, list) and not any(isinstance(value, dict | list | None) for value in values):
-            lists[str(name)] = [str(value) for value in values]
-        else:
-            faults.append(InputError(f"'{name}' must be a list of texts", place=one.place(str(name))))
-    if not isinstance(one.data, dict | None):
-        faults.append(InputError("must map names to lists", place=f"{file}:1", remedy="write 'name: [a, b]'"))
-    return lists
