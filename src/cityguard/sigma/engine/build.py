@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cityguard.sigma.ast import AllOf, AnyOf, Node, Not
+from cityguard.sigma.ast import AllOf, AnyOf, Node, Not, Reference
 from cityguard.sigma.engine.predicate import ONE_FIELD, Joined, Keyword, Negated, Plainly, Single, Step
+from cityguard.sigma.engine.reference import Referred
 
 SEVERAL = ""  # stands for "more than one field"; no rule can name a field so
 
@@ -38,7 +39,7 @@ def _step(node: Node, made: dict[int, tuple[Node, Step]]) -> Step:
         return _gathered(node, made)
     if isinstance(node, ONE_FIELD):
         return Keyword(node)
-    return Plainly(node)
+    return Referred(node) if isinstance(node, Reference) else Plainly(node)
 
 
 def _gathered(node: AllOf | AnyOf, made: dict[int, tuple[Node, Step]]) -> Step:

@@ -60,7 +60,7 @@ class Class:
         pairs = [
             self._found(called, column, table.height)
             for called in self.called
-            for column in _columns(table, called.field)
+            for column in self._columns(table, called)
         ]
         if not pairs:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -80,18 +80,17 @@ class Class:
         rows, count = column.places(values)
         return np.asarray(np.repeat(rules, count) * height + rows)
 
+    def _columns(self, table: Table, called: Called) -> list[Column]:
+        if called.field is None:
+            return table.likely(self.scanner(called).presence)
+        column = table.column(called.field)
+        return [] if column is None else [column]
+
     def scanner(self, called: Called) -> Scanner:
         """The scanner of one field, compiled when first needed."""
         if called.field not in self._scanners:
             self._scanners[called.field] = self._scanner(called.literals)
         return self._scanners[called.field]
-
-
-def _columns(table: Table, field: str | None) -> list[Column]:
-    if field is not None:
-        column = table.column(field)
-        return [] if column is None else [column]
-    return table.said if table.raw is None else [*table.said, table.raw]
 
 
 def _called(field: str | None, literals: dict[tuple[Mode, str], list[int]]) -> Called:

@@ -228,7 +228,7 @@ def spread(first: Ints, count: Ints) -> Ints:
 def fold_arrow(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """``wildcard.fold_series`` over Arrow; ASCII, which most values are, at the speed of memory."""
     lowered = pc.ascii_lower(texts)
-    if not (laid_out(texts)[1] & 0x80).any():
+    if laid_out(texts)[1].max(initial=0) < 0x80:
         return lowered
     other = pc.invert(pc.string_is_ascii(texts))
     folded = fold_series(pl.Series(pl.from_arrow(texts.filter(other)))).to_arrow()

@@ -118,11 +118,12 @@ class Keyword:
         self.weight = 1000 * self.anywhere.weight
 
     def mask(self, table: Table, rows: Ints) -> Mask:
+        part = table.part(rows)
         mask = np.zeros(len(rows), dtype=np.bool_)
-        for column in table.said:
-            mask |= self.anywhere.over(column, rows)
-        if table.raw is not None:
-            mask |= self.in_json.over(table.raw, rows)
+        for column in part.said:
+            mask |= self.anywhere.over(column, part.every)
+        if part.raw is not None:
+            mask |= self.in_json.over(part.raw, part.every)
         return mask
 
 

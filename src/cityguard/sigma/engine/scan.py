@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from cityguard.sigma.ast import Mode
 from cityguard.sigma.engine.columns import Column, Ints, laid_out
+from cityguard.sigma.engine.presence import Presence
 
 Bytes = npt.NDArray[np.uint8]
 Found = tuple[Ints, Ints]
@@ -107,9 +109,16 @@ class Scanner:
         self._ids = np.array([number for number, _, _ in inside], dtype=np.int64)
         self._lengths = np.array([len(one) for one in written], dtype=np.int64)
         self._prefix = np.array([mode == "prefix" for _, mode, _ in inside], dtype=np.bool_)
+        self._backend = backend
         self._letters = all(any(not ("0" <= char <= "9" or char == "-") for char in text) for _, text in literals)
         self._suffix = np.array([mode == "suffix" for _, mode, _ in inside], dtype=np.bool_)
         self.automaton = automaton(written, backend, kept) if inside else None
+
+    @cached_property
+    def presence(self) -> Presence | None:
+        """The same literals as words that may stand anywhere; None without Hyperscan."""
+        texts = [*self._exact, *self._texts]
+        return Presence(texts) if self._backend == "hyperscan" and all(texts) else None
 
     def over(self, column: Column) -> Found:
         """Which literals stand in which values of a column. May name too many, never too few."""

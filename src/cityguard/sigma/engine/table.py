@@ -9,6 +9,7 @@ import polars as pl
 
 from cityguard.sigma.ast import Node
 from cityguard.sigma.engine.columns import Column, Ints
+from cityguard.sigma.engine.presence import Presence
 from cityguard.sigma.match import Evaluation
 from cityguard.sigma.view import Mask, View
 
@@ -24,6 +25,7 @@ class Table:
         self.every = np.arange(table.height, dtype=np.int64)
         self._fields: dict[str, Column | None] = {}
         self._columns: dict[str, Column] = {}
+        self._part: tuple[Ints, Table] | None = None
 
     @cached_property
     def view(self) -> View:
@@ -47,7 +49,7 @@ class Table:
     def named(self, name: str) -> Column:
         """A column of the table by its own name."""
         if name not in self._columns:
-            self._columns[name] = Column.of(self.frame[name])
+            self._columns[name] = Column.of(self.frame.get_column(name))
         return self._columns[name]
 
     @cached_property
@@ -55,6 +57,26 @@ class Table:
         """Columns keywords look at, without those that are empty."""
         every = (self.named(name) for name in self.view.keyword_columns)
         return [column for column in every if len(column.codes) and column.size]
+
+    def likely(self, presence: Presence | None) -> list[Column]:
+        """The same without those that hold none of the words; these are not even taken apart."""
+        found: list[Column] = []
+        for name in self.view.keyword_columns:
+            series = self.frame.get_column(name)
+            if presence is not None and name not in self._columns and not presence.possible(series):
+                continue
+            found.append(self.named(name))
+        if self.raw is not None:
+            found.append(self.raw)
+        return [column for column in found if len(column.codes) and column.size]
+
+    def part(self, rows: Ints) -> Table:
+        """Some of the rows as a table of their own."""
+        if len(rows) == self.height:
+            return self
+        if self._part is None or self._part[0] is not rows:
+            self._part = (rows, Table(self.frame[rows]))
+        return self._part[1]
 
     @cached_property
     def raw(self) -> Column | None:
