@@ -1,8 +1,9 @@
 """The worker: takes what receivers spooled through the main way, and survives being killed at any moment.
 
-Before a block of records is processed its end is written down, so a re-run takes exactly the same block and its
-events, alerts and ledger entries are the same ones. A block that killed the worker twice is halved until the
-record at fault stands alone; that one becomes a dead letter.
+Before a block of records is processed its end is written down, so a re-run takes exactly the same blocks in the same
+order and their events, alerts and ledger entries are the same ones. What detectors and decoders remember becomes
+durable in one step with how far the records were taken: a window that was half seen goes on half seen.
+A block that killed the worker twice is halved until the record at fault stands alone; that one becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from cityguard import pipeline, spool
 from cityguard.app import App
+from cityguard.checkpoint import Checkpoint
 from cityguard.collect.collect import Live
 from cityguard.collect.peers import SILENT_S
 from cityguard.config import Listener
@@ -29,6 +31,7 @@ from cityguard.register.register import Register
 
 BLOCK = 20_000
 CHECKPOINT_S = 5.0
+SHARE = 20  # a checkpoint that took a second is made again after so many
 SETTLE_S = 60.0
 log = logging.getLogger(__name__)
 DEATHS = 2
@@ -41,6 +44,15 @@ class Cursor:
     done: int = 0
     ends: list[int] = field(default_factory=list)
     tries: int = 0
+    turns: list[int] = field(default_factory=list)  # when each block was taken, counted over all spools
+
+    def checkpointed(self, done: int) -> None:
+        """What detectors hold is durable up to here."""
+        if done <= self.done:
+            return
+        kept = [(end, turn) for end, turn in zip(self.ends, self.turns, strict=False) if end > done]
+        self.done, self.tries = done, 0
+        self.ends, self.turns = [end for end, _ in kept], [turn for _, turn in kept]
 
 
 class Worker:
@@ -48,9 +60,14 @@ class Worker:
 
     def __init__(self, app: App, stop: Event | None = None) -> None:
         self.app = app
+        self._durable = Checkpoint(app.store.records)
+        self._is_drained = False
+        self._told: dict[str, bytes] = {}  # counters by detector, as last written
         self._way = _Patient(app, stop or Event())
         self._live = {one.name: self._open(one) for one in app.settings.listen}
         self._cursors = {one.name: self._load(one.name) for one in app.settings.listen}
+        self._after = {name: cursor.done for name, cursor in self._cursors.items()}
+        self._turn = max((turn for cursor in self._cursors.values() for turn in cursor.turns), default=0)
         self._restore()
         self._due = time.monotonic() + CHECKPOINT_S
         self._settle = time.monotonic() + SETTLE_S
@@ -61,7 +78,8 @@ class Worker:
         while not stop.is_set():
             if not self.turn():
                 stop.wait(0.2)
-            if time.monotonic() >= self._settle:
+            # what still waits in a spool has not happened yet, as far as windows are concerned
+            if time.monotonic() >= self._settle + (0 if self._is_drained else 9 * SETTLE_S):
                 pipeline.settle(self._way)
                 self._settle = time.monotonic() + SETTLE_S
             if time.monotonic() >= self._due:
@@ -71,24 +89,38 @@ class Worker:
 
     def turn(self) -> int:
         """One block of each spool; returns records taken."""
-        return sum(self._advance(one) for one in self.app.settings.listen)
+        taken = [self._advance(one) for one in self.app.settings.listen]
+        self._is_drained = max(taken, default=0) < BLOCK // 2
+        return sum(taken)
 
     def checkpoint(self) -> None:
         """Make detectors' state and cursors durable together, then free what was taken."""
+        began = time.monotonic()
         self._release(silent=SILENT_S)
-        records = self.app.store.records
-        for detector in self.app.detectors:
-            records.put_value(f"detector:{detector.name}", detector.snapshot())
+        states = {f"detector:{detector.name}": detector.snapshot() for detector in self.app.detectors}
         for name, live in self._live.items():
             if (state := live.snapshot()) is not None:
-                records.put_value(f"decoder:{name}", state)
+                states[f"decoder:{name}"] = state
+        done = {name: cursor.ends[-1] if cursor.ends else cursor.done for name, cursor in self._cursors.items()}
+        self._durable.commit(states, done)
         for name, cursor in self._cursors.items():
             if cursor.ends:
-                cursor.done, cursor.ends, cursor.tries = cursor.ends[-1], [], 0
+                cursor.checkpointed(cursor.ends[-1])
                 self._save(name)
         for one in self.app.settings.listen:
             spool.free(self._folder(one), self._cursors[one.name].done)
-        self._due = time.monotonic() + CHECKPOINT_S
+        self._tell_counters()
+        # much state is written more rarely: what was taken since then is taken again if need be
+        self._due = time.monotonic() + max(CHECKPOINT_S, SHARE * (time.monotonic() - began))
+
+    def _tell_counters(self) -> None:
+        """Leave detectors' counters where other processes (doctor) can read them."""
+        for detector in self.app.detectors:
+            if (made := getattr(detector, "counters", None)) is not None:
+                told = json.dumps(made()).encode()
+                if self._told.get(detector.name) != told:
+                    self.app.store.records.put_value(f"counters:{detector.name}", told)
+                    self._told[detector.name] = told
 
     def _release(self, silent: float) -> None:
         """What decoders held back is taken before the records it came from are done with."""
@@ -96,17 +128,22 @@ class Worker:
             for chunk in live.held(now=self.app.clock(), silent=silent):
                 pipeline.take(chunk, self._way)
 
-    def _advance(self, listener: Listener, until: int | None = None) -> int:
+    def _advance(self, listener: Listener) -> int:
+        """The next block: its end is written down first."""
         cursor = self._cursors[listener.name]
-        after = cursor.ends[-1] if cursor.ends else cursor.done
-        frames, peers = spool.read(self._folder(listener), after, limit=BLOCK, until=until)
-        if not len(frames):
-            return 0
-        cursor.ends.append(int(frames.number[-1]))
-        self._save(listener.name)
+        frames, peers = spool.read(self._folder(listener), self._after[listener.name], limit=BLOCK)
+        if len(frames):
+            self._turn += 1
+            cursor.ends.append(int(frames.number[-1]))
+            cursor.turns.append(self._turn)
+            self._save(listener.name)
+            self._take(listener, frames, peers)
+        return len(frames)
+
+    def _take(self, listener: Listener, frames: Frames, peers: list[str]) -> None:
         for chunk in self._chunks(listener, frames, peers):
             pipeline.take(chunk, self._way)
-        return len(frames)
+        self._after[listener.name] = int(frames.number[-1])
 
     def _chunks(self, listener: Listener, frames: Frames, peers: list[str]) -> Iterator[Chunk]:
         """Chunks whose every event names its transport peer, and what senders that went had left open."""
@@ -116,35 +153,45 @@ class Worker:
             yield from live.held(now=self.app.clock(), silent=math.inf)
 
     def _replay(self) -> None:
-        """Take again, with the same ends, what was under way when the process ended."""
+        """Take again, with the same ends and in the same order, what was under way when the process ended."""
+        waiting: list[tuple[int, int, Listener, bool]] = []
         for one in self.app.settings.listen:
             cursor = self._cursors[one.name]
-            ends, cursor.ends = cursor.ends, []
-            if not ends:
+            if not cursor.ends:
                 continue
             cursor.tries += 1
-            for end in ends[:-1]:
-                self._advance(one, until=end)
-            self._last(one, ends[-1])
+            self._save(one.name)
+            last = len(cursor.ends) - 1
+            blocks = enumerate(zip(cursor.turns, cursor.ends, strict=True))
+            waiting += [(turn, end, one, nth == last) for nth, (turn, end) in blocks]
+        for _, end, one, is_last in sorted(waiting, key=lambda block: block[:2]):
+            if is_last:
+                self._last(one, end)
+            else:
+                self._again(one, end)
+
+    def _again(self, listener: Listener, end: int) -> None:
+        frames, peers = spool.read(self._folder(listener), self._after[listener.name], limit=BLOCK, until=end)
+        if len(frames):
+            self._take(listener, frames, peers)
 
     def _last(self, listener: Listener, end: int) -> None:
-        cursor = self._cursors[listener.name]
-        after = cursor.ends[-1] if cursor.ends else cursor.done
-        if cursor.tries <= DEATHS:
-            self._advance(listener, until=end)
-        elif end - after > 1:
-            cursor.tries = DEATHS  # the half gets one try of its own
-            self._advance(listener, until=after + (end - after) // 2)
-        else:
+        cursor, after = self._cursors[listener.name], self._after[listener.name]
+        if cursor.tries > DEATHS and end - after > 1:
+            end = after + (end - after) // 2
+            cursor.ends[-1], cursor.tries = end, DEATHS  # the half gets one try of its own
+            self._save(listener.name)
+        if cursor.tries > DEATHS:
             self._bury(listener, after, end)
+        else:
+            self._again(listener, end)
 
     def _bury(self, listener: Listener, after: int, end: int) -> None:
         frames, _ = spool.read(self._folder(listener), after, limit=1, until=end)
         letter = DeadLetter(listener.name, end, "the decoder did not survive it", frames.item(0)[: 64 << 10])
         decoded = Decoded(dead=(letter,), rejected=1)
         pipeline.take(Chunk(listener.name, f"poison-{end}", "record", 1, decoded), self._way)
-        self._cursors[listener.name].ends.append(end)
-        self._save(listener.name)
+        self._after[listener.name] = end
 
     def _open(self, listener: Listener) -> Live:
         folder = self._folder(listener)
@@ -156,7 +203,7 @@ class Worker:
             segment=listener.segment or None,
             collectors=self.app.collectors,
         )
-        if state := self.app.store.records.get_value(f"decoder:{listener.name}"):
+        if state := self._durable.state(f"decoder:{listener.name}"):
             try:
                 live.restore(state)  # templates of flow exports, which exporters repeat only every few minutes
             except InputError as error:
@@ -168,12 +215,18 @@ class Worker:
 
     def _restore(self) -> None:
         for detector in self.app.detectors:
-            if state := self.app.store.records.get_value(f"detector:{detector.name}"):
-                detector.restore(state)
+            if state := self._durable.state(f"detector:{detector.name}"):
+                try:
+                    detector.restore(state)
+                except InputError as error:
+                    log.warning("%s: begins anew: %s", detector.name, error)
 
     def _load(self, name: str) -> Cursor:
         value = self.app.store.records.get_value(f"cursor:{name}")
-        return Cursor(**json.loads(value)) if value else Cursor()
+        cursor = Cursor(**json.loads(value)) if value else Cursor()
+        cursor.turns += [0] * (len(cursor.ends) - len(cursor.turns))
+        cursor.checkpointed(self._durable.done.get(name, 0))
+        return cursor
 
     def _save(self, name: str) -> None:
         self.app.store.records.put_value(f"cursor:{name}", json.dumps(asdict(self._cursors[name])).encode())
