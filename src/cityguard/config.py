@@ -150,6 +150,26 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True)
+class Correlations:
+    """``correlations``: bounds on what rules that count over time may hold."""
+
+    lateness_s: Positive = _help(
+        600,
+        "允许的事件迟到时间（秒）",
+        "seconds by which an event may be received after it happened; later ones are counted, not correlated "
+        "by what is decided at window close",
+    )
+    max_hits: Positive = _help(
+        1_000_000, "保留命中数上限（合计）", "hits kept in all; beyond it the oldest leave and are counted"
+    )
+    max_hits_each: Positive = _help(
+        200_000,
+        "单条关联规则保留命中数上限",
+        "hits kept of one correlation; beyond it the oldest leave and are counted",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator may set. Relative paths stand against the file's folder."""
 
@@ -176,6 +196,7 @@ class Settings:
     scan: ScanSettings = field(default_factory=ScanSettings)
     limits: Limits = field(default_factory=Limits)
     anomaly: Anomaly = field(default_factory=Anomaly)
+    correlations: Correlations = field(default_factory=Correlations)
     base: Path = field(default_factory=Path.cwd, metadata={"internal": True})
 
     @property

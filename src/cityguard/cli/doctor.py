@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -170,6 +171,23 @@ def _store(one: App) -> Iterator[Finding]:
     )
 
 
+def _rules(one: App) -> Iterator[Finding]:
+    """What the worker's rules and correlations hold, and what they had to give up."""
+    value = one.store.records.get_value("counters:rules")
+    if value is None:
+        return
+    told: dict[str, int] = json.loads(value)
+    lost = ("rules.given_up", "correlations.evicted", "correlations.late", "correlations.overflow")
+    some = any(told.get(name) for name in lost)
+    words = ", ".join(f"{name} {number}" for name, number in told.items() if number)
+    yield Finding(
+        "rules",
+        "warn" if some else "ok",
+        Text(f"规则计数：{words or '无'}", f"counters of rules: {words or 'none'}"),
+        "correlations.max_hits, correlations.lateness_s (docs/rules.md)" if some else "",
+    )
+
+
 def _audit(one: App) -> Iterator[Finding]:
     broken = one.store.records.verify_audit()
     whole = broken is None
@@ -233,4 +251,4 @@ def _outbound(one: App) -> Iterator[Finding]:
     yield Finding("outbound", "ok", Text(f"对外连接：{hosts or '无'}", f"outbound connections: {hosts or 'none'}"))
 
 
-PROBES = (_python, _sqlite, _home, _content, _register, _store, _audit, _scratch, _font, _buffers, _outbound)
+PROBES = (_python, _sqlite, _home, _content, _register, _store, _rules, _audit, _scratch, _font, _buffers, _outbound)

@@ -224,6 +224,12 @@ class Correlator:
         """Hits that came after their windows were decided, by correlation id."""
         return self.count("late")
 
+    def counters(self) -> dict[str, int]:
+        """What is held, and what was given up and why, over all correlations."""
+        lost = {name: self.count(name).total() for name in ("evicted", "late", "overflow", "expired")}
+        found = {"hits": self.hits, "bytes": self.nbytes, "untimed": self.untimed, **lost}
+        return {f"correlations.{name}": number for name, number in found.items()}
+
     # ------------------------------------------------------------ state
 
     def snapshot(self) -> bytes:
