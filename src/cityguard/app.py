@@ -177,6 +177,17 @@ class App:
         return self.settings.resolve(self.settings.configs) if self.settings.configs else None
 
     @property
+    def rule_lists(self) -> dict[str, list[str]]:
+        """Placeholder lists that the register gives; none while it has faults, which it tells itself."""
+        from cityguard.errors import CityguardError
+        from cityguard.sigma import lists
+
+        try:
+            return lists.of_register(self.register)
+        except CityguardError:
+            return {}
+
+    @property
     def rule_folders(self) -> list[Path]:
         """Folders rules are read from: the shipped ones, then the city's own."""
         roots = (content.root(), self.settings.content_path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cityguard.cli import rulebook
+from cityguard.cli import rulebook, rules_check
 from cityguard.cli.output import document, err, jsonl, language, pick, safe, say, table
 from cityguard.cli.reading import rule_faults
 from cityguard.cli.state import STATE, application
@@ -26,6 +26,7 @@ for name, command in (
     ("noisy", rulebook.noisy),
     ("navigator", rulebook.navigator),
     ("backtest", rulebook.backtest),
+    ("check", rules_check.check),
 ):
     app.command(name)(command)
 Rules = Annotated[

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import pkgutil
+from dataclasses import dataclass, replace
 
 from cityguard.columns import BY_NAME
+from cityguard.decoders import app, ot
 from cityguard.sigma.fields import BOOKKEEPING, COLUMN
 
 
@@ -96,8 +98,28 @@ TACTICS = _words("""
 class Vocabulary:
     """What is known here; a city adds the columns and log sources of its own collectors."""
 
-    fields: frozenset[str] = FIELDS | BY_NAME.keys() | COLUMN.keys() | BOOKKEEPING
+    fields: frozenset[str] = FIELDS.union(BY_NAME, COLUMN, BOOKKEEPING)
     categories: frozenset[str] = CATEGORIES
     products: frozenset[str] = PRODUCTS
     services: frozenset[str] = SERVICES
-    free: frozenset[str] = field(default=FREE)
+    free: frozenset[str] = FREE
+    wire: frozenset[str] = frozenset()  # protocols read from captures, which bring names of their own
+
+    def knows(self, name: str, protocols: tuple[str | None, ...]) -> bool:
+        """True for a field's name that means something here, in events of these protocols."""
+        if name.replace(" ", "") in self.fields:
+            return True
+        return name.partition(".")[0] not in _ROOTS and any(one is not None and self.reads(one) for one in protocols)
+
+    def reads(self, protocol: str) -> bool:
+        """True for a protocol, or a part of one, that is read from captures."""
+        return protocol in self.wire or protocol.partition("_")[0] in self.wire
+
+
+_ROOTS = frozenset(name.partition(".")[0] for name in BY_NAME)
+
+
+def on_the_wire(base: Vocabulary) -> Vocabulary:
+    """The same with the protocols that are read from captures."""
+    names = {module.name for room in (app, ot) for module in pkgutil.iter_modules(room.__path__)}
+    return replace(base, wire=base.wire.union(names, (name.replace("_", "-") for name in names)))
