@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cityguard.rulebook.seen import Tally
     from cityguard.rulebook.switches import Act, Selector
     from cityguard.scan.scan import ScanRun
+    from cityguard.sigma.correlation import Correlator
     from cityguard.sigma.rule import Ruleset
     from cityguard.store.base import Store
 
@@ -105,7 +106,14 @@ class App:
     def _shelf(self) -> Shelf:
         from cityguard.rulebook.book import Shelf
 
-        return Shelf(list(self._rules), None) if self._rules else Shelf(self.rule_folders, self.switches_path)
+        if self._rules:
+            return Shelf(list(self._rules), None)
+        return Shelf(self.rule_folders, self.switches_path, self.compiled_path)
+
+    @property
+    def compiled_path(self) -> Path:
+        """Folder of parsed and compiled rules: safe to delete."""
+        return self.settings.home_path / "compiled"
 
     @property
     def rulebook(self) -> Book:
@@ -204,9 +212,31 @@ class App:
     @cached_property
     def detectors(self) -> tuple[Detector, ...]:
         from cityguard.detectors.rules import RuleDetector
+        from cityguard.sigma.engine.engine import Engine
 
-        rules = RuleDetector(self.ruleset, clock=self.clock, zone=self.settings.zone, lists=self.threat_lists)
+        engine = Engine.compile(self.ruleset, cache=self.compiled_path)
+        rules = RuleDetector(
+            self.ruleset,
+            clock=self.clock,
+            zone=self.settings.zone,
+            lists=self.threat_lists,
+            engine=engine,
+            correlator=self.correlator,
+        )
         return (rules, self.forest) if self.settings.anomaly.enabled else (rules,)
+
+    @property
+    def correlator(self) -> Correlator:
+        """Correlations with nothing seen yet, bounded as the settings say."""
+        from cityguard.sigma.correlation import Correlator
+
+        told = self.settings.correlations
+        return Correlator(
+            self.ruleset.correlations,
+            max_hits=told.max_hits_each,
+            total=told.max_hits,
+            lateness_s=told.lateness_s,
+        )
 
     @cached_property
     def forest(self) -> AnomalyDetector:

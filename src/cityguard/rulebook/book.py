@@ -15,7 +15,8 @@ from cityguard.rulebook.manifest import Manifest
 from cityguard.rulebook.switches import Selector, Switch
 from cityguard.sigma import sequences
 from cityguard.sigma.ast import Correlation, Rule
-from cityguard.sigma.rule import MAX_BYTES, Inactive, Ruleset, load
+from cityguard.sigma.engine.cache import load
+from cityguard.sigma.rule import MAX_BYTES, Inactive, Ruleset
 
 One: TypeAlias = Rule | Correlation
 
@@ -67,11 +68,12 @@ class Shelf:
     Args:
         folders: the shipped rules, then the city's.
         switched: file of switches; None where rules were named one by one.
+        kept: folder for parsed rules, so that the next start need not parse them.
     """
 
-    def __init__(self, folders: Sequence[Path], switched: Path | None) -> None:
+    def __init__(self, folders: Sequence[Path], switched: Path | None, kept: Path | None = None) -> None:
         self._folders, self._switched = list(folders), switched
-        self._whole = load(self._folders)
+        self._whole = load(self._folders, folder=kept)
         self._imports = dict(_imports(self._folders))
         self._waiting = tuple(waiting(one) for one in self._whole.inactive)
         self._state: object = self

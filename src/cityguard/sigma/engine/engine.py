@@ -14,12 +14,13 @@ from cityguard.model import EventBatch, LogSource
 from cityguard.sigma.ast import Mode, Node, Rule
 from cityguard.sigma.engine.account import Account, Notice
 from cityguard.sigma.engine.build import build
+from cityguard.sigma.engine.cache import Kept, name_of
 from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, sample
 from cityguard.sigma.engine.classes import Class
 from cityguard.sigma.engine.columns import Ints
 from cityguard.sigma.engine.keys import Key, Keys
 from cityguard.sigma.engine.predicate import Step
-from cityguard.sigma.engine.scan import Scanner, available
+from cityguard.sigma.engine.scan import Scanner, available, version
 from cityguard.sigma.engine.specialise import specialise
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.engine.witness import Costs
@@ -33,12 +34,13 @@ MAX_NOTICES = 100
 class Engine:
     """A compiled rule set. One per process and thread: it keeps what it compiles as classes of events turn up."""
 
-    def __init__(self, ruleset: Ruleset, scanner: str, costs: Costs) -> None:
+    def __init__(self, ruleset: Ruleset, scanner: str, costs: Costs, kept: Kept) -> None:
         self.ruleset = ruleset
         self.scanner = scanner
         self.account = Account()
         self.notices: list[Notice] = []
         self._costs = costs
+        self._kept = kept
         self._keys = Keys(ruleset.rules)
         self._classes: OrderedDict[Key, Class] = OrderedDict()
         self._made: dict[int, tuple[Node, Step]] = {}
@@ -60,7 +62,7 @@ class Engine:
             cache: folder where compiled scanners are kept between runs.
             calibration: share of events in which a literal occurs, as measured; what is missing is guessed.
         """
-        return cls(ruleset, available(scanner), calibration or {})
+        return cls(ruleset, available(scanner), calibration or {}, Kept(cache))
 
     def hits(self, batch: EventBatch) -> Iterator[tuple[Rule, pl.Series]]:
         """Every rule that applies to the batch and holds for at least one row, with its Boolean mask."""
@@ -140,7 +142,15 @@ class Engine:
                     yield number, node
 
     def _scan(self, literals: Sequence[tuple[Mode, str]]) -> Scanner:
-        return Scanner(literals, self.scanner)
+        """A scanner, from what was kept of it where there is something."""
+        if self.scanner != "hyperscan":
+            return Scanner(literals, self.scanner)
+        name = name_of("scanner", version().encode(), repr(literals).encode("utf-8", "surrogatepass"))
+        kept = self._kept.get(name)
+        made = Scanner(literals, self.scanner, kept)
+        if not kept and made.automaton is not None:
+            self._kept.put(name, made.automaton.dump())
+        return made
 
     def _tell(self, rule: Rule, milliseconds: float) -> None:
         if len(self.notices) < MAX_NOTICES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import platform
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -44,11 +45,14 @@ class Hyperscan:
 
     def __init__(self, literals: Sequence[bytes], kept: bytes = b"") -> None:
         self._hs = importlib.import_module("hyperscan")
-        self._database = self._loaded(kept) if kept else self._compiled(literals)
+        self._database = (self._loaded(kept) if kept else None) or self._compiled(literals)
 
     def _loaded(self, kept: bytes) -> Any:
-        database = self._hs.loadb(kept, self._hs.HS_MODE_BLOCK)
-        database.scratch = self._hs.Scratch(database)
+        try:
+            database = self._hs.loadb(kept, self._hs.HS_MODE_BLOCK)
+            database.scratch = self._hs.Scratch(database)
+        except self._hs.error:  # another processor, another version
+            return None
         return database
 
     def _compiled(self, literals: Sequence[bytes]) -> Any:
@@ -199,3 +203,9 @@ def available(wanted: str) -> str:
         if wanted in ("auto", name) and importlib.util.find_spec(module) is not None:
             return name
     return "none"
+
+
+def version() -> str:
+    """What a compiled database depends on besides its literals."""
+    hyperscan = importlib.import_module("hyperscan")
+    return f"{hyperscan.__version__} {platform.machine()}"
