@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -17,11 +18,13 @@ from cityguard.detectors.custom.keeper import Keeper, clamped
 from cityguard.detectors.custom.lists import ThreatLists
 from cityguard.detectors.custom.order import LATENESS_S, Ints, Lanes
 from cityguard.detectors.custom.pack import pack, unpack
+from cityguard.detectors.custom.suppress import Joins
 from cityguard.detectors.notices import Notice, notices
 from cityguard.detectors.screen import Screen, Screened
 from cityguard.detectors.telling import MAX_ALERTS as MAX_ALERTS
-from cityguard.detectors.telling import Teller
+from cityguard.detectors.telling import Teller, merged
 from cityguard.errors import InputError
+from cityguard.ids import alert_id
 from cityguard.model import Alert, EventBatch
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.correlation import Correlator, Firing
@@ -67,6 +70,7 @@ class RuleDetector:
         self.screen = Screen(lists or ThreatLists(), zone)
         self.teller = Teller(ruleset, zone)
         self.lanes = Lanes()
+        self.joins = Joins()
         self.lateness_us = lateness_s * 1_000_000
         self._silent = ruleset.silent
         self.keepers = {
@@ -117,7 +121,7 @@ class RuleDetector:
         """Alerts of correlations and of rules that remember which only the end of the input decides."""
         found = self._told(self.correlator.finish(), "finish")
         for keeper in self.keepers.values():
-            found += self._alerts(keeper, keeper.finish(self.lanes), f"finish:{keeper.order.mark}")
+            found += self._alerts(keeper, keeper.finish(self.lanes))
         return found
 
     def settle(self) -> list[Alert]:
@@ -140,8 +144,20 @@ class RuleDetector:
         found: list[Alert] = []
         for keeper in self.keepers.values():
             if keeper.order.since is not None:
-                found += self._alerts(keeper, keeper.forward(mark), f"settle:{keeper.order.mark}")
+                found += self._alerts(keeper, keeper.forward(mark))
         return found
+
+    def counters(self) -> dict[str, int]:
+        """What was folded, came late or was given up for want of room, over all rules."""
+        orders = [keeper.order for keeper in self.keepers.values()]
+        found = {
+            "rules.folded": self.folded.total(),
+            "rules.late": sum(one.late for one in orders),
+            "rules.waiting": sum(one.held.height for one in orders if one.held is not None),
+            "rules.given_up": sum(keeper.lost for keeper in self.keepers.values()),
+            **self.correlator.counters(),
+        }
+        return {name: number for name, number in found.items() if number}
 
     def notices(self) -> tuple[Notice, ...]:
         """What the people who keep the rules should know: expired exceptions, missing lists, rules still learning."""
@@ -169,27 +185,43 @@ class RuleDetector:
                 frames = [self._rows(keeper, role, hits, batch, now_us) for role, hits in given]
                 place = np.concatenate([hits.place for _, hits in given])
                 rows = keeper.take(lane, self.lanes, newest, pl.concat(frames), place)
-            yield from self._alerts(keeper, rows, batch.part)
+            yield from self._alerts(keeper, rows)
 
     def _rows(self, keeper: Keeper, role: int, hits: Screened, batch: EventBatch, now_us: int) -> pl.DataFrame:
         frame = narrow(keeper.rule, hits.table, batch, self.clock()).hstack(hits.extra)
         return keeper.row(frame, hits.table, role, now_us)
 
-    def _alerts(self, keeper: Keeper, rows: pl.DataFrame | None, part: str) -> Iterator[Alert]:
+    def _alerts(self, keeper: Keeper, rows: pl.DataFrame | None) -> Iterator[Alert]:
         if rows is not None and rows.height:
-            yield from self.teller.alerts(keeper.rule, rows, part)
+            yield from map(keeper.counted, self.teller.alerts(keeper.rule, rows, "kept"))
 
     # ------------------------------------------------------------ correlations
 
     def _told(self, firings: Sequence[Firing], part: str) -> list[Alert]:
-        return [self.teller.fired(one, part) for one in firings if one.correlation.id not in self._silent]
+        told = [self.teller.fired(self._joined(one), part) for one in firings if one.correlation.id not in self._silent]
+        # two firings that belong to one alert are one alert, with all that stands behind both
+        return list(merged(told))
+
+    def _joined(self, one: Firing) -> Firing:
+        """The firing under the id of the alert that ``suppress`` says it belongs to."""
+        head = one.correlation.head
+        suppress = head.custom.suppress if head.custom is not None else None
+        if suppress is None:
+            return one
+        known = {**one.about, **dict(zip(one.correlation.group_by, one.group, strict=True))}
+        group = tuple(known.get(name) or "" for name in suppress.by)
+        opened = self.joins.bucket(one.correlation.id, group, one.bucket_s, suppress.for_s)
+        return replace(one, alert_id=alert_id(one.correlation.id, head.version, group, opened))
 
     # ------------------------------------------------------------ state
 
     def snapshot(self) -> bytes:
         """All state: correlations, and what rules remember."""
         parts = {f"rule.{name}": keeper.snapshot() for name, keeper in self.keepers.items()}
-        return pack({"lanes": self.lanes.reached}, {"correlations": self.correlator.snapshot(), **parts})
+        return pack(
+            {"lanes": self.lanes.reached, "joins": self.joins.opened},
+            {"correlations": self.correlator.snapshot(), **parts},
+        )
 
     def restore(self, state: bytes) -> None:
         """Bring back what ``snapshot`` gave; rules that are gone or ask for something else begin anew.
@@ -200,6 +232,7 @@ class RuleDetector:
         try:
             head, parts = unpack(state)
             lanes = {str(name): int(time) for name, time in head["lanes"].items()}
+            joins = {str(name): int(time) for name, time in head["joins"].items()}
             correlations = parts["correlations"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a snapshot: {error}", remedy="start without it") from None
@@ -207,7 +240,7 @@ class RuleDetector:
         for name, keeper in self.keepers.items():
             if f"rule.{name}" in parts:
                 keeper.restore(parts[f"rule.{name}"])
-        self.lanes.reached = lanes
+        self.lanes.reached, self.joins.opened = lanes, joins
 
 
 def _received(table: pl.DataFrame, now_us: int) -> int:

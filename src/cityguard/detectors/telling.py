@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -136,6 +137,26 @@ class Teller:
             explanation=explained,
             part=part,
         )
+
+
+def merged(alerts: Iterable[Alert]) -> Iterator[Alert]:
+    """Alerts of one call, each id once: counts added up, the widest span, the first event ids."""
+    found: dict[str, Alert] = {}
+    for alert in alerts:
+        before = found.get(alert.id)
+        found[alert.id] = alert if before is None else _both(before, alert)
+    yield from found.values()
+
+
+def _both(one: Alert, other: Alert) -> Alert:
+    return replace(
+        one,
+        count=one.count + other.count,
+        first_seen=min(one.first_seen, other.first_seen),
+        last_seen=max(one.last_seen, other.last_seen),
+        event_ids=tuple(sorted({*one.event_ids, *other.event_ids})[:MAX_EVENT_IDS]),
+        entities={name: text for name, text in one.entities.items() if other.entities.get(name) == text},
+    )
 
 
 def advice(head: Head) -> Text:

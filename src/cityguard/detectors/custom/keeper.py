@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from cityguard.detectors.custom.rate import Rates
 from cityguard.detectors.custom.sequence import UNTIL, Sequences
 from cityguard.detectors.custom.suppress import Openings
 from cityguard.errors import InputError
+from cityguard.model import Alert
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.custom import Absence, Baseline, Custom, Memory, NewTerms, Rate, Sequence
 from cityguard.sigma.view import View
+
+MAX_COUNTED = 10_000  # alerts of one rule whose count is remembered
 
 
 class Keeper:
@@ -35,6 +39,7 @@ class Keeper:
         self.order = Order(lateness_s * 1_000_000)
         self.kind: Kind | None = None if custom.memory is None else _KINDS[type(custom.memory)](custom.memory)
         self.openings = None if custom.suppress is None else Openings(custom.suppress)
+        self._counts: dict[str, int] = {}  # hits told of, by alert id
         self._written: bytes | None = None  # the last snapshot, while nothing has changed
 
     # ------------------------------------------------------------ rows
@@ -89,6 +94,18 @@ class Keeper:
             return rows
         return self.openings.take(rows, mark)
 
+    def counted(self, alert: Alert) -> Alert:
+        """The alert with all that was ever counted on it, as one part of its own.
+
+        Which call tells of a hit depends on when a watermark was passed; told again after a crash, it counts once.
+        """
+        total = self._counts.pop(alert.id, 0) + alert.count
+        self._counts[alert.id] = total
+        while len(self._counts) > MAX_COUNTED:
+            del self._counts[next(iter(self._counts))]
+        self._written = None
+        return replace(alert, count=total, part=f"kept:{self.order.since}")
+
     # ------------------------------------------------------------ state
 
     @property
@@ -102,7 +119,7 @@ class Keeper:
             tables = {f"kind.{name}": one for name, one in (self.kind.tables() if self.kind else {}).items()}
             tables |= {f"open.{name}": one for name, one in (self.openings.tables() if self.openings else {}).items()}
             tables |= {} if self.order.held is None else {"held": self.order.held}
-            head = {"asked": fingerprint(self.rule), **self.order.counts()}
+            head = {"asked": fingerprint(self.rule), "counts": self._counts, **self.order.counts()}
             self._written = pack(head, {name: table(one) for name, one in tables.items()})
         return self._written
 
@@ -119,13 +136,15 @@ class Keeper:
                 return
             tables = {name: frame(part) for name, part in parts.items()}
             fresh.order = Order.of(head, tables.get("held"))
+            counts = {str(name): int(count) for name, count in head["counts"].items()}
             for owner, name in ((fresh.kind, "kind."), (fresh.openings, "open.")):
                 if owner is not None:
                     owner.restore({key[5:]: one for key, one in tables.items() if key.startswith(name)})
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             raise InputError(f"not a snapshot of rule {self.rule.id}: {error}", remedy="start without it") from None
         fresh.order.lateness_us = self.order.lateness_us
-        self.order, self.kind, self.openings, self._written = fresh.order, fresh.kind, fresh.openings, None
+        self.order, self.kind, self.openings = fresh.order, fresh.kind, fresh.openings
+        self._counts, self._written = counts, None
 
 
 def fingerprint(rule: Rule) -> str:

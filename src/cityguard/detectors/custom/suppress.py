@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from cityguard.detectors.custom.frame import BETWEEN
 from cityguard.detectors.custom.kind import US, Tables, shaped
 from cityguard.sigma.custom import Suppress
 
@@ -72,3 +73,23 @@ class Openings:
     def restore(self, tables: Tables) -> None:
         """Bring back what ``tables`` gave."""
         self._open = shaped(tables["open"], SCHEMA)
+
+
+class Joins:
+    """The same for firings of correlations, which come one by one: which alert each belongs to."""
+
+    def __init__(self, *, most: int = MAX_GROUPS) -> None:
+        self.most = most
+        self.opened: dict[str, int] = {}  # correlation and group -> when its alert was opened, seconds
+
+    def bucket(self, name: str, group: tuple[str, ...], bucket_s: int, for_s: int) -> int:
+        """When the alert was opened to which a firing in this bucket belongs; seconds."""
+        key = BETWEEN.join((name, *group))
+        opened = self.opened.get(key)
+        if opened is not None and abs(bucket_s - opened) <= for_s:
+            return opened
+        self.opened.pop(key, None)
+        self.opened[key] = bucket_s
+        while len(self.opened) > self.most:
+            del self.opened[next(iter(self.opened))]
+        return bucket_s
