@@ -132,6 +132,7 @@ def parse_all(raw: bytes, path: Path) -> list[Document]:
 
 _REMEDIES = {
     "found character that cannot start any token": "indent with blanks, not tabs; quote texts that begin with @ or `",
+    "did not find expected alphabetic or numeric character": "quote a text that begins with * or &",
     "mapping values are not allowed in this context": "put a text that holds ': ' in quotes; indent with blanks",
     "did not find expected <document start>": "begin a further document with '---'",
     "did not find expected ',' or ']'": "close the list with ]",
@@ -213,7 +214,8 @@ class _Data:
         tag = node.tag
         if tag == "tag:yaml.org,2002:str":
             return node.value
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+        below = len(node.value) if isinstance(node, yaml.CollectionNode) else 0
+        if depth > MAX_DEPTH or self.nodes + below > MAX_NODES:
             raise _too_much(self.path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._map(node, depth + 1)
