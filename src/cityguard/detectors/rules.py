@@ -108,7 +108,7 @@ class RuleDetector:
                 kept[rule.id] = hits
             if rule.id not in self._silent and rule.id not in self.keepers:
                 frame = narrow(rule, hits.table, batch, now)
-                if rule.head.custom is not None:
+                if rule.head.custom:
                     frame = frame.hstack(hits.extra)
                 found += self.teller.alerts(rule, frame, batch.part)
         if self.keepers and batch.table.height:

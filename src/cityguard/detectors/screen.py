@@ -26,7 +26,12 @@ class Screened:
 
     place: Ints
     table: pl.DataFrame
-    extra: pl.DataFrame
+    known: pl.DataFrame | None = None
+
+    @property
+    def extra(self) -> pl.DataFrame:
+        """One row per hit: what ``EXTRA`` names."""
+        return _nothing(self.table.height) if self.known is None else self.known
 
 
 class Screen:
@@ -39,11 +44,9 @@ class Screen:
     def judge(self, rule: Rule, place: Ints, table: pl.DataFrame, now: datetime) -> Screened:
         """The hits of one rule that remain."""
         ours = rule.head.custom
-        extra = pl.DataFrame(
-            {name: pl.repeat(None, table.height, dtype=kind, eager=True) for name, kind in EXTRA.items()}
-        )
-        if ours is None or not (ours.allow or ours.threat_match):
-            return Screened(place, table, extra)
+        if not ours or not (ours.allow or ours.threat_match):
+            return Screened(place, table)
+        extra = _nothing(table.height)
         keep = np.ones(table.height, dtype=np.bool_)
         if ours.threat_match is not None:
             extra = extra.with_columns(self._threats(ours.threat_match, table))
@@ -79,3 +82,7 @@ class Screen:
             named = named.set(found.is_null() & mine.is_not_null(), name)
             found = found.fill_null(mine)
         return [found.alias("threat"), named.alias("threat_field")]
+
+
+def _nothing(height: int) -> pl.DataFrame:
+    return pl.DataFrame({name: pl.repeat(None, height, dtype=kind, eager=True) for name, kind in EXTRA.items()})

@@ -20,6 +20,7 @@ from cityguard.sigma.match import match
 from cityguard.sigma.rule import Ruleset
 from cityguard.sigma.selftest import START, CheckResult
 
+_FIRST = {"history": "a", "events": "e"}  # digit of event ids, so that no two are the same
 _LATER = START + timedelta(days=366)  # when events of tests are received
 
 
@@ -41,14 +42,14 @@ def _check(ruleset: Ruleset, lists: ThreatLists) -> Iterator[CheckResult]:
         for example in rule.head.examples:
             if example.alerts is not None:
                 yield _counted(rule, example, ruleset, lists)
-            elif rule.head.custom is None:
+            elif not rule.head.custom:
                 yield selftest.plain(rule, example)
             else:
                 yield _screened(rule, example, lists)
     for one in ruleset.correlations:
         parts = _parts(one, ruleset)
         heads = [*(rule.head for rule in parts.rules), *(other.head for other in parts.correlations)]
-        ours = any(head.custom is not None for head in heads)
+        ours = any(head.custom for head in heads)
         for example in one.head.examples:
             if example.alerts is None or not (ours or example.history or example.until_s):
                 yield selftest.correlated(one, example, ruleset)
@@ -99,7 +100,7 @@ def _ids(one: Rule | Correlation, alerts: list[Alert]) -> set[str]:
 
 def _batch(events: tuple[dict[str, object], ...], place: str, parts: Ruleset, name: str) -> EventBatch:
     made = sorted(selftest.unrolled(events, place), key=lambda event: event["@timestamp"])
-    named = [{**event, "event.id": f"{name[0]}{event['event.id']}"[:32]} for event in made]
+    named = [{**event, "event.id": _FIRST[name] + event["event.id"][1:]} for event in made]
     values = [sorted({value for value in column if value}) for column in _sources(parts)]
     source = LogSource(tuple(values[0]), tuple(values[1]), tuple(values[2]))
     return replace(selftest.batch(named), logsource=source, part=name)

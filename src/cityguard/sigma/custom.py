@@ -99,13 +99,16 @@ Memory: TypeAlias = NewTerms | Baseline | Rate | Absence | Sequence
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """The block as a whole; an empty one changes nothing."""
+    """The block as a whole; an empty one changes nothing and is false."""
 
     allow: tuple[Allow, ...] = ()
     threat_match: ThreatMatch | None = None
     memory: Memory | None = None  # at most one kind that remembers
     suppress: Suppress | None = None
     response: Text = Text("", "")
+
+    def __bool__(self) -> bool:
+        return self != Custom()
 
     @property
     def remembers(self) -> bool:
