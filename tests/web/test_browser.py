@@ -31,6 +31,7 @@ SHOWN = {
     "drill": "/drills/d1",
     "jobs": "/jobs",
     "sources": "/sources",
+    "coverage": "/coverage",
 }
 
 

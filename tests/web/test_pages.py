@@ -19,14 +19,18 @@ PATHS = (
     "/", "/alerts", "/alerts?view=list", "/alerts?q=", "/events?since=30d", "/register", "/register?tab=assets",
     "/register?tab=departments", "/register?tab=segments", "/register/systems/portal", "/scans", "/scans/portal",
     "/assessments", "/assessments?due=1", "/assessments/as1", "/assessments/as1?verdict=不符合", "/drills",
-    "/drills?conclusion=失败", "/drills/d1", "/jobs", "/sources", "/rules", "/users", "/password",
+    "/drills?conclusion=失败", "/drills/d1", "/jobs", "/sources", "/rules", "/coverage",
+    "/coverage?kind=segment", "/coverage?state=active&q=a",
+    "/coverage?department=data", "/users", "/password",
 )  # fmt: skip
 
 
 def every_path(site: FastAPI) -> list[str]:
     found = site.state.city.store.alerts.find(Query())
     evidence = site.state.city.store.records.find_evidence(system="portal")
-    return [*PATHS, *(f"/alerts/{one.id}" for one in found), *(f"/evidence/{one.id}" for one in evidence)]
+    rules = [one.id for one in (*site.state.city.ruleset.rules[:3], *site.state.city.ruleset.correlations[:2])]
+    pages = [*PATHS, *(f"/coverage/{one}" for one in rules)]
+    return [*pages, *(f"/alerts/{one.id}" for one in found), *(f"/evidence/{one.id}" for one in evidence)]
 
 
 @pytest.mark.parametrize("lang", ["zh-CN", "en"])

@@ -32,6 +32,7 @@ from cityguard.model import (
     DrillStep,
     EventBatch,
     Explanation,
+    LogSource,
     RateResult,
     Risk,
     Schedule,
@@ -41,6 +42,7 @@ from cityguard.model import (
     UnitResult,
 )
 from cityguard.register.register import Register
+from cityguard.rulebook.seen import sighted
 from cityguard.web import server
 from cityguard.web.accounts import Accounts
 
@@ -97,6 +99,13 @@ def town(home: Path, text: str = "") -> App:
     records = app.store.records
     events = make.flows("p1", 5, NOW - timedelta(minutes=30), message=f"登录{text}", user__name=f"root{text}")
     app.store.events.append(EventBatch("auth", f"c{text}", events.table, part="p1"))
+    flows = make.flows("p2", 40, NOW - timedelta(minutes=30), destination__department=["data", f"ghost{text}"] * 20)
+    source = LogSource(("network",), (), ("connection",))
+    for seen in (
+        EventBatch("auth", f"c{text}", events.table, logsource=LogSource((), ("linux", f"x{text}"), ("sshd",))),
+        EventBatch("flow", "netflow", flows.table.with_columns(**{f"x{text}": 1}), "cloud", source),
+    ):
+        records.add_sightings(sighted(seen, (), NOW))
     ids = tuple(sorted(events.table["event.id"].to_list()))
     evil = Text(f"口令爆破{text}", f"guessing{text}")
     app.store.alerts.merge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,7 +52,7 @@ class Book:
     ruleset: Ruleset
     off: tuple[Off, ...] = ()
     waiting: tuple[Waiting, ...] = ()
-    origins: Mapping[str, str] = ()  # type: ignore[assignment]  # rule id -> shipped, city or the import's name
+    origins: Mapping[str, str] = field(default_factory=dict)  # rule id -> shipped, city or the import's name
     removed: frozenset[str] = frozenset()  # ids of rules their upstream has no more
     faults: tuple[CityguardError, ...] = ()
 

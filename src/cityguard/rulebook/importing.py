@@ -261,7 +261,6 @@ class _Compare:
                 "deleted", path, old, replace(new, removed=""), f"you have removed it ({before}); it stays so"
             )
         if digest(here) != old.sha256:
-            self._moved.discard(before)
             return Change("kept", before, old, old, f"changed here; upstream has moved it to {path}")
         return Change("moved", path, old, new, before)
 

@@ -28,11 +28,14 @@ class Names:
         return self._known[field]
 
     def _has(self, field: str) -> bool:
-        if field in self.names or field in self._unspaced:
-            return True
-        mapped = fields.COLUMN.get(field)
-        columns: Iterable[str] = (mapped,) if isinstance(mapped, str) else mapped or ()
-        return any(name in self.names for name in columns)
+        return field in self._unspaced or any(name in self.names for name in columns_of(field))
+
+
+def columns_of(field: str) -> tuple[str, ...]:
+    """Names under which a rule's field may stand in a table, its own first."""
+    mapped = fields.COLUMN.get(field)
+    others: Iterable[str] = (mapped,) if isinstance(mapped, str) else mapped or ()
+    return (field, *others)
 
 
 def missing(node: Node, names: Names, *, wanted: bool = True) -> frozenset[str]:

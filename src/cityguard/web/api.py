@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from fastapi import HTTPException
@@ -14,12 +14,15 @@ from cityguard import triage
 from cityguard.errors import InputError
 from cityguard.jobs.jobs import runs as job_runs
 from cityguard.model import Verdict
+from cityguard.rulebook.coverage import chosen
+from cityguard.rulebook.switches import Selector
 from cityguard.triage import Act, Outcome, Step
 from cityguard.web import facts
 from cityguard.web.accounts import ROLES
 from cityguard.web.auth import PERMISSIONS
 from cityguard.web.desk import MAX_ROWS, At, Desk, Doors, json, missing
 from cityguard.web.pages_assurance import assessment_file, drill_file
+from cityguard.web.pages_rules import layer_of, switched
 from cityguard.web.pages_running import change_user, next_times
 from cityguard.web.view import page_of
 from cityguard.web.work import plans
@@ -75,6 +78,23 @@ class PlanBody(Body):
     """Which drill plan to run."""
 
     plan: str = Field(max_length=200)
+
+
+class SwitchBody(Body):
+    """Which rules to switch, and why."""
+
+    act: Literal["enable", "disable"]
+    why: str = Field("", max_length=500)
+    id: str = Field("", max_length=64)
+    level: str = Field("", max_length=20)
+    product: str = Field("", max_length=100)
+    category: str = Field("", max_length=100)
+    status: str = Field("", max_length=20)
+    tag: str = Field("", max_length=200)
+    path: str = Field("", max_length=500)
+
+    def selector(self) -> Selector:
+        return Selector(self.id, self.level, self.product, self.category, self.status, self.tag, self.path)
 
 
 class UserBody(Body):
@@ -353,6 +373,40 @@ def rules(at: At) -> Response:
     ]
     faults = [str(fault) for fault in ruleset.faults]
     return json({"items": rows, "after": None, "total": len(rows), "inactive": ruleset.inactive, "faults": faults})
+
+
+@doors.get("/rules/coverage", "read")
+def rules_coverage(
+    at: At, q: str = "", state: str = "", department: str = "", segment: str = "", limit: int = 50, after: str = ""
+) -> Response:
+    """Each rule active or not, exactly why, and where; what came from each department, segment and source."""
+    found = at.app.coverage()
+    every = chosen(found, q, state=state, department=department, segment=segment)
+    rows, following = page_of(every, lambda one: one.id or one.place, after, _limit(limit))
+    told = [replace(one, place=one.place.rpartition("/")[2]) for one in rows]
+    about = {"since": found.since, "counts": found.counts, "places": found.places, "sources": found.sources}
+    return json({"items": told, "after": following, "total": len(every), **about})
+
+
+@doors.get("/rules/noisy", "read")
+def rules_noisy(at: At, since: str = "30d", limit: int = 50) -> Response:
+    """Rules by their alerts and the verdicts on them, the noisiest first."""
+    query = at.ask("alerts", "", since=since)
+    every = at.app.noise(replace(query, limit=50))
+    rows = [{**asdict(one), "judged": one.judged, "precision": one.precision} for one in every[: _limit(limit)]]
+    return _page(rows, None, len(every))
+
+
+@doors.get("/rules/navigator/{domain}", "read")
+def rules_navigator(at: At, domain: str) -> Response:
+    """A layer for ATT&CK Navigator (format 4.5); ``domain`` is enterprise or ics."""
+    return json(layer_of(at, at.app.coverage(), domain))
+
+
+@doors.post("/rules/switch", "run")
+def rules_switch(at: At, body: SwitchBody) -> Response:
+    """Switch rules off (with a reason) or on; all that is given must fit."""
+    return json({"rules": switched(at, body.act, body.selector(), body.why)})
 
 
 @doors.get("/audit", "audit")

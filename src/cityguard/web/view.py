@@ -59,7 +59,12 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ),
     (
         "运行",
-        (("/jobs", "计划任务", "read", "j"), ("/sources", "数据源", "read", "i"), ("/rules", "检测规则", "read", "l")),
+        (
+            ("/jobs", "计划任务", "read", "j"),
+            ("/sources", "数据源", "read", "i"),
+            ("/rules", "检测规则", "read", "l"),
+            ("/coverage", "规则覆盖", "read", "v"),
+        ),
     ),
     ("管理", (("/users", "账号", "users", "u"), ("/audit", "审计日志", "audit", "h"))),
 )

@@ -1,0 +1,137 @@
+"""Rule coverage: which rules can find anything here, which cannot and why; noisy rules; layers for Navigator."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+import orjson
+from fastapi.responses import Response
+
+from cityguard.errors import CityguardError, InputError
+from cityguard.model import Query
+from cityguard.rulebook import navigator
+from cityguard.rulebook.coverage import STATES, Coverage, Place, chosen
+from cityguard.rulebook.noisy import Noise, by_rule
+from cityguard.rulebook.switches import Act, Selector
+from cityguard.web.auth import Fields, sole
+from cityguard.web.desk import PAGE_ROWS, At, Desk, Doors, download, missing
+from cityguard.web.view import page_of
+
+doors = Doors(documented=False)
+
+VERDICT_SPAN = timedelta(days=30)
+TOP_NOISY = 10
+KINDS = ("department", "segment")
+
+
+@doors.get("/coverage", "read")
+def coverage(
+    at: At,
+    q: str = "",
+    state: str = "",
+    department: str = "",
+    segment: str = "",
+    kind: str = "department",
+    after: str = "",
+) -> Response:
+    """Every rule with its state and reason; departments and segments; the noisiest rules."""
+    found = at.app.coverage()
+    rules = chosen(found, q, state=state, department=department, segment=segment)
+    rows, following = page_of(rules, lambda one: one.id or one.place, after, 2 * PAGE_ROWS)
+    noise = noises(at)
+    shown = kind if kind in KINDS else KINDS[0]
+    places = [place for place in found.places if place.kind == shown]
+    return at.page(
+        "coverage.html", found=found, rows=rows, after=following, total=len(rules), states=STATES,
+        asked={"q": q, "state": state, "department": department, "segment": segment}, kind=shown,
+        places=sorted(places, key=_weight), quiet=sum(not place.rows for place in places), noise=by_rule(noise),
+        noisy=[one for one in noise if one.alerts][:TOP_NOISY], segment_name=segment_namer(at),
+        days=VERDICT_SPAN.days,
+    )  # fmt: skip
+
+
+def _weight(place: Place) -> tuple[int, str]:
+    return (-place.rows, place.id)
+
+
+def noises(at: Desk) -> list[Noise]:
+    """Rules by their alerts of the last month and what people said of them."""
+    return at.app.noise(Query(start=at.app.clock() - VERDICT_SPAN))
+
+
+def segment_namer(at: Desk) -> Any:
+    """The name of a segment of the register, or its id."""
+    names = {one.id: one.name for one in at.book.segments}
+    return lambda key: names.get(key, key) or "—"
+
+
+@doors.get("/coverage/layer/{domain}.json", "read")
+def layer(at: At, domain: str) -> Response:
+    """A layer for ATT&CK Navigator."""
+    made = layer_of(at, at.app.coverage(), domain)
+    body = orjson.dumps(made, option=orjson.OPT_INDENT_2)
+    return download(f"cityguard-{domain}-{at.app.clock():%Y%m%d}.json", "json", body)
+
+
+def layer_of(at: Desk, found: Coverage, domain: str) -> dict[str, Any]:
+    """The layer of a domain, in the reader's language.
+
+    Raises:
+        HTTPException: 404, there is no such domain.
+    """
+    if domain not in navigator.DOMAINS:
+        raise missing("domain")
+    return navigator.layer(found, domain, city=at.app.settings.city, language=at.lang)
+
+
+@doors.get("/coverage/{rule_id}", "read")
+def rule(at: At, rule_id: str) -> Response:
+    """One rule: what it needs, what came, where it is active, and what became of its alerts."""
+    found = at.app.coverage()
+    one = next((one for one in found.rules if one.id == rule_id), None)
+    if one is None:
+        raise missing("rule")
+    known = next((known for known in at.app.rulebook.every if known.id == rule_id), None)
+    return at.page(
+        "coverage_rule.html", one=one, rule=known, found=found, noise=by_rule(noises(at)).get(rule_id),
+        fields=_fields(found, known), segment_name=segment_namer(at), days=VERDICT_SPAN.days,
+    )  # fmt: skip
+
+
+def _fields(found: Coverage, rule: Any) -> list[tuple[str, int | None]]:
+    """Fields of a rule and how many events of the covered sources had them; None: not by that name."""
+    from cityguard.model import LogSource
+    from cityguard.rulebook.reach import columns_of
+
+    if rule is None or not hasattr(rule, "node"):
+        return []
+    fitting = [
+        s for s in found.sources if LogSource.parse(s.logsource).covers(rule.category, rule.product, rule.service)
+    ]
+    return [
+        (name, sum(max((one.columns.get(column, 0) for column in columns_of(name)), default=0) for one in fitting))
+        for name in rule.fields
+    ]
+
+
+@doors.post("/coverage", "run")
+def switch(at: At, fields: Fields) -> Response:
+    """Switch one rule off or on."""
+    act, rule_id, back = sole(fields, "do"), sole(fields, "rule"), sole(fields, "next") or "/coverage"
+    try:
+        switched(at, act, Selector(id=rule_id[:64]), sole(fields, "why"))
+    except CityguardError as error:
+        return at.back(back, error.brief, "bad")
+    return at.back(back, at.text("已停用规则" if act == "disable" else "已启用规则"))
+
+
+def switched(at: Desk, act: str, select: Selector, why: str) -> int:
+    """Switch rules; returns how many are meant.
+
+    Raises:
+        InputError: an unknown act, or what ``App.switch`` refuses.
+    """
+    if act not in ("enable", "disable"):
+        raise InputError("no such act", remedy="enable or disable")
+    return at.app.switch(cast("Act", act), select, at.me.actor.name, why, at.me.actor.ip)
