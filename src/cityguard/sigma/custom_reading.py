@@ -166,7 +166,7 @@ class _Block:
             "absence": self.absence,
             "sequence": self.sequence,
         }
-        given = [kind for kind in kinds if kind in self.ours]
+        given = [kind for kind in self.ours if kind in kinds]
         for other in given[1:]:
             remedy = "split it into two rules"
             self.fault(f"'{given[0]}' and '{other}' do not go together", other, remedy=remedy)

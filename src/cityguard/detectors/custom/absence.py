@@ -39,10 +39,10 @@ class Silences:
         self._keep(both, mark)
         if not silent.height:
             return None
-        told = fired(silent.drop("silent", "told"), pl.col("seen"), pl.lit(self.asked.every_s), pl.col("e"))
+        silent = silent.with_columns(due.cast(TIME).alias("time"))
+        told = fired(silent, pl.col("seen"), pl.lit(self.asked.every_s), pl.col("e"))
         assert told is not None
-        told = told.drop("seen").with_columns(due.alias("e")).with_columns(pl.col("e").cast(TIME).alias("time"))
-        return told.sort("e", "by")
+        return told.drop("seen", "silent", "told").with_columns(due.alias("e")).sort("e", "by")
 
     def _keep(self, both: pl.DataFrame, mark: int) -> None:
         forget = max(FORGET_S, 10 * self.asked.every_s) * US
