@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from cityguard import config, content
+from cityguard.app import App
+from cityguard.model import Query
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +30,36 @@ def test_the_intrusion_is_found_with_its_chain(demo: tuple[Path, str]) -> None:
     for host in ("203.0.113.66", "172.16.10.130", "10.66.0.20", "10.66.10.12"):
         assert host in chain, told
     assert int(chain.split()[2]) >= 4
+
+
+PLANTED_OT = {
+    "correlation.ot_foothold_then_command",
+    "correlation.ot_remote_admin_then_command",
+    "ot.modbus_diagnostics",
+    "ot.modbus_exception_burst",
+    "ot.modbus_probe",
+    "ot.modbus_write_after_probe",
+    "ot.modbus_write_off_hours",
+    "ot.remote_admin_inside",
+}
+
+
+def test_industrial_rules_fire_where_the_intruder_acts_and_nowhere_else(demo: tuple[Path, str]) -> None:
+    settings = config.load(content.root() / "examples" / "city" / "cityguard.yml", {})
+    one = App(replace(settings, home=str((demo[0] / "var").absolute()), listen=()))
+    try:
+        alerts = one.store.alerts.find(Query(limit=10_000))
+        named = [
+            (head.name.removeprefix("cityguard."), alert)
+            for alert in alerts
+            if (head := one.ruleset.head(alert.rule_id))
+        ]
+    finally:
+        one.close()
+    found = {name: alert.entities for name, alert in named if name.startswith(("ot.", "correlation.ot_"))}
+    assert set(found) == PLANTED_OT
+    cast = {"10.99.0.20", "10.66.0.10", "10.66.0.20", "10.66.10.12"}
+    assert {ip for entities in found.values() for key, ip in entities.items() if key.endswith(".ip")} <= cast
 
 
 def test_every_report_is_there_in_every_format(demo: tuple[Path, str]) -> None:
