@@ -20,7 +20,7 @@ from cityguard.sigma.correlate.firing import Firing
 from cityguard.sigma.correlate.held import Held
 from cityguard.sigma.correlate.names import Names
 from cityguard.sigma.correlate.plan import MICRO, plan
-from cityguard.sigma.correlate.rows import Rows, joined, nothing, owner, rows, text_of
+from cityguard.sigma.correlate.rows import Rows, joined, micros, nothing, owner, rows, text_of
 from cityguard.sigma.correlate.slab import Touched
 from cityguard.sigma.correlate.telling import tell
 from cityguard.sigma.view import View
@@ -60,9 +60,10 @@ class Correlator:
     def observe(self, batch: EventBatch) -> None:
         """Take note how far time has come, whether the batch has hits or not."""
         name = next((one for one in ("event.ingested", "@timestamp") if one in batch.table.columns), None)
-        newest = None if name is None else batch.table[name].dt.epoch("us").max()
-        if isinstance(newest, int):
-            self.received = newest if self.received is None else max(self.received, newest)
+        if name is None or batch.table[name].null_count() == batch.table.height:
+            return
+        newest = int(micros(batch.table[name].drop_nulls()).max())
+        self.received = newest if self.received is None else max(self.received, newest)
 
     def feed(self, hits: Mapping[str, pl.DataFrame], batch: EventBatch) -> list[Firing]:
         """Take the hits of one batch, per rule id the rows that matched, and tell what they complete."""
@@ -273,8 +274,11 @@ def _late(table: pl.DataFrame, lateness: int) -> npt.NDArray[np.bool_] | None:
     """True where an event was received more than ``lateness`` µs after it happened: so by itself, in any batch."""
     if "event.ingested" not in table.columns or "@timestamp" not in table.columns:
         return None
-    waited = table["event.ingested"].dt.epoch("us") - table["@timestamp"].dt.epoch("us")
-    return (waited > lateness).fill_null(value=False).to_numpy()
+    both = table["@timestamp"], table["event.ingested"]
+    if any(one.null_count() for one in both):
+        waited = both[1].dt.epoch("us") - both[0].dt.epoch("us")
+        return (waited > lateness).fill_null(value=False).to_numpy()
+    return micros(both[1]) - micros(both[0]) > lateness
 
 
 def _together(parts: list[Part]) -> Part:

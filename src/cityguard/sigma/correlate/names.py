@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import polars as pl
 Codes = npt.NDArray[np.int32]
 MAX_TEXT = 512  # bytes of one text; longer ones are kept as their beginning and a hash
 _HEAD = 128  # characters
+_SINGLE = 1000
+_VIEW = 16  # bytes polars needs for a text besides the text itself
 
 
 class Names:
@@ -19,42 +22,52 @@ class Names:
     def __init__(self, texts: pl.Series | None = None) -> None:
         self._type = pl.Categorical(pl.Categories.random())
         self._alive = pl.Series([], dtype=pl.String).cast(self._type)  # a dictionary lives as long as a column of it
-        self._known = pl.Series([], dtype=pl.String)  # texts by number
-        self._newer: list[pl.Series] = []  # the ones after them
+        self._parts = [pl.Series([None], dtype=pl.String)]  # texts by number + 1; each part twice as long as the next
+        self._known = self._parts[0]
+        self._single: dict[str, int] = {}
         self.size = 0
         if texts is not None:
             self.codes(texts)
 
     def codes(self, texts: pl.Series) -> Codes:
         """int32[n], the numbers of ``texts`` (String, nulls allowed); new texts get the next numbers, in order."""
-        texts = bounded(texts)
-        codes = texts.cast(self._type).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
-        if len(codes) and int(codes.max()) >= self.size:
-            new = np.flatnonzero(codes >= self.size)
-            _, first = np.unique(codes[new], return_index=True)
-            self._newer.append(texts.gather(new[first]))
-            self.size += len(first)
-        return codes
+        return self.many([texts])[0]
+
+    def many(self, columns: Sequence[pl.Series]) -> list[Codes]:
+        """The same for several columns of one length, in one go."""
+        texts = pl.DataFrame([bounded(column).alias(str(index)) for index, column in enumerate(columns)])
+        coded = texts.select_seq(pl.all().cast(self._type).to_physical().cast(pl.Int32).fill_null(-1))
+        found = [coded[name].to_numpy() for name in coded.columns]
+        if len(found) == 1:
+            self._learn(texts["0"], found[0])
+        elif max((int(codes.max(initial=-1)) for codes in found), default=-1) >= self.size:
+            # numbers were given column by column, or row by row: learn them all at once
+            self._learn(pl.concat([texts[name] for name in texts.columns]), np.concatenate(found))
+        return found
+
+    def code(self, text: str) -> int:
+        """The number of one text, asked often."""
+        if text not in self._single:
+            if len(self._single) > _SINGLE:
+                self._single.clear()
+            self._single[text] = int(self.codes(pl.Series([text], dtype=pl.String))[0])
+        return self._single[text]
+
+    def _learn(self, texts: pl.Series, codes: Codes) -> None:
+        if int(codes.max(initial=-1)) < self.size:
+            return
+        new = np.flatnonzero(codes >= self.size)
+        given, first = np.unique(codes[new], return_index=True)
+        self._parts.append(_at(texts, new[first]))
+        self.size += len(given)
+        while len(self._parts) > 1 and len(self._parts[-2]) < 2 * len(self._parts[-1]):
+            last = self._parts.pop()
+            self._parts[-1] = pl.concat([self._parts[-1], last], rechunk=True)
+        self._known = pl.concat(self._parts, rechunk=False)
 
     def texts(self, codes: npt.NDArray[np.integer]) -> pl.Series:
         """String[n]; null for -1. Every other code must have been given by ``codes``."""
-        if self._newer:
-            self._join(int(codes.max(initial=-1)))
-        wanted = pl.Series(codes, dtype=pl.Int64)
-        if self._newer and (wanted >= len(self._known)).any():
-            wanted_new = wanted - len(self._known)
-            old = self._known.gather(wanted.set((wanted < 0) | (wanted_new >= 0), None))
-            return self._newer[0].gather(wanted_new.set(wanted_new < 0, None)).zip_with(wanted_new >= 0, old)
-        return self._known.gather(wanted.set(wanted < 0, None))
-
-    def _join(self, largest: int) -> None:
-        """Newer texts are put together when they are asked for, and with the older ones when they have become many."""
-        if largest < len(self._known):
-            return
-        if len(self._newer) > 1:
-            self._newer = [pl.concat(self._newer, rechunk=True)]
-        if len(self._newer[0]) * 4 > len(self._known):
-            self._known, self._newer = pl.concat([self._known, self._newer[0]], rechunk=True), []
+        return _at(self._known, codes.astype(np.int64) + 1)
 
     def renewed(self, live: npt.NDArray[np.integer]) -> tuple[Names, Codes]:
         """A dictionary of ``live`` codes only (ascending, each once), and old code -> new code (-1: gone)."""
@@ -64,8 +77,14 @@ class Names:
         return fresh, place
 
 
+def _at(series: pl.Series, places: npt.NDArray[np.integer]) -> pl.Series:
+    return series[pl.Series(places.astype(np.uint32))]
+
+
 def bounded(texts: pl.Series) -> pl.Series:
     """No text longer than ``MAX_TEXT``: different long texts stay different, by their hash."""
+    if texts.estimated_size() <= _VIEW * len(texts) + MAX_TEXT:
+        return texts
     longest = texts.str.len_bytes().max()
     if not isinstance(longest, int) or longest <= MAX_TEXT:
         return texts

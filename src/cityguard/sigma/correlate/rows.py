@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from cityguard.model import EventBatch
 from cityguard.sigma.correlate.names import Names
@@ -27,6 +28,7 @@ BETWEEN, NONE = "\x1f", "\x00"
 NAMED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """First half of an id that is not 16 bytes in hexadecimal: the other half is its number among the names."""
 
+_TIME = pl.Datetime("us", "UTC")
 _DIGIT = np.full(256, 255, dtype=np.uint8)
 _DIGIT[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16, dtype=np.uint8)
 
@@ -65,23 +67,34 @@ def rows(view: View, batch: EventBatch, names: Names, late: Bools | None) -> Row
     """
     table = view.table
     if "@timestamp" not in table.columns:
-        taken = np.zeros(0, dtype=np.int64)
-    else:
-        taken = np.flatnonzero(table["@timestamp"].is_not_null().to_numpy())
-    if not len(taken):
         return empty()
-    if len(taken) < table.height:
+    stamps = table["@timestamp"]
+    taken = np.arange(table.height)
+    if stamps.null_count():
+        taken = np.flatnonzero(stamps.is_not_null().to_numpy())
         table = table[taken]
         view = View(table)
-    high, low = halves(table["event.id"] if "event.id" in table.columns else nothing(table.height), names)
+    if not len(taken):
+        return empty()
+    high, low = halves(table["event.id"], names) if "event.id" in table.columns else (_zeros(taken), _zeros(taken))
     return Rows(
-        time=table["@timestamp"].dt.epoch("us").to_numpy(),
+        time=micros(table["@timestamp"]),
         high=high,
         low=low,
         about=_about(view, batch, names),
         late=np.zeros(len(taken), dtype=np.bool_) if late is None else late[taken],
         taken=taken,
     )
+
+
+def micros(stamps: pl.Series) -> Ints:
+    """µs since the epoch; stamps without nulls."""
+    exact = stamps if stamps.dtype == _TIME else stamps.cast(_TIME)
+    return exact.cast(pl.Int64).to_numpy()
+
+
+def _zeros(like: Ints) -> Halves:
+    return np.zeros(len(like), dtype=np.uint64)
 
 
 def empty() -> Rows:
@@ -93,39 +106,60 @@ def empty() -> Rows:
 
 def _about(view: View, batch: EventBatch, names: Names) -> npt.NDArray[np.int32]:
     found = np.full((view.height, len(ABOUT)), -1, dtype=np.int32)
-    for index, name in enumerate(ENTITIES):
-        series = text_of(view, name)
-        if series.null_count() < view.height:
-            found[:, index] = names.codes(series)
-    for index, name in enumerate(OWNERS, len(ENTITIES)):
-        series = owner(view.table, name)
-        if name == "segment" and batch.segment is not None:
-            series = series.fill_null(pl.lit(batch.segment, dtype=pl.String))
-        if series.null_count() < view.height:
-            found[:, index] = names.codes(series)
-    found[:, -1] = names.codes(pl.Series([batch.dataset], dtype=pl.String))[0]
+    columns = [text_of(view, name) if _may_have(view, name) else None for name in ENTITIES]
+    columns += [owner(view.table, name) if _owned(view.table, name) else None for name in OWNERS]
+    segment = columns[ABOUT.index("segment")]
+    if segment is not None and segment.null_count() and batch.segment is not None:
+        columns[ABOUT.index("segment")] = segment.fill_null(pl.lit(batch.segment, dtype=pl.String))
+    elif segment is None and batch.segment is not None:
+        found[:, ABOUT.index("segment")] = names.code(batch.segment)
+    given = [(index, one) for index, one in enumerate(columns) if one is not None and one.null_count() < len(one)]
+    if given:
+        for (index, _), codes in zip(given, names.many([one for _, one in given]), strict=True):
+            found[:, index] = codes
+    found[:, -1] = names.code(batch.dataset)
     return found
+
+
+def _may_have(view: View, field: str) -> bool:
+    return field in view.table.columns or view.values(field) is not None
+
+
+def _owned(table: pl.DataFrame, name: str) -> bool:
+    return f"destination.{name}" in table.columns or f"source.{name}" in table.columns
 
 
 def halves(ids: pl.Series, names: Names) -> tuple[Halves, Halves]:
     """Event ids as two numbers each: both 0 where there is none."""
     high, low = np.zeros(len(ids), dtype=np.uint64), np.zeros(len(ids), dtype=np.uint64)
-    regular = (ids.str.len_bytes() == 32).fill_null(False).to_numpy()
-    places = np.flatnonzero(regular)
-    chosen = ids if len(places) == len(ids) else ids.gather(places)
-    raw = np.frombuffer("".join(chosen.to_list()).encode(), dtype=np.uint8)
+    raw, length = _buffers(ids)
+    places = np.flatnonzero(length == 32)
+    if len(places) < len(ids):
+        ends = np.cumsum(length)
+        raw = raw[(ends[places] - 32)[:, None] + np.arange(32)]
     digits = _DIGIT[raw].reshape(-1, 32)
-    sound = (digits < 16).all(axis=1)
     packed = (digits[:, 0::2] << 4 | digits[:, 1::2]).reshape(-1, 16)
     halved = np.ascontiguousarray(packed).view(">u8")
-    sound &= (halved != 0).any(axis=1)
+    sound = (digits < 16).all(axis=1) & (halved != 0).any(axis=1)
     high[places[sound]], low[places[sound]] = halved[sound, 0], halved[sound, 1]
     if int(sound.sum()) < len(ids) - ids.null_count():
-        given = ids.is_not_null().to_numpy()
+        given = ids.is_not_null().to_numpy().copy()
         given[places[sound]] = False
         other = np.flatnonzero(given)
-        high[other], low[other] = NAMED, names.codes(ids.gather(other)).astype(np.uint64)
+        high[other], low[other] = NAMED, names.codes(ids[other]).astype(np.uint64)
     return high, low
+
+
+def _buffers(texts: pl.Series) -> tuple[npt.NDArray[np.uint8], Ints]:
+    """Bytes of all texts one after the other, and the length of each; 0 for null."""
+    array = texts.to_arrow()
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    _, offsets, data = array.cast(pa.large_string()).buffers()
+    if not len(array):
+        return np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int64)
+    stops = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    raw = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
+    return raw[stops[0] : stops[-1]], np.diff(stops)
 
 
 def hexadecimal(high: Halves, low: Halves, names: Names) -> list[str]:
@@ -179,16 +213,21 @@ def joined(texts: Sequence[pl.Series], height: int) -> pl.Series:
     """Several texts as one that can be taken apart again; ``NONE`` stands where one is missing."""
     if not texts:
         return pl.repeat("", height, dtype=pl.String, eager=True)
-    clean = [_clean(series).fill_null(NONE) for series in texts]
+    clean = [_filled(_clean(series)) for series in texts]
     if len(clean) == 1:
         return clean[0]
     frame = pl.DataFrame([series.alias(str(index)) for index, series in enumerate(clean)])
     return frame.select(pl.concat_str(pl.all(), separator=BETWEEN)).to_series()
 
 
+def _filled(series: pl.Series) -> pl.Series:
+    return series.fill_null(NONE) if series.null_count() else series
+
+
 def _clean(series: pl.Series) -> pl.Series:
     # what joins values must not come from a value
-    if not series.str.contains_any([BETWEEN, NONE]).any():
+    raw, _ = _buffers(series)
+    if not ((raw == ord(BETWEEN)) | (raw == ord(NONE))).any():
         return series
     return series.str.replace_all(f"[{BETWEEN}{NONE}]", " ")
 
