@@ -66,14 +66,17 @@ _GIVEN = ("wei", "fang", "na", "min", "jing", "lei", "qiang", "yan", "jie", "tao
 _UNITS = ("FIN", "HR", "TAX", "OPS", "REG", "LAND", "WATER", "EDU", "DC", "FS")
 _VENDORS = ("Contoso Reader", "Northwind Office", "Fabrikam Sync", "City Forms", "Seal Client", "Mail Desk", "WebMeet")
 _PROGRAMS = ("agent", "helper", "sync", "report", "viewer", "broker", "worker", "host", "tray", "updater", "launcher")
-_SYSTEM = (
-    "svchost.exe", "RuntimeBroker.exe", "backgroundTaskHost.exe", "taskhostw.exe", "SearchProtocolHost.exe",
-    "SearchFilterHost.exe", "dllhost.exe", "WmiPrvSE.exe", "conhost.exe", "sihost.exe", "ctfmon.exe", "spoolsv.exe",
-    "MusNotification.exe", "usoclient.exe", "wuauclt.exe", "dwm.exe", "fontdrvhost.exe", "LogonUI.exe",
-    "smartscreen.exe", "audiodg.exe", "consent.exe", "msiexec.exe", "rundll32.exe", "TiWorker.exe",
-    "CompatTelRunner.exe",
+_STARTED = (  # image, arguments, parent: what starts what on a healthy host
+    ("svchost.exe", "-k {service}", "services.exe"), ("taskhostw.exe", "{{{guid}}}", "svchost.exe"),
+    ("RuntimeBroker.exe", "-Embedding", "svchost.exe"), ("dllhost.exe", "/Processid:{{{guid}}}", "svchost.exe"),
+    ("backgroundTaskHost.exe", "-ServerName:App.AppX{hex}.mca", "svchost.exe"),
+    ("SearchProtocolHost.exe", "Global\\UsGthrFltPipeMssGthrPipe_{sid}{n} Global\\{n} {hex}", "SearchIndexer.exe"),
+    ("SearchFilterHost.exe", "0 {n} {n} {hex}", "SearchIndexer.exe"), ("smartscreen.exe", "-Embedding", "svchost.exe"),
+    ("audiodg.exe", "0x{hex} 0x{n}", "svchost.exe"), ("sihost.exe", "", "svchost.exe"),
+    ("CompatTelRunner.exe", "-m:appraiser.dll -f:DoScheduledTelemetryRun -cv:{hex}", "taskhostw.exe"),
+    ("WmiPrvSE.exe", "-secured -Embedding", "svchost.exe"), ("spoolsv.exe", "", "services.exe"),
 )  # fmt: skip
-_PARENTS = ("services.exe", "svchost.exe", "explorer.exe", "userinit.exe", "sihost.exe", "wininit.exe")
+_SYSTEM = tuple(image for image, _, _ in _STARTED)
 _SERVICES = (
     "netsvcs -p -s Schedule", "netsvcs -p -s wuauserv", "LocalService -p -s NetSetupSvc",
     "LocalSystemNetworkRestricted", "UnistackSvcGroup -s CDPUserSvc",
@@ -108,15 +111,8 @@ _NAMES = (
 _SHELLS = (
     r'"C:\Program Files\{vendor}\{program}.exe" --profile={n} --session {guid}',
     r'"C:\Program Files (x86)\{vendor}\{program}.exe" /background /id:{hex}',
-    r"C:\Windows\system32\{system} -ServerName:App.AppX{hex}.mca",
-    r"C:\Windows\system32\svchost.exe -k {service}",
     r'"C:\Program Files\{vendor}\{program}.exe" "C:\Users\{user}\Documents\{n}.docx"',
-    r"C:\Windows\System32\{system} {guid} Global\UsGthrFltPipeMssGthrPipe{n}_ Global\UsGthrCtrlFltPipe{n} 1 -{n}",
-    r"C:\Windows\system32\DllHost.exe /Processid:{{{guid}}}",
-    r'"C:\Users\{user}\AppData\Local\{vendor}\{program}.exe" --type=renderer --lang=zh-CN --field={n},{hex}',
-    r'\??\C:\Windows\system32\conhost.exe 0xffffffff -ForceV1',
-    r'"C:\Windows\system32\SearchProtocolHost.exe" Global\UsGthrFltPipeMssGthrPipe_{sid}{n} Global\{n} {hex}',
-    r"taskhostw.exe {service} $(Arg{n})",
+    r'"C:\Program Files\{vendor}\{program}.exe" --type=renderer --lang=zh-CN --field={n},{hex}',
     r'"C:\Program Files\{vendor}\{program}.exe" -sync -from \\FS{n}\share\{unit} -to D:\data\{hex}',
 )  # fmt: skip
 _SCRIPTS = (
@@ -125,7 +121,7 @@ _SCRIPTS = (
     "Get-Service | Where-Object Status -eq 'Running' | Export-Csv D:\\reports\\{hex}.csv",
     "{{ $_.Name -like '{w}*' }} # {hex}",
 )
-_SHARES = (r"\\*\reports", r"\\*\forms", r"\\*\IPC$", r"\\*\SYSVOL")
+_SHARES = (r"\\*\reports", r"\\*\forms", r"\\*\scans", r"\\*\SYSVOL")
 _OWN = (  # attacks for machines without the recorded ones
     (r"C:\Windows\System32\whoami.exe", "whoami /all", r"C:\Windows\System32\cmd.exe"),
     (r"C:\Windows\System32\vssadmin.exe", "vssadmin delete shadows /all /quiet", r"C:\Windows\System32\cmd.exe"),
@@ -197,6 +193,15 @@ class Fleet:
             return rf"C:\Program Files\{self.pick(_VENDORS)}\{self.bits(6)}\{self.pick(_PROGRAMS)}{self.bits(4)}.exe"
         return rf"C:\Windows\System32\{self.pick(_SYSTEM)}"
 
+    def started(self) -> tuple[str, str, str]:
+        """A process: its image, its command line, its parent's image."""
+        if self.bits(3) < 4:
+            image = rf"C:\Program Files\{self.pick(_VENDORS)}\{self.bits(6)}\{self.pick(_PROGRAMS)}{self.bits(4)}.exe"
+            return image, self.filled(self.pick(_SHELLS)), r"C:\Windows\explorer.exe"
+        image, arguments, parent = self.pick(_STARTED)
+        command = rf"C:\Windows\System32\{image} {self.filled(arguments)}".rstrip()
+        return rf"C:\Windows\System32\{image}", command, rf"C:\Windows\System32\{parent}"
+
     def filled(self, text: str) -> str:
         return text.format(
             vendor=self.pick(_VENDORS), program=self.pick(_PROGRAMS), system=self.pick(_SYSTEM), n=self.bits(16),
@@ -263,7 +268,7 @@ def _security(number: int) -> Header:
 
 
 def process(f: Fleet) -> Event:
-    image, command, parent = f.image(), f.filled(f.pick(_SHELLS)), f.pick(_PARENTS)
+    image, command, parent = f.started()
     name = image.rpartition("\\")[2]
     return _sysmon(1), {
         "RuleName": "-", "UtcTime": "", "ProcessGuid": f.braced(), "ProcessId": f.number(), "Image": image,
@@ -273,15 +278,16 @@ def process(f: Fleet) -> Event:
         "LogonGuid": f.braced(), "LogonId": f"0x{f.bits(24):x}", "TerminalSessionId": f.bits(2),
         "IntegrityLevel": f.pick(("Medium", "System", "High", "AppContainer")), "Hashes": f.hashes(),
         "ParentProcessGuid": f.braced(), "ParentProcessId": f.number(),
-        "ParentImage": rf"C:\Windows\System32\{parent}",
-        "ParentCommandLine": f.filled(f.pick(_SHELLS)) if f.bits(1) else rf"C:\Windows\System32\{parent}",
+        "ParentImage": parent, "ParentCommandLine": f"{parent} -{f.bits(8)}",
         "ParentUser": r"NT AUTHORITY\SYSTEM",
     }  # fmt: skip
 
 
 def module(f: Fleet) -> Event:
     name = f.pick(_DLLS)
-    folder = r"C:\Windows\System32" if f.bits(2) else rf"C:\Program Files\{f.pick(_VENDORS)}\{f.bits(32):08x}"
+    folder = r"C:\Windows\System32"
+    if not f.bits(2):
+        folder, name = rf"C:\Program Files\{f.pick(_VENDORS)}\{f.bits(32):08x}", f"{f.pick(_PROGRAMS)}{f.bits(6)}.dll"
     return _sysmon(7), {
         "RuleName": "-", "UtcTime": "", "ProcessGuid": f.braced(), "ProcessId": f.number(), "Image": f.image(),
         "ImageLoaded": rf"{folder}\{name}", "FileVersion": f"10.0.{f.bits(14)}.{f.bits(10)}",
@@ -358,7 +364,7 @@ def logon(f: Fleet) -> Event:
     return _security(4624), {
         "SubjectUserSid": "S-1-5-18", "SubjectUserName": "SRV$", "SubjectDomainName": "CITY", "SubjectLogonId": "0x3e7",
         "TargetUserSid": f.pick(f.sids), "TargetUserName": user, "TargetDomainName": "CITY",
-        "TargetLogonId": f"0x{f.bits(28):x}", "LogonType": f.pick(("2", "3", "5", "7", "11")),
+        "TargetLogonId": f"0x{f.bits(28):x}", "LogonType": f.pick(("2", "5", "7", "11")),
         "LogonProcessName": "User32", "AuthenticationPackageName": "Negotiate", "WorkstationName": f.pick(f.hosts),
         "LogonGuid": f.braced(), "TransmittedServices": "-", "LmPackageName": "-", "KeyLength": "0",
         "ProcessId": f"0x{f.number():x}", "ProcessName": r"C:\Windows\System32\svchost.exe", "IpAddress": f.address(),
@@ -367,13 +373,13 @@ def logon(f: Fleet) -> Event:
 
 
 def audited(f: Fleet) -> Event:
-    image, parent = f.image(), rf"C:\Windows\System32\{f.pick(_PARENTS)}"
+    image, command, parent = f.started()
     user = f.pick(f.users)
     return _security(4688), {
         "SubjectUserSid": f.pick(f.sids), "SubjectUserName": user, "SubjectDomainName": "CITY",
         "SubjectLogonId": f"0x{f.bits(24):x}", "NewProcessId": f"0x{f.number():x}", "NewProcessName": image,
         "Image": image, "TokenElevationType": "%%1938", "ProcessId": f"0x{f.number():x}",
-        "CommandLine": f.filled(f.pick(_SHELLS)), "TargetUserSid": "S-1-0-0", "TargetUserName": "-",
+        "CommandLine": command, "TargetUserSid": "S-1-0-0", "TargetUserName": "-",
         "TargetDomainName": "-", "TargetLogonId": "0x0", "ParentProcessName": parent, "ParentImage": parent,
         "MandatoryLabel": "S-1-16-8192", "User": rf"CITY\{user}", "LogonId": f"0x{f.bits(24):x}",
     }  # fmt: skip
@@ -426,7 +432,7 @@ _OTHERS = (
     ("System", 7036, "Service Control Manager"), ("System", 7040, "Service Control Manager"),
     ("System", 37, "Microsoft-Windows-Time-Service"), ("System", 1014, "Microsoft-Windows-DNS-Client"),
     ("Application", 1033, "MsiInstaller"), ("Application", 15, "SecurityCenter"), ("Application", 4097, "CAPI2"),
-    ("Security", 4634, _PROVIDERS[_SECURITY]), ("Security", 4672, _PROVIDERS[_SECURITY]),
+    ("Security", 4648, _PROVIDERS[_SECURITY]), ("Security", 4672, _PROVIDERS[_SECURITY]),
     ("Security", 5156, _PROVIDERS[_SECURITY]), ("Security", 4658, _PROVIDERS[_SECURITY]),
     ("Microsoft-Windows-TaskScheduler/Operational", 201, "Microsoft-Windows-TaskScheduler"),
     ("Microsoft-Windows-TaskScheduler/Operational", 100, "Microsoft-Windows-TaskScheduler"),

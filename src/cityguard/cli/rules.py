@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
 from cityguard.cli import rulebook, rules_check
@@ -15,7 +17,6 @@ from cityguard.cli.state import STATE, application
 
 if TYPE_CHECKING:
     from cityguard.errors import CityguardError
-    from cityguard.sigma.ast import Rule
 
 app = typer.Typer(no_args_is_help=True, help="检测规则 / Detection rules")
 for name, command in (
@@ -82,39 +83,53 @@ def match(
     collector: Annotated[str | None, typer.Option("--collector")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset")] = None,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="逐行 JSON / one JSON object a line")] = False,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="进程数 / processes")] = 1,
 ) -> None:
-    """逐条列出规则命中的事件 / Print one line per hit of a rule on an event."""
+    """逐条列出规则命中的事件：NDJSON、EVTX、Zeek、EVE 等原始文件 / One line per hit on an event of raw files."""
+    from msgspec import to_builtins
+
     from cityguard.clock import utc_now
     from cityguard.collect import collect
-    from cityguard.register.register import Register
-    from cityguard.sigma.engine.engine import Engine
+    from cityguard.rulebook import pool
     from cityguard.sigma.rule import load
 
     settings = STATE.settings()
-    ruleset, known = load(rules), collect.Collectors.load(settings.content_path)
-    engine, register = Engine.compile(ruleset), Register.empty(zone=settings.zone)
-    for path in collect.walk(files):
-        for chunk in collect.read(
-            path, known, collector=collector, dataset=dataset, limits=settings.limits, now=utc_now()
-        ):
-            for batch in chunk.decoded.batches:
-                enriched = register.enrich(batch)
-                for rule, rows in engine.rows(enriched):
-                    found = enriched.table["event.sequence"].gather(rows.tolist()).unique().sort().to_list()
-                    _print_hits(rule, found, as_jsonl)
+    paths, ruleset = collect.walk(files), load(rules)
+    task = pool.Task(
+        [str(one) for one in rules],
+        str(settings.content_path) if settings.content_path else None,
+        to_builtins(settings.limits),
+        settings.zone.key,
+        utc_now(),
+        collector,
+        dataset,
+    )
+    if processes > 1:
+        found = pool.run(paths, task, processes=processes)
+    else:
+        matching = pool.ready(task, ruleset)
+        pool.settled()
+        found = (records for path in paths for records in matching.file(path))
+    for records in found:
+        _print_hits(records.lines, as_jsonl)
+        for letter in records.dead[:3]:
+            say(
+                f"{letter.source}: 第 {letter.place} 处未能使用：{letter.reason}",
+                f"{letter.source}: item at {letter.place} not used: {letter.reason}",
+            )
     if code := rule_faults(ruleset, named=True):
         raise typer.Exit(code)
 
 
-def _print_hits(rule: Rule, found: list[int], as_jsonl: bool) -> None:
+def _print_hits(lines: bytes, as_jsonl: bool) -> None:
     if as_jsonl:
-        jsonl(
-            {"rule_id": rule.id, "title": rule.title.en, "level": rule.head.level, "event_index": index}
-            for index in found
-        )
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
         return
-    for index in found:
-        typer.echo(f"{rule.head.level:13} {index:8} {rule.title.get(language())}")
+    title = "title_zh" if language().startswith("zh") else "title"
+    for line in lines.splitlines():
+        one = orjson.loads(line)
+        typer.echo(f"{one['level']:13} {one['event_index']:8} {safe(one[title])}")
 
 
 def _faults(faults: Sequence[CityguardError]) -> None:

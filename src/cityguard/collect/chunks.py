@@ -14,6 +14,7 @@ import polars as pl
 from cityguard import columns, ids
 from cityguard.collect import boundary, mapping
 from cityguard.collect.collectors import Collector
+from cityguard.collect.narrow import Narrow
 from cityguard.decoders.text import DEAD_BYTES, MAX_DEAD
 from cityguard.model import Chunk, DeadLetter, Decoded, EventBatch, Frames
 
@@ -44,15 +45,21 @@ class Chunks:
         dataset: str | None,
         segment: str | None = None,
         written: datetime | None = None,
+        narrow: Narrow | None = None,
+        items: int = 0,
     ) -> None:
-        """``now`` is when the input came, ``written`` when it was last written: no stamp in it is of a later year."""
+        """``now`` is when the input came, ``written`` when it was last written: no stamp in it is of a later year.
+
+        ``narrow`` leaves out what nobody will look at; ``items`` are those of the input that stand before the first.
+        """
+        self._narrow = narrow
         self._written = min(written or now, now)
         self._collector, self._source, self._path, self._key = collector, source, path, key
         self._now, self._dataset, self._segment = now, dataset, segment
         self._block = 0
         self._peer: str | None = None
         self._senders: pl.Series | None = None
-        self._items = 0
+        self._items = items
         self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
 
     def chunk(
@@ -109,9 +116,9 @@ class Chunks:
             table = mapping.fitted(self._table(frames, batch, nth), batch.dataset, self._written)
             return [replace(batch, collector=self._collector.name, table=table, segment=self._segment)]
 
-        made = [
-            part for batch, nth in zip(mapped, _nth(mapped), strict=True) for part in self._each(batch, nth, finished)
-        ]
+        # ids, which tell rows of one place apart, are for rows that are kept
+        numbered = [np.zeros(len(batch), np.int64) for batch in mapped] if self._narrow is not None else _nth(mapped)
+        made = [part for batch, nth in zip(mapped, numbered, strict=True) for part in self._each(batch, nth, finished)]
         for index, batch in enumerate(made):
             yield replace(batch, part=f"{name}{index:04x}")
 
@@ -156,11 +163,15 @@ class Chunks:
             batch = replace(batch, table=batch.table.drop(RESERVED, strict=False))
         if batch.dataset and not spec.rules and not spec.classes:
             return [replace(batch, logsource=batch.logsource or spec.logsource)]
-        return mapping.apply(batch, spec, self._written, self._dataset)
+        wanted = self._narrow.wanted if self._narrow is not None else None
+        return mapping.apply(batch, spec, self._written, self._dataset, wanted)
 
     def _table(self, frames: Frames | None, batch: EventBatch, nth: Places) -> pl.DataFrame:
         table = batch.table
         place = table["log.offset"].cast(pl.Int64).to_numpy()
+        sequence = pl.Series("event.sequence", self._sequence(place))
+        if self._narrow is not None and self._narrow.wanted(batch.logsource, table.columns) is not None:
+            return table.with_columns(sequence)
         stamp = _stamps(table, self._written)
         arrived = self._arrived(frames, place)
         millis = stamp.dt.epoch("ms").fill_null(0).to_numpy()
@@ -174,7 +185,7 @@ class Chunks:
             self._ids(frames, batch, np.maximum(millis, 0), nth),
             pl.lit(batch.dataset).alias("event.dataset"),
             received.alias("event.ingested"),
-            pl.Series("event.sequence", self._sequence(place)),
+            sequence,
             pl.lit(self._collector.name).alias("observer.name"),
             pl.lit(self._path, pl.String).alias("log.file.path"),
             _flags(table, {"clock_skew": wrong, "no_time": stamp.is_null()}),

@@ -17,6 +17,7 @@ from cityguard.collect import boundary, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
 from cityguard.collect.families import Families, Mixed
+from cityguard.collect.narrow import Narrow, Span
 from cityguard.config import Limits
 from cityguard.decoders.base import Decoder
 from cityguard.errors import CityguardError, DecodeError, InputError
@@ -50,6 +51,8 @@ def read(
     source: str | None = None,
     decoders: dict[str, Decoder] | None = None,
     first: Callable[[str, datetime], datetime] | None = None,
+    narrow: Narrow | None = None,
+    span: Span | None = None,
 ) -> Iterator[Chunk]:
     """Read a file, or every file of a folder, as chunks of bounded size.
 
@@ -67,6 +70,8 @@ def read(
             a template in one file serves the next.
         first: asked with a file's SHA-256 and ``now``; what it answers is ``now`` for that file. With a memory of
             the first answer, stamps without a year or at all are the same whenever the file is read again.
+        narrow: for a caller who only asks rules: rows have no ids, nor columns that no rule looks at.
+        span: lines of an uncompressed text to read alone, of a named collector.
 
     Raises:
         InputError: not readable, refused, of no known kind, or damaged at its very start. In a folder a file of
@@ -75,11 +80,11 @@ def read(
     if dataset is not None and dataset not in columns.DATASETS:
         raise InputError(f"no dataset '{dataset}'", remedy=", ".join(columns.DATASETS))
     if not path.is_dir():
-        yield from _read(path, collectors, collector, dataset, limits, now, source, decoders, first)
+        yield from _read(path, collectors, collector, dataset, limits, now, source, decoders, first, narrow, span)
         return
     for file in opened.walk(path):
         try:
-            yield from _read(file, collectors, collector, dataset, limits, now, source, decoders, first)
+            yield from _read(file, collectors, collector, dataset, limits, now, source, decoders, first, narrow, None)
         except InputError as error:
             letter = DeadLetter(str(file), 0, error.message, b"")
             name = hashlib.sha256(str(file).encode()).hexdigest()[:32]
@@ -96,18 +101,30 @@ def _read(
     source: str | None,
     decoders: dict[str, Decoder] | None,
     first: Callable[[str, datetime], datetime] | None,
+    narrow: Narrow | None,
+    span: Span | None,
 ) -> Iterator[Chunk]:
-    with opened.Opened(path, limits) as input_:
+    with opened.Opened(path, limits, hashed=narrow is None or first is not None) as input_:
         one = collectors[named] if named else recognised(input_, collectors)
         kept = decoders if decoders is not None and one.kind == "datagram" else {}
         decoder = kept.setdefault(one.name, one.decoder())
         present = first(input_.sha256, now) if first is not None else now
         if one.families:
-            yield from _mixed(one, collectors, input_, present, dataset, limits, source)
+            yield from _mixed(one, collectors, input_, present, dataset, limits, source, narrow)
             return
-        finish = Chunks(one, source or one.name, str(path), input_.sha256, present, dataset, written=input_.written)
+        finish = Chunks(
+            one,
+            source or one.name,
+            str(path),
+            input_.sha256,
+            present,
+            dataset,
+            written=input_.written,
+            narrow=narrow,
+            items=span.items if span is not None else 0,
+        )
         try:
-            for frames in _frames(one, input_, limits):
+            for frames in _frames(one, input_, limits, narrow, span):
                 yield finish.chunk(frames, boundary.decode(decoder, frames, divide=one.kind != "capture"))
         except DecodeError as error:
             raise InputError(
@@ -127,11 +144,21 @@ def _mixed(
     dataset: str | None,
     limits: Limits,
     source: str | None,
+    narrow: Narrow | None,
 ) -> Iterator[Chunk]:
     """A file whose lines may be of many kinds."""
 
     def finish(of: Collector) -> Chunks:
-        return Chunks(of, source or one.name, str(input_.path), input_.sha256, now, dataset, written=input_.written)
+        return Chunks(
+            of,
+            source or one.name,
+            str(input_.path),
+            input_.sha256,
+            now,
+            dataset,
+            written=input_.written,
+            narrow=narrow,
+        )
 
     mixed = Mixed(Families(collectors, one), file=True)
     for frames in _frames(one, input_, limits):
@@ -182,8 +209,18 @@ def _score(one: Collector, seen: recognise.Look) -> float:
     return share if share >= (0.05 if one.begins else 0.5) else 0.0
 
 
-def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[Frames]:
+def _frames(
+    one: Collector,
+    input_: opened.Opened,
+    limits: Limits,
+    narrow: Narrow | None = None,
+    span: Span | None = None,
+) -> Iterator[Frames]:
     line_bytes = limits.line_kb << 10
+    if span is not None:
+        held = input_.span(span.start, span.end, narrow.block if narrow else opened.BLOCK)
+        yield from lines.frames(held, line_bytes=line_bytes, place=span.start)
+        return
     if one.kind == "evtx":
         whole = input_.whole(MAX_EVTX)
         if short := evtx.cut_off(whole):
@@ -202,7 +239,24 @@ def _frames(one: Collector, input_: opened.Opened, limits: Limits) -> Iterator[F
             lines.frames(input_.blocks(), line_bytes=line_bytes), one.begins, line_bytes=line_bytes
         )
     else:
-        yield from lines.frames(input_.blocks(), line_bytes=line_bytes)
+        yield from lines.frames(input_.blocks(narrow.block if narrow else opened.BLOCK), line_bytes=line_bytes)
+
+
+def divisible(path: Path, collectors: Collectors, *, collector: str | None = None, limits: Limits) -> Collector | None:
+    """The collector of a file of which any span of lines may be read alone; None where it has to be read in order.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    with opened.Opened(path, limits, hashed=False) as input_:
+        one = collectors[collector] if collector else recognised(input_, collectors)
+        if input_.codec or one.families or one.begins or one.kind != "lines" or one.module not in ALONE:
+            return None
+        return None if recognise.look(input_.head()).document else one
+
+
+ALONE = frozenset(("json", "windows"))
+"""Decoders that keep nothing from one line to the next."""
 
 
 # ---------------------------------------------------------------- live sources

@@ -14,6 +14,7 @@ import polars as pl
 
 from cityguard import columns
 from cityguard.collect import words
+from cityguard.collect.narrow import Wanted
 from cityguard.decoders import times
 from cityguard.model import EventBatch, LogSource
 
@@ -137,7 +138,9 @@ def _zone(name: str, zone: str) -> None:
         raise ValueError(f"{name}: '{zone}' is not a time zone") from None
 
 
-def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = None) -> list[EventBatch]:
+def apply(
+    batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = None, wanted: Wanted | None = None
+) -> list[EventBatch]:
     """Split a table of native columns into its classes and add the ECS columns to each.
 
     Args:
@@ -145,7 +148,9 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
         spec: the collector's mapping.
         now: the present, for stamps without a year.
         dataset: for rows that name none, instead of the collector's.
+        wanted: what somebody will look at who does not look at everything.
     """
+    wanted = None if not spec.keep else wanted  # a native column may hide behind the one made of it
     table = _extract(_masked(batch.table, spec.mask), spec.extract)
     out: list[EventBatch] = []
     rest = table
@@ -153,17 +158,28 @@ def apply(batch: EventBatch, spec: Fields, now: datetime, dataset: str | None = 
         if not rest.height:
             break
         match = _match(rest, one.when)
-        part, rest = rest.filter(match), rest.filter(~match)
+        if not match.any():
+            continue
+        part, rest = (rest, rest.clear()) if match.all() else (rest.filter(match), rest.filter(~match))
         if part.height:
             source = one.logsource.model() if one.logsource else batch.logsource or spec.logsource
-            part = _columns(_extract(part, tuple(one.extract)), rules, spec, now)
+            part = _extract(part, tuple(one.extract))
+            part = _columns(part, _chosen(rules, source, part, wanted), spec, now)
             kind = batch.dataset or one.dataset or dataset or spec.dataset
             out.append(EventBatch(kind, batch.collector, part, logsource=source))
     for name, part in _by_dataset(rest, batch.dataset or dataset or spec.dataset, spec.own):
         named = {**_own(part, name), **spec.rules} if spec.own else spec.rules
         source = batch.logsource or spec.logsource
-        out.append(EventBatch(name, batch.collector, _columns(part, named, spec, now), logsource=source))
+        part = _columns(part, _chosen(named, source, part, wanted), spec, now)
+        out.append(EventBatch(name, batch.collector, part, logsource=source))
     return out
+
+
+def _chosen(
+    rules: Mapping[str, Rule], source: LogSource | None, table: pl.DataFrame, wanted: Wanted | None
+) -> Mapping[str, Rule]:
+    names = None if wanted is None else wanted(source, table.columns)
+    return rules if names is None else {name: rule for name, rule in rules.items() if name in names}
 
 
 def _masked(table: pl.DataFrame, patterns: Sequence[str]) -> pl.DataFrame:
@@ -239,14 +255,26 @@ def _match(table: pl.DataFrame, when: Mapping[str, Any]) -> pl.Series:
     for name, wanted in when.items():
         if name not in table.columns:
             return pl.Series([False]).new_from_index(0, table.height)
-        text = _string(table[name])
-        if isinstance(wanted, dict):
-            found = text.str.contains(str(wanted["match"]))
-        else:
-            words = [_word(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
-            found = text.is_in(pl.Series([words]).explode().implode())
+        column = table[name]
+        words = None if isinstance(wanted, dict) else {_word(one) for one in _listed(wanted)}
+        if words is not None and (one := _only(column)) is not None:
+            if one not in words:
+                return pl.Series([False]).new_from_index(0, table.height)
+            continue
+        text = _string(column)
+        found = text.str.contains(str(wanted["match"])) if words is None else text.is_in(pl.Series([*words]).implode())
         mask = mask & found.fill_null(value=False)
     return mask
+
+
+def _listed(wanted: Any) -> list[Any]:
+    return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _only(column: pl.Series) -> str | None:
+    """The text of every row where a column holds one value: tables of one class of events are common."""
+    plain = column.dtype == pl.String or column.dtype.is_integer()
+    return str(column[0]) if plain and not column.null_count() and column.min() == column.max() else None
 
 
 def _word(value: Any) -> str:

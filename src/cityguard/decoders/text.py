@@ -214,7 +214,7 @@ def placed(
     raw, flags, number = read.raw, read.flags, frames.number
     if len(rows) != len(frames) or (np.diff(rows) != 1).any():
         index = pl.Series(rows)
-        raw, flags, number = raw.gather(index), flags.gather(index), number[rows]
+        raw, flags, number = raw[index], flags[index], number[rows]
     own = [pl.Series("log.offset", number), raw.alias("event.original"), flags.alias("event.flags")]
     own += [spare.alias("event.fields")] if spare is not None else []
     return pl.DataFrame([*(column for column in table.get_columns() if column.name not in _PLACE), *own])

@@ -20,18 +20,18 @@ _FILLED[list(b"\0\t\v\f\r ")] = False
 Words = npt.NDArray[np.int64]
 
 
-def frames(blocks: Iterable[bytes], *, line_bytes: int) -> Iterator[Frames]:
+def frames(blocks: Iterable[bytes], *, line_bytes: int, place: int = 0) -> Iterator[Frames]:
     """Lines of a text in pieces of at most ``PIECE``; blank lines are left out.
 
     Args:
         blocks: the text, in pieces of any size.
         line_bytes: where a line is cut; ``wire`` keeps its real length.
+        place: offset of the first byte.
 
     Yields:
         Frames whose ``number`` is the byte offset of the line in the text.
     """
-    kept = b""  # the unfinished line, at most line_bytes of it
-    place = 0  # offset of its first byte
+    kept = b""  # the unfinished line, at most line_bytes of it; ``place`` is the offset of its first byte
     lost = 0  # bytes of it that were cut
     for block in blocks:
         end = block.rfind(b"\n") + 1

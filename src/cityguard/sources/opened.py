@@ -43,7 +43,7 @@ class Opened:
     """One input file, held open. Use as a context manager.
 
     Attributes:
-        sha256: hex digest of the file as it lies on disk.
+        sha256: hex digest of the file as it lies on disk; empty when it was not to be ``hashed``.
         size: its bytes on disk when it was hashed; what is appended later is not read.
         written: when it was last written, None where the file system does not know.
         notes: what a person should know (cut off, damaged); complete once everything was read.
@@ -52,7 +52,7 @@ class Opened:
         InputError: not a regular file, not readable, or a compression that is not read.
     """
 
-    def __init__(self, path: Path, limits: Limits, *, follow: bool = True) -> None:
+    def __init__(self, path: Path, limits: Limits, *, follow: bool = True, hashed: bool = True) -> None:
         self.path = path
         self.limits = limits
         self.notes: list[str] = []
@@ -60,7 +60,7 @@ class Opened:
         self.size = os.fstat(self._file.fileno()).st_size
         self.written = _moment(os.fstat(self._file.fileno()).st_mtime)
         self.codec = self._codec()
-        self.sha256 = self._hash()
+        self.sha256 = self._hash() if hashed else ""
 
     def __enter__(self) -> Opened:
         return self
@@ -79,18 +79,28 @@ class Opened:
                 break
         return out[:size]
 
-    def blocks(self) -> Iterator[bytes]:
-        """The decompressed input from its beginning, at most ``BLOCK`` bytes at a time.
+    def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """The decompressed input from its beginning, at most ``size`` bytes at a time.
 
         Raises:
             InputError: it grows beyond ``limits.file_mb`` or ``limits.ratio``.
         """
         self.notes.clear()
         total = 0
-        for block in self._stream(BLOCK):
+        for block in self._stream(size):
             total += len(block)
             self._bound(total)
             yield block
+
+    def span(self, start: int, end: int, size: int = BLOCK) -> Iterator[bytes]:
+        """The bytes of an uncompressed input from one place to another, at most ``size`` at a time."""
+        self.notes.clear()
+        self._bound(self.size)
+        self._file.seek(start)
+        left = max(min(end, self.size) - start, 0)
+        while left > 0 and (data := self._file.read(min(size, left))):
+            left -= len(data)
+            yield data
 
     def whole(self, max_bytes: int | None = None) -> npt.NDArray[np.uint8]:
         """The decompressed input as one read-only uint8[n] array: a memory map, so it costs no memory.

@@ -1,0 +1,147 @@
+"""Files of events past the rules: one record per hit of a rule on an event, as JSON lines.
+
+Nothing is stored, so only the columns rules look at are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from cityguard.collect import collect
+from cityguard.collect.narrow import Narrow, Span
+from cityguard.config import Limits
+from cityguard.model import DeadLetter, EventBatch, LogSource
+from cityguard.register.register import Register
+from cityguard.sigma import fields
+from cityguard.sigma.ast import Reference, Rule, leaves
+from cityguard.sigma.engine.engine import Engine
+from cityguard.sigma.rule import Ruleset
+
+MADE = fields.BOOKKEEPING - {"log.offset", "event.sequence"}
+"""Columns that come about after reading, or not from what a source says: a rule that names one needs all of them."""
+
+
+class Looked:
+    """Which columns the rules of a log source look at."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._rules = ruleset.rules
+        self._names = lru_cache(maxsize=4096)(self._of)
+
+    def __call__(self, source: LogSource | None, native: Collection[str]) -> frozenset[str] | None:
+        """As ``narrow.Wanted``."""
+        names = self._names(source)
+        if names is None:
+            return None
+        there = {name.replace(" ", "") for name in native}
+        return names | {fields.COLUMN[name] for name in names if name in fields.COLUMN and name not in there}
+
+    def _of(self, source: LogSource | None) -> frozenset[str] | None:
+        """Fields of the rules for a log source; None when one looks at what only we know."""
+        names: set[str] = set()
+        for rule in self._rules:
+            # Without a log source the dataset tells it: of those, whatever a rule may name.
+            if source is not None and not source.covers(rule.category, rule.product, rule.service):
+                continue
+            for leaf in leaves(rule.node, positive=False):
+                if leaf.field is None:  # a keyword looks at what the source sent, which is all there
+                    continue
+                names.add(leaf.field)
+                if isinstance(leaf, Reference):
+                    names.add(leaf.other)
+        return None if names & MADE else frozenset(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one piece of input gave.
+
+    Attributes:
+        lines: records as JSON lines.
+        hits: how many.
+        events: events that were looked at.
+        rejected: items that could not be read.
+        dead: samples of those, with their place.
+        notes: what else a person should know.
+    """
+
+    lines: bytes
+    hits: int
+    events: int
+    rejected: int
+    dead: tuple[DeadLetter, ...]
+    notes: tuple[str, ...]
+
+
+class Matching:
+    """Rules, ready to be asked about files."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        collectors: collect.Collectors,
+        *,
+        limits: Limits,
+        now: datetime,
+        register: Register,
+        collector: str | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        engine.account.budget_ms = float("inf")  # what is found in a file does not hang on the clock
+        self._engine, self._collectors, self._limits, self._now = engine, collectors, limits, now
+        self._register, self._collector, self._dataset = register, collector, dataset
+        self._looked = Looked(engine.ruleset)
+        self._heads: dict[tuple[str, str], bytes] = {}
+
+    def file(self, path: Path, span: Span | None = None, collector: str | None = None) -> Iterator[Records]:
+        """Records of a file, or of a span of its lines, piece by piece.
+
+        Raises:
+            InputError: as ``collect.read``.
+        """
+        chunks = collect.read(
+            path,
+            self._collectors,
+            collector=collector or self._collector,
+            dataset=self._dataset,
+            limits=self._limits,
+            now=self._now,
+            narrow=Narrow(self._looked),
+            span=span,
+        )
+        for chunk in chunks:
+            found, hits = self._found(str(path), chunk.decoded.batches)
+            events, done = sum(map(len, chunk.decoded.batches)), chunk.decoded
+            yield Records(found, hits, events, done.rejected, done.dead, done.notes)
+
+    def _found(self, path: str, batches: Collection[EventBatch]) -> tuple[bytes, int]:
+        out: list[bytes] = []
+        hits = 0
+        for batch in batches:
+            if self._looked(batch.logsource, batch.table.columns) is None:
+                batch = self._register.enrich(batch)
+            places = batch.table["event.sequence"].to_numpy()
+            for rule, rows in self._engine.rows(batch):
+                told = np.unique(places[rows]).tolist()
+                head = self._head(rule, path)
+                out += [b"%s%d}\n" % (head, index) for index in told]
+                hits += len(told)
+        return b"".join(out), hits
+
+    def _head(self, rule: Rule, path: str) -> bytes:
+        """All of a record but the number of its event."""
+        made = self._heads.get((rule.id, path))
+        if made is None:
+            head = rule.head
+            told: dict[str, object] = {"rule_id": rule.id, "title": head.title.en, "title_zh": head.title.zh}
+            told |= {"level": head.level, "author": head.author, "license": head.license}
+            told |= {"tags": list(head.tags), "file": path}
+            made = self._heads[rule.id, path] = orjson.dumps(told)[:-1] + b',"event_index":'
+        return made
