@@ -129,6 +129,8 @@ def _joined(spans: list[tuple[T, T]]) -> list[tuple[T, T]]:
     for first, last in sorted(spans):
         if not found or first > found[-1][1]:
             found.append((first, last))
+        elif last > found[-1][1]:  # the wider of two that begin alike
+            found[-1] = (found[-1][0], last)
     return found
 
 
