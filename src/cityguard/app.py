@@ -107,8 +107,8 @@ class App:
         from cityguard.rulebook.book import Shelf
 
         if self._rules:
-            return Shelf(list(self._rules), None)
-        return Shelf(self.rule_folders, self.switches_path, self.compiled_path)
+            return Shelf(list(self._rules), None, lists=self.rule_lists)
+        return Shelf(self.rule_folders, self.switches_path, self.compiled_path, self.rule_lists)
 
     @property
     def compiled_path(self) -> Path:

@@ -43,6 +43,7 @@ class Waiting:
     tags: tuple[str, ...] = ()
     version: str = ""
     title_zh: str = ""
+    logsource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,18 @@ class Shelf:
         folders: the shipped rules, then the city's.
         switched: file of switches; None where rules were named one by one.
         kept: folder for parsed rules, so that the next start need not parse them.
+        lists: placeholders that stand in no file, such as the register's.
     """
 
-    def __init__(self, folders: Sequence[Path], switched: Path | None, kept: Path | None = None) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        switched: Path | None,
+        kept: Path | None = None,
+        lists: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._folders, self._switched = list(folders), switched
-        self._whole = load(self._folders, folder=kept)
+        self._whole = load(self._folders, lists, folder=kept)
         self._imports = dict(_imports(self._folders))
         self._waiting = tuple(waiting(one) for one in self._whole.inactive)
         self._state: object = self
@@ -248,10 +256,15 @@ def waiting(one: Inactive) -> Waiting:
     texts = tuple(str(tag) for tag in tags) if isinstance(tags, list) else ()
     level, status = str(data.get("level") or "medium"), str(data.get("status") or "")
     version = str(data.get("modified") or data.get("date") or "")
+    given = data.get("logsource")
+    parts = (given.get(name) for name in ("product", "category", "service")) if isinstance(given, dict) else ()
+    source = " / ".join(str(part) for part in parts if part)
     custom = data.get("custom")
     ours = custom.get("cityguard") if isinstance(custom, dict) else None
     zh = str(ours.get("title_zh") or "") if isinstance(ours, dict) else ""
-    return Waiting(str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts, version, zh)
+    return Waiting(
+        str(data.get("id") or ""), one.title, one.place, one.reason, level, status, texts, version, zh, source
+    )
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:
