@@ -40,10 +40,10 @@ def ask(held: Held, touched: Touched) -> Instants:
     stands behind an alert can be counted afresh.
     """
     slab, span, own = held.slab, held.asked.span, touched.groups
-    since = np.where(touched.ordered, touched.first, touched.first // span * span)
-    begin, stop = slab.below(own, since), slab.start[own] + slab.size[own]
+    begin, stop = slab.start[own] + touched.begin, slab.start[own] + slab.size[own]
     mixed = np.flatnonzero(~touched.ordered)
     if len(mixed):
+        begin[mixed] = slab.below(own[mixed], touched.first[mixed] // span * span)
         until = ((touched.last[mixed] + span) // span + 1) * span
         stop[mixed] = slab.below(own[mixed], until)
     of, place, right = _rows(held, begin, stop)

@@ -9,7 +9,7 @@ import numpy as np
 from cityguard.sigma.correlate.asking import hits_at
 from cityguard.sigma.correlate.closed import verdicts, windows
 from cityguard.sigma.correlate.derived import Derived, derived
-from cityguard.sigma.correlate.firing import Firing, Runs, firings
+from cityguard.sigma.correlate.firing import Firing, Runs, firings, name_of
 from cityguard.sigma.correlate.held import Held
 from cityguard.sigma.correlate.names import Names
 from cityguard.sigma.correlate.slab import Ints, spans
@@ -65,7 +65,8 @@ def _told(held: Held, place: Ints, of: Ints, left: Ints, right: Ints, measured: 
         first=np.arange(len(left)),
     )
     counts = [(size, size, value) for size, value in zip((right - left).tolist(), measured, strict=True)]
-    return Closed(list(firings(held, runs, counts, names)), derived(held, place[right - 1], of[left]))
+    ids = [name_of(held.asked.one, group, at) for group, at in zip(runs.group, runs.bucket.tolist(), strict=True)]
+    return Closed(list(firings(held, runs, ids, counts, names)), derived(held, place[right - 1], of[left]))
 
 
 def _drop_late(held: Held) -> None:

@@ -12,10 +12,11 @@ from cityguard.model import MAX_EVENT_IDS
 from cityguard.sigma.ast import Correlation
 from cityguard.sigma.correlate.held import Held
 from cityguard.sigma.correlate.names import Names
-from cityguard.sigma.correlate.rows import ABOUT, NONE, hexadecimal, split
+from cityguard.sigma.correlate.rows import ABOUT, NONE, Halves, hexadecimal, split
 from cityguard.sigma.correlate.slab import Ints, spans
 
 _FAR = np.iinfo(np.int32).max
+_TOGETHER = 5_000  # hits whose ids are written out at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,15 @@ def name_of(one: Correlation, group: str, bucket: int) -> str:
     return alert_id(one.id, one.head.version, key, bucket * one.timespan_s)
 
 
-def firings(held: Held, runs: Runs, counts: list[tuple[int, int, float]], names: Names) -> Iterator[Firing]:
+def firings(
+    held: Held, runs: Runs, ids: list[str], counts: list[tuple[int, int, float]], names: Names
+) -> Iterator[Firing]:
     """Firings of runs, each of which has hits.
 
     Args:
         held: the correlation's state.
         runs: groups, buckets and hits.
+        ids: of the alerts.
         counts: per run its count, total and measure.
         names: texts of ``about`` and of ids.
     """
@@ -84,35 +88,41 @@ def firings(held: Held, runs: Runs, counts: list[tuple[int, int, float]], names:
     begin = np.cumsum(size) - size
     about = _agreed(columns["about"][place], begin, names)
     first, last = held.slab.t[place[begin]].tolist(), held.slab.t[place[begin + size - 1]].tolist()
+    events = _ids(columns["high"][place], columns["low"][place], begin.tolist(), size.tolist(), names)
     for index, (count, total, measured) in enumerate(counts):
-        mine = place[begin[index] : begin[index] + size[index]]
-        bucket = int(runs.bucket[index])
         yield Firing(
             correlation=one,
-            alert_id=name_of(one, runs.group[index], bucket),
+            alert_id=ids[index],
             group=split(runs.group[index]),
-            bucket_s=bucket * one.timespan_s,
+            bucket_s=int(runs.bucket[index]) * one.timespan_s,
             first_us=first[index],
             last_us=last[index],
             count=count,
             total=total,
             measured=measured,
-            event_ids=_ids(held, mine, names),
+            event_ids=events[index],
             about=about[index],
         )
 
 
-def _ids(held: Held, place: Ints, names: Names) -> tuple[str, ...]:
-    """The first ids in their own order; most ids begin with their time."""
-    high, low = held.slab["high"][place], held.slab["low"][place]
-    given = (high != 0) | (low != 0)
-    if not given.all():
-        high, low = high[given], low[given]
-    if len(high) > 4 * MAX_EVENT_IDS:
-        early = high <= np.partition(high, MAX_EVENT_IDS)[MAX_EVENT_IDS]
-        order = np.lexsort((low[early], high[early]))[: 2 * MAX_EVENT_IDS]
-        high, low = high[early][order], low[early][order]
-    return tuple(sorted(set(hexadecimal(high, low, names)))[:MAX_EVENT_IDS])
+def _ids(high: Halves, low: Halves, begin: list[int], size: list[int], names: Names) -> list[tuple[str, ...]]:
+    """The first ids of each run in their own order; most ids begin with their time."""
+    if len(high) <= _TOGETHER:
+        text = hexadecimal(high, low, names)
+        for none in np.flatnonzero((high == 0) & (low == 0)).tolist():
+            text[none] = ""
+        return [tuple(sorted({*text[at : at + n]} - {""})[:MAX_EVENT_IDS]) for at, n in zip(begin, size, strict=True)]
+    found = []
+    for at, count in zip(begin, size, strict=True):
+        mine, other = high[at : at + count], low[at : at + count]
+        given = (mine != 0) | (other != 0)
+        mine, other = mine[given], other[given]
+        if len(mine) > 4 * MAX_EVENT_IDS:
+            early = mine <= np.partition(mine, MAX_EVENT_IDS)[MAX_EVENT_IDS]
+            order = np.lexsort((other[early], mine[early]))[: 2 * MAX_EVENT_IDS]
+            mine, other = mine[early][order], other[early][order]
+        found.append(tuple(sorted(set(hexadecimal(mine, other, names)))[:MAX_EVENT_IDS]))
+    return found
 
 
 def _agreed(about: np.ndarray[tuple[int, int], np.dtype[np.int32]], begin: Ints, names: Names) -> list[dict[str, str]]:
@@ -120,10 +130,9 @@ def _agreed(about: np.ndarray[tuple[int, int], np.dtype[np.int32]], begin: Ints,
     least = np.minimum.reduceat(np.where(about < 0, _FAR, about), begin, axis=0)
     most = np.maximum.reduceat(about, begin, axis=0)
     agreed = np.where(least == most, most, -1)
-    used, at = np.unique(agreed, return_inverse=True)
-    texts = names.texts(used).to_list()
-    coded = np.split(at.ravel(), len(agreed))
+    texts = names.texts(agreed.ravel()).to_list()
+    width = len(ABOUT)
     return [
-        {name: texts[code] for name, code in zip(ABOUT, row.tolist(), strict=True) if texts[code] is not None}
-        for row in coded
+        {name: text for name, text in zip(ABOUT, texts[at : at + width], strict=True) if text is not None}
+        for at in range(0, len(texts), width)
     ]

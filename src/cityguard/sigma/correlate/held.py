@@ -88,7 +88,8 @@ class Held:
         own = np.flatnonzero(self.slab.size)
         begin = self.slab.start[own]
         times = self.slab.t
-        return Touched(own, times[begin], times[begin + self.slab.size[own] - 1], np.zeros(len(own), dtype=np.bool_))
+        last = times[begin + self.slab.size[own] - 1]
+        return Touched(own, np.zeros_like(own), times[begin], last, np.zeros(len(own), dtype=np.bool_))
 
     def waited(self) -> Touched | None:
         """Groups that got hits since this was asked last."""
@@ -100,7 +101,7 @@ class Held:
         first, last = np.full(len(own), np.iinfo(np.int64).max), np.full(len(own), np.iinfo(np.int64).min)
         np.minimum.at(first, of, np.concatenate([one.first for one in some]))
         np.maximum.at(last, of, np.concatenate([one.last for one in some]))
-        return Touched(own, first, last, np.zeros(len(own), dtype=np.bool_))
+        return Touched(own, np.zeros_like(own), first, last, np.zeros(len(own), dtype=np.bool_))
 
     # ------------------------------------------------------------ giving up
 

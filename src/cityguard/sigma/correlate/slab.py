@@ -21,6 +21,7 @@ class Touched:
     """Groups that got rows they did not have, each once, ascending."""
 
     groups: Ints
+    begin: Ints  # rows of each that are earlier than the earliest added
     first: Ints  # earliest time added
     last: Ints  # latest time added
     ordered: Bools  # nothing added lies before what was there
@@ -89,7 +90,9 @@ class Slab:
         self.rows += len(groups)
         self._merge(own[mixed], tail)
         changed = self.size[own] > before
-        return Touched(own[changed], first[changed], last[changed], (first >= newest)[changed])
+        earlier = before.copy()
+        earlier[mixed] = tail - self.start[own[mixed]]
+        return Touched(own[changed], earlier[changed], first[changed], last[changed], (first >= newest)[changed])
 
     def _merge(self, own: Ints, tail: Ints) -> None:
         """Bring groups, from the places ``tail`` on, into order; drop what is there twice."""
@@ -138,9 +141,9 @@ class Slab:
         return short, np.int64(1) << bits
 
     def _lengthen(self, needed: int) -> None:
-        more = needed * 5 // 4 - len(self.t)
-        if more <= 0:
+        if needed <= len(self.t):
             return
+        more = needed * 3 // 2 - len(self.t)
         for name, column in self.columns.items():
             blank = np.zeros((more, *column.shape[1:]), dtype=column.dtype)
             self.columns[name] = np.concatenate((column, blank))
@@ -167,7 +170,10 @@ class Slab:
         if wanted is not None:
             place, of = place[wanted], of[wanted]
         for name, column in self.columns.items():
-            self.columns[name] = column[place]
+            if len(place) * 4 < len(column):
+                self.columns[name] = column[place]
+            else:
+                column[: len(place)] = column[place]
         self.size = np.bincount(of, minlength=len(self.size)).astype(np.int64)
         self.start = np.cumsum(self.size) - self.size
         self._room = self.size.copy()

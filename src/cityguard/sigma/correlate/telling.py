@@ -10,7 +10,7 @@ from cityguard.sigma.correlate.asking import Instants
 from cityguard.sigma.correlate.firing import Firing, Runs, firings, name_of
 from cityguard.sigma.correlate.held import Held, Told
 from cityguard.sigma.correlate.names import Names
-from cityguard.sigma.correlate.slab import Ints, search
+from cityguard.sigma.correlate.slab import Ints
 
 MAX_FIRINGS = 10_000  # per correlation and batch; what is over is counted, never silent
 
@@ -38,7 +38,7 @@ def tell(held: Held, found: Instants, names: Names, *, afresh: bool = False) -> 
     counts = _remember(held, found, first, [ids[index] for index in new.tolist()], new, fresh)
     if afresh:
         counts = [(total, total, measured) for _, total, measured in counts]
-    yield from firings(held, runs.chosen(new), counts, names)
+    yield from firings(held, runs.chosen(new), [ids[index] for index in new.tolist()], counts, names)
 
 
 def _begins(held: Held, found: Instants, first: Ints, told: list[Told | None]) -> tuple[Ints, Ints]:
@@ -65,6 +65,18 @@ def _begins(held: Held, found: Instants, first: Ints, told: list[Told | None]) -
     return begin, known
 
 
+def _alike(held: Held, right: Ints, start: Ints) -> Ints:
+    """How many hits before ``right`` are of one instant, the last one."""
+    count = np.ones(len(right), dtype=np.int64)
+    going = np.arange(len(right))
+    while len(going):
+        before = right[going] - count[going] - 1
+        same = (before >= start[going]) & (held.slab.t[before] == held.slab.t[right[going] - 1])
+        going = going[same]
+        count[going] += 1
+    return count
+
+
 def _remember(
     held: Held, found: Instants, first: Ints, ids: list[str], new: Ints, fresh: Ints
 ) -> list[tuple[int, int, float]]:
@@ -73,8 +85,7 @@ def _remember(
     last = (np.append(first[1:], len(found.group)) - 1)[new]
     right = found.right[last]
     until = held.slab.t[right - 1]
-    own = found.group[last]
-    at_until = right - search(held.slab.t, held.slab.start[own].copy(), right, until)
+    at_until = _alike(held, right, held.slab.start[found.group[last]])
     counts: list[tuple[int, int, float]] = []
     for index, (name, more) in enumerate(zip(ids, fresh[new].tolist(), strict=True)):
         before = held.told.get(name) or Told(0, 0, 0, measured[index])
