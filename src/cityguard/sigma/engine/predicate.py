@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cityguard.sigma import regex
 from cityguard.sigma.ast import (
     AllOf,
     AnyOf,
@@ -26,12 +28,14 @@ from cityguard.sigma.ast import (
     leaves,
 )
 from cityguard.sigma.engine.columns import Codes, Column, Ints, any_of
+from cityguard.sigma.engine.expressions import compiled
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.match import _as_json, judge
 from cityguard.sigma.view import Mask, Values
 
 Verdict = Callable[[str, str], bool]  # (value, folded value)
 MANY = 4  # texts looked for one by one; more of them by an automaton
+SOME = 4096  # values up to which a regular expression kept compiled is quicker than one compiled anew
 FEW = 256  # up to so many values one by one; more of them through Arrow and polars
 SPARSE = 4096  # dictionaries beyond it keep no verdicts for a few rows
 ONE_FIELD = (Words, Regex, Present, Null, Cidr, Compare, TimePart)
@@ -56,7 +60,7 @@ class Single:
         self.missing = without(node)
         self.weight = weigh(node)
         told = leaves(node, positive=False)
-        self.folded = not any(isinstance(leaf, Null) or (isinstance(leaf, Words) and leaf.cased) for leaf in told)
+        self.folded = not any(_raw(leaf) for leaf in told)
         self._quick: Verdict | bool | None = None
 
     def mask(self, table: Table, rows: Ints) -> Mask:
@@ -193,6 +197,9 @@ def in_bulk(node: Node, column: Column, wanted: Ints) -> Mask:
         found = words_in_bulk(node, column, wanted)
         if found is not None:
             return found
+    quick = one_by_one(node) if isinstance(node, Regex) and len(wanted) <= SOME else None
+    if quick is not None:
+        return np.fromiter(map(quick, *column.pairs(wanted, False)), np.bool_, len(wanted))
     part: Values = column.values if len(wanted) == column.size else column.part(wanted)
     return np.asarray(judge(node, part), dtype=np.bool_)
 
@@ -252,6 +259,8 @@ def one_by_one(node: Node) -> Verdict | None:
     """A tree over text as a function of one value; None when it holds more than plain text tests."""
     if isinstance(node, Words):
         return _word(node)
+    if isinstance(node, Regex):
+        return _expression(node)
     if isinstance(node, Present):
         return lambda _text, _folded: True
     if isinstance(node, Null):
@@ -264,6 +273,13 @@ def one_by_one(node: Node) -> Verdict | None:
         sound = tuple(part for part in parts if part is not None)
         return _joined(sound, isinstance(node, AllOf)) if len(sound) == len(parts) else None
     return None
+
+
+def _raw(leaf: Leaf) -> bool:
+    """Whether a leaf looks at the value itself rather than at its folded text."""
+    if isinstance(leaf, Regex):
+        return not leaf.folded
+    return isinstance(leaf, Null) or (isinstance(leaf, Words) and leaf.cased)
 
 
 def _joined(parts: tuple[Verdict, ...], every: bool) -> Verdict:
@@ -294,6 +310,21 @@ def _word(leaf: Words) -> Verdict:
         return False
 
     return contains
+
+
+def _expression(leaf: Regex) -> Verdict | None:
+    test = compiled(leaf.pattern)
+    if test is None:
+        return None
+    over_folded, pattern = leaf.folded, leaf.pattern
+
+    def matches(text: str, folded: str) -> bool:
+        value = folded if over_folded else text
+        if value and value.isascii():
+            return test(value)
+        return bool(regex.matches(pattern, pl.Series([value]))[0])
+
+    return matches
 
 
 def without(node: Node) -> bool:

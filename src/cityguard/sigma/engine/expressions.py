@@ -1,0 +1,158 @@
+"""Regular expressions kept compiled, for a few values at a time; polars would compile them anew for every batch.
+
+Hyperscan and Rust's ``regex`` agree where both are told the same in words that mean the same: here an expression is
+written out for Hyperscan (classes of characters by name become plain ones), and only ASCII values are asked. Whatever
+is outside of that stays with the plain evaluator.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from cityguard.sigma import regex
+
+Test = Callable[[str], bool]
+MAX_KEPT = 1024  # compiled at a time
+MAX_PATTERN = 1000
+_INSIDE = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\x09-\x0d\x20"}
+_FLAGS = re.compile(r"\(\?([ims]+)\)")
+_LETTERS = {"t": r"\x09", "n": r"\x0a", "r": r"\x0d", "f": r"\x0c", "v": r"\x0b"}
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def compiled(pattern: str) -> Test | None:
+    """A test of one value that is not empty; None where Hyperscan is not installed or may understand it otherwise."""
+    if importlib.util.find_spec("hyperscan") is None or not regex.linear(pattern):
+        return None
+    found = _FLAGS.match(pattern)
+    flags = found[1] if found else ""
+    try:
+        written = rewritten(pattern[found.end() if found else 0 :], "m" in flags)
+    except (ValueError, IndexError):
+        return None
+    return _database(written, flags)
+
+
+def _database(written: str, flags: str) -> Test | None:
+    hyperscan = importlib.import_module("hyperscan")
+    told = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
+    told |= hyperscan.HS_FLAG_CASELESS if "i" in flags else 0
+    told |= hyperscan.HS_FLAG_DOTALL if "s" in flags else 0
+    told |= hyperscan.HS_FLAG_MULTILINE if "m" in flags else 0
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(expressions=[written.encode("ascii")], ids=[0], flags=told)
+    except (hyperscan.error, UnicodeEncodeError):
+        return None
+    hits: list[int] = []
+    scan, clear = database.scan, hits.clear
+
+    def hit(number: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+        hits.append(number)
+
+    def test(value: str) -> bool:
+        scan(value.encode("ascii"), match_event_handler=hit)
+        if hits:
+            clear()
+            return True
+        return False
+
+    return test
+
+
+def rewritten(pattern: str, lines: bool) -> str:
+    """An expression of Rust's dialect in words that mean the same to Hyperscan, over ASCII.
+
+    Raises:
+        ValueError: it holds something that may not mean the same.
+    """
+    out: list[str] = []
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            out.append(_escape(pattern[at + 1]))
+            at += 2
+            if out[-1] == r"\b" and pattern[at : at + 1] in ("*", "+", "?", "{"):
+                raise ValueError("a boundary with a name, or repeated")
+        elif char == "[":
+            told, at = _class(pattern, at + 1)
+            out.append(told)
+        elif char == "(" and pattern.startswith("(?", at):
+            if not pattern.startswith("(?:", at):
+                raise ValueError("a group of another kind")
+            out.append("(?:")
+            at += 3
+        elif char in "*+?}":
+            end = at + 1 + pattern.startswith("?", at + 1)
+            if end < len(pattern) and pattern[end] in "*+?{":
+                raise ValueError("a repeat of a repeat")
+            out.append(pattern[at:end])
+            at = end
+        else:
+            out.append(r"\z" if char == "$" and not lines else _plain(char))
+            at += 1
+            if char in "^$" and pattern[at : at + 1] in ("*", "+", "?", "{"):
+                raise ValueError("a place that is repeated")
+    return "".join(out)
+
+
+def _plain(char: str) -> str:
+    if char in "()|^$.{,":
+        return char
+    if not 0x20 <= ord(char) < 0x7F:
+        raise ValueError("beyond printable ASCII")
+    return char if char.isalnum() or char in " _" else f"\\x{ord(char):02x}"
+
+
+def _escape(char: str) -> str:
+    if char == "b":
+        return r"\b"
+    if char in _INSIDE:
+        return f"[{_INSIDE[char]}]"
+    if char.lower() in _INSIDE:
+        return f"[^{_INSIDE[char.lower()]}]"
+    if char in _LETTERS:
+        return _LETTERS[char]
+    if char.isalnum() or char in "<>" or not 0x20 <= ord(char) < 0x7F:
+        raise ValueError("an escape that may mean something else")
+    return f"\\x{ord(char):02x}"
+
+
+def _class(pattern: str, at: int) -> tuple[str, int]:
+    """A class of characters, from behind its bracket; and the place behind it."""
+    out = "["
+    if pattern[at] == "^":
+        out, at = "[^", at + 1
+    first = True
+    while pattern[at] != "]" or first:
+        char, step = pattern[at], 1
+        if char == "[" or pattern[at : at + 2] in ("&&", "--", "~~"):
+            raise ValueError("a class of another kind")
+        if char == "\\":
+            char, step = pattern[at + 1], 2
+            if char in _INSIDE or char in _LETTERS:
+                out += _INSIDE.get(char) or _LETTERS[char]
+            elif char.isalnum() or not 0x20 <= ord(char) < 0x7F:
+                raise ValueError("an escape in a class")
+            else:
+                out += f"\\x{ord(char):02x}"
+        elif char == "-":
+            if not (first or pattern[at + 1] == "]" or _ranges(pattern, at)):
+                raise ValueError("a dash that may be a range")
+            out += "-" if not first and pattern[at + 1] != "]" else r"\x2d"
+        elif 0x20 <= ord(char) < 0x7F:
+            out += char if char.isalnum() else f"\\x{ord(char):02x}"
+        else:
+            raise ValueError("beyond printable ASCII")
+        at, first = at + step, False
+    return out + "]", at + 1
+
+
+def _ranges(pattern: str, at: int) -> bool:
+    """Whether a dash stands between two letters or digits, where it can only be a range."""
+    return pattern[at - 1].isalnum() and pattern[at - 2] != "\\" and pattern[at + 1].isalnum()
