@@ -1,8 +1,9 @@
-"""Function codes that industrial rules ask for are those the decoders write; examples carry the class they give it."""
+"""Industrial rules ask for what the decoders write, and what the decoders write reaches them by its log source."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,15 @@ from cityguard.decoders.ot import (
     s7comm,
     s7comm_plus,
 )
+from cityguard.sigma import selftest
+from cityguard.sigma.match import hits
+from cityguard.sigma.rule import load
 
+LISTS = {
+    "ot_engineering_hosts": ["10.66.0.20"],
+    "ot_critical_points": ["DB1.DBX0.0"],
+    "ot_percent_points": ["ns=2;s=Valve1.Position"],
+}
 TABLES: dict[str, tuple[dict[int, Any], ...]] = {
     "ads": (ads.FUNCTIONS,),
     "bsap": (bsap.FUNCTIONS, bsap.EXCHANGES),
@@ -115,3 +124,22 @@ def test_examples_carry_the_class_the_decoder_gives(documents: list[dict[str, An
             fits = given == _known(protocol, code) or given in NARROWER or (protocol, code) in INNER
             assert fits, f"{rule['name']}: {one}"
     assert seen > 250
+
+
+DATASETS = {"ot_command": "ot", "network": "flow", "firewall": "firewall"}
+
+
+def test_an_example_as_a_row_of_its_dataset_reaches_its_rule() -> None:
+    ruleset = load([content.root() / "rules"], LISTS)
+    assert not ruleset.faults
+    reached = 0
+    for rule in ruleset.rules:
+        if not rule.head.name.startswith("cityguard.ot.") or rule.category not in DATASETS:
+            continue
+        for example in rule.head.examples:
+            for event in example.events if example.match else ():
+                row = replace(selftest.batch([event]), dataset=DATASETS[rule.category])
+                alone = replace(ruleset, rules=(rule,))
+                assert [found.id for found, _ in hits(alone, row)] == [rule.id], f"{rule.head.name}: {example.name}"
+                reached += 1
+    assert reached >= 180
