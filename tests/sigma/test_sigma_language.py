@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.sigma import plain
 
+from cityguard import content
+from cityguard.detectors import words
 from cityguard.model import Asset, Department, Segment, System
 from cityguard.register.register import Register
-from cityguard.sigma import condition, lint, lists
+from cityguard.sigma import condition, lint, lists, modifiers
 from cityguard.sigma.ast import CORRELATIONS, AllOf, Correlation
+from cityguard.sigma.correlation import Firing
+from cityguard.sigma.match import match
 from cityguard.sigma.reader import timespan
 from cityguard.sigma.rule import Ruleset, load, load_bytes
 from cityguard.sigma.vocabulary import Vocabulary, on_the_wire
@@ -342,3 +347,28 @@ def test_a_city_s_rule_over_a_shipped_one_is_told_not_refused(tmp_path: Path) ->
     assert report.errors == ()
     assert [one.code for one in report.warnings] == ["id"]
     assert "replaces the rule at" in report.warnings[0].message
+
+
+def test_the_cases_in_the_table_of_modifiers_hold() -> None:
+    page = (content.root() / "docs" / "rules.md").read_text(encoding="utf-8")
+    table = page[page.index("## Modifiers") : page.index("## Filters and collections")].replace("\\|", "¦")
+    rows = [row.split("|")[1:4] for row in table.splitlines() if row.startswith("| ")][1:]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert named == set(modifiers.KNOWN)
+    tried = 0
+    for _, _, case in rows:
+        found = re.fullmatch(r" `(f\S* ?.*)` — `([^`]+)`(?:, no field)? ", case.replace("¦", "|"))
+        if found:
+            one, tried = plain.rule(found[1]), tried + 1
+            assert match(one, plain.batch({"f": found[2]})).to_list() == [True], case
+            if "neq" not in found[1]:
+                assert match(one, plain.batch({"f": "something else"})).to_list() == [False], case
+    assert tried >= 13
+
+
+def test_an_alert_of_a_boolean_condition_says_which_rules_had_hits_and_which_had_none() -> None:
+    made = correlation("  type: temporal\n  condition: a and (b or not c)\n")
+    firing = Firing(made.correlations[0], "x", (), 0, 0, 0, 1, 1, 1.0, (), {})
+    told = words.correlation_reason(firing, made)
+    assert told.en == "corr (within 5 min: a; b, without: c)"
+    assert told.zh == "corr（5 分钟内出现：a；b，且无：c）"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from cityguard.model import Explanation, Text
+from cityguard.sigma.ast import Correlation
 from cityguard.sigma.correlation import Firing
 from cityguard.sigma.rule import Ruleset
 
@@ -51,9 +52,8 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
     long = span(asked.timespan_s)
     number = f"{one.measured:g}"
     field = ", ".join(asked.fields)
-    heads = [ruleset.head(rule) for rule in asked.rules]
-    titles = [head.title for head in heads if head is not None]
-    zh, en = {
+    titles = _titles(asked.rules, ruleset)
+    told = {
         "event_count": (f"{long.zh}内 {number} 次", f"{number} times within {long.en}"),
         "value_count": (f"{long.zh}内 {number} 个不同的 {field}", f"{number} different {field} within {long.en}"),
         "value_sum": (f"{long.zh}内 {field} 合计 {number}", f"{field} adds up to {number} within {long.en}"),
@@ -71,13 +71,29 @@ def correlation_reason(one: Firing, ruleset: Ruleset) -> Text:
             f"{long.zh}内先后出现：{'；'.join(title.zh for title in titles)}",
             f"within {long.en} one after the other: {'; '.join(title.en for title in titles)}",
         ),
-    }[asked.kind]
+    }
+    zh, en = _combined(asked, ruleset, long) if asked.clauses else told[asked.kind]
     who_zh = about.zh or "，".join(named)
     who_en = about.en or ", ".join(named)
     return Text(
         f"{who_zh + '：' if who_zh else ''}{asked.title.zh}（{zh}）",
         f"{who_en + ': ' if who_en else ''}{asked.title.en} ({en})",
     )
+
+
+def _titles(rules: Iterable[str], ruleset: Ruleset) -> list[Text]:
+    heads = [ruleset.head(rule) for rule in rules]
+    return [head.title for head in heads if head is not None]
+
+
+def _combined(asked: Correlation, ruleset: Ruleset, long: Text) -> tuple[str, str]:
+    """A boolean condition over rules: which had hits, or may have had, and which had none."""
+    needed = _titles(dict.fromkeys(rule for clause in asked.clauses for rule in clause.needs), ruleset)
+    barred = _titles(dict.fromkeys(rule for clause in asked.clauses for rule in clause.bars), ruleset)
+    with_zh, with_en = "；".join(one.zh for one in needed), "; ".join(one.en for one in needed)
+    without_zh = f"，且无：{'；'.join(one.zh for one in barred)}" if barred else ""
+    without_en = f", without: {'; '.join(one.en for one in barred)}" if barred else ""
+    return f"{long.zh}内出现：{with_zh}{without_zh}", f"within {long.en}: {with_en}{without_en}"
 
 
 def span(seconds: int) -> Text:
