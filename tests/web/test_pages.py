@@ -20,8 +20,8 @@ PATHS = (
     "/register?tab=departments", "/register?tab=segments", "/register/systems/portal", "/scans", "/scans/portal",
     "/assessments", "/assessments?due=1", "/assessments/as1", "/assessments/as1?verdict=不符合", "/drills",
     "/drills?conclusion=失败", "/drills/d1", "/jobs", "/sources", "/rules", "/coverage",
-    "/coverage?kind=segment", "/coverage?state=active&q=a",
-    "/coverage?department=data", "/users", "/password",
+    "/coverage?view=departments", "/coverage?view=segments", "/coverage?view=noisy", "/coverage?view=sources",
+    "/coverage?state=active&q=a", "/coverage?department=data", "/users", "/password",
 )  # fmt: skip
 
 

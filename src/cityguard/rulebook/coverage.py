@@ -349,7 +349,7 @@ def _idle(book: Book) -> Iterable[Covered]:
     for one in book.waiting:
         yield Covered(
             one.id, Text(one.title_zh or one.title, one.title), "placeholder", _no_list(one.reason), level=one.level,
-            status=one.status, tags=one.tags, place=one.place,
+            status=one.status, logsource=one.logsource, tags=one.tags, place=one.place,
         )  # fmt: skip
     for fault in book.faults:
         name = Path(fault.place.rpartition(":")[0] or fault.place).name
@@ -370,8 +370,12 @@ def _no_field(lacks: Collection[str]) -> Text:
 
 def _no_list(reason: str) -> Text:
     name = re.search(r"%[^%']{1,100}%", reason)
-    told = f"占位列表 {name[0]} 未定义；请写入 rules/placeholders.yml" if name else reason
-    return Text(told, reason)
+    if name is None:
+        return Text(reason, reason)
+    return Text(
+        f"占位列表 {name[0]} 未定义；请写入 rules/placeholders.yml",
+        f"no list {name[0]}: put it into rules/placeholders.yml",
+    )
 
 
 def _part(title: Text) -> Text:

@@ -9,50 +9,45 @@ import orjson
 from fastapi.responses import Response
 
 from cityguard.errors import CityguardError, InputError
-from cityguard.model import Query
+from cityguard.model import LEVELS, Query
 from cityguard.rulebook import navigator
-from cityguard.rulebook.coverage import STATES, Coverage, Place, chosen
+from cityguard.rulebook.coverage import STATES, Coverage, Covered, State, chosen
 from cityguard.rulebook.noisy import Noise, by_rule
 from cityguard.rulebook.switches import Act, Selector
 from cityguard.web.auth import Fields, sole
-from cityguard.web.desk import PAGE_ROWS, At, Desk, Doors, download, missing
+from cityguard.web.desk import MAX_ROWS, PAGE_ROWS, At, Desk, Doors, download, missing
 from cityguard.web.view import page_of
 
 doors = Doors(documented=False)
 
 VERDICT_SPAN = timedelta(days=30)
-TOP_NOISY = 10
-KINDS = ("department", "segment")
+VIEWS = ("rules", "departments", "segments", "noisy", "sources")
+URGENT: tuple[State, ...] = ("faulty", "budget", "placeholder", "no_field", "part", "off", "no_source", "active")
 
 
 @doors.get("/coverage", "read")
 def coverage(
-    at: At,
-    q: str = "",
-    state: str = "",
-    department: str = "",
-    segment: str = "",
-    kind: str = "department",
-    after: str = "",
+    at: At, q: str = "", state: str = "", department: str = "", segment: str = "", view: str = "", after: str = ""
 ) -> Response:
-    """Every rule with its state and reason; departments and segments; the noisiest rules."""
+    """Every rule with its state and reason; departments and segments; the noisiest rules; the sources."""
     found = at.app.coverage()
     rules = chosen(found, q, state=state, department=department, segment=segment)
-    rows, following = page_of(rules, lambda one: one.id or one.place, after, 2 * PAGE_ROWS)
+    rows, following = page_of(sorted(rules, key=_order), lambda one: one.id or one.place, after, 2 * PAGE_ROWS)
     noise = noises(at)
-    shown = kind if kind in KINDS else KINDS[0]
-    places = [place for place in found.places if place.kind == shown]
+    shown = view if view in VIEWS else VIEWS[0]
+    places = sorted((one for one in found.places if f"{one.kind}s" == shown), key=lambda one: (-one.rows, one.id))
     return at.page(
-        "coverage.html", found=found, rows=rows, after=following, total=len(rules), states=STATES,
-        asked={"q": q, "state": state, "department": department, "segment": segment}, kind=shown,
-        places=sorted(places, key=_weight), quiet=sum(not place.rows for place in places), noise=by_rule(noise),
-        noisy=[one for one in noise if one.alerts][:TOP_NOISY], segment_name=segment_namer(at),
-        days=VERDICT_SPAN.days,
+        "coverage.html", found=found, rows=rows, after=following, total=len(rules), states=STATES, view=shown,
+        asked={"q": q, "state": state, "department": department, "segment": segment},
+        places=places, quiet=[one for one in places if not one.rows], noise=by_rule(noise),
+        noisy=noise[:MAX_ROWS], segment_name=segment_namer(at), days=VERDICT_SPAN.days,
     )  # fmt: skip
 
 
-def _weight(place: Place) -> tuple[int, str]:
-    return (-place.rows, place.id)
+def _order(one: Covered) -> tuple[int, int, str, str]:
+    """What can be mended comes first, then the gravest."""
+    grave = LEVELS.index(one.level) if one.level in LEVELS else len(LEVELS)
+    return (URGENT.index(one.state), -grave, one.title.zh, one.id or one.place)
 
 
 def noises(at: Desk) -> list[Noise]:
