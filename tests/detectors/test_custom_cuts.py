@@ -149,7 +149,11 @@ def test_no_cut_changes_an_alert(kind: str, ordered: bool) -> None:
         assert told(run(ruleset, named, cuts, stop=True)) == whole
 
     holds()
-    assert any(fired)
+    seed = 0
+    while not any(fired):  # what nothing fires in shows nothing
+        holds.hypothesis.inner_test(made(seed), [seed, 3 * seed])
+        seed += 1
+        assert seed < 60
 
 
 @pytest.mark.parametrize("kind", ["rate", "absence", "sequence", "new_terms", "baseline"])

@@ -197,18 +197,18 @@ def quantile(samples: list[float], share: float) -> float:
 @pytest.mark.parametrize(
     "kind",
     [
-        Terms(NewTerms(("a",), 100_000, 0), most=5),
-        Rates(Rate(100_000, (), 2), most=5),
-        Silences(Absence(100_000, (), 1), most=5),
-        Sequences(Steps(("a",), (), 100_000), most=5),
-        Baselines(Baseline(None, (), 100_000, "mad", 4.0, 3), most=5),
+        Terms(NewTerms(("a",), 100_000, 0), most=8),
+        Rates(Rate(100_000, (), 2), most=8),
+        Silences(Absence(100_000, (), 1), most=8),
+        Sequences(Steps(("a",), (), 100_000), most=8),
+        Baselines(Baseline(None, (), 100_000, "mad", 4.0, 3), most=8),
     ],
     ids=lambda kind: type(kind).__name__,
 )
 def test_what_is_remembered_is_bounded_and_what_is_given_up_is_counted(kind: Any) -> None:
     kind.take(rows([(number, f"g{number}", 0) for number in range(20)]), 20 * US, 0)
-    assert kind.lost == 15
-    assert max(one.height for one in kind.tables().values()) == 5
+    assert kind.lost == 13  # with an eighth more, so that not every batch has to choose
+    assert max(one.height for one in kind.tables().values()) == 7
 
 
 # ---------------------------------------------------------------- alerts

@@ -25,7 +25,8 @@ class Silences:
     def take(self, rows: pl.DataFrame | None, mark: int, since: int) -> pl.DataFrame | None:
         """One row per silence, at the moment a hit was due: ``x`` hits before, ``origin`` the last of them."""
         fresh = None if rows is None else rows.with_columns(pl.lit(1).cast(pl.Int64).alias("seen"), told=pl.lit(False))
-        every = [one for one in (self._last, fresh) if one is not None]
+        asked, rest = self._asked(fresh, mark)
+        every = [one for one in (asked, fresh) if one is not None]
         if not every:
             return None
         both = pl.concat(every).sort("by", maintain_order=True)
@@ -36,7 +37,7 @@ class Silences:
             ((following > due) & ~pl.col("told")).alias("silent"),
         )
         silent = both.filter(pl.col("silent") & (pl.col("seen") >= self.asked.after))
-        self._keep(both, mark)
+        self._keep(rest, both, mark)
         if not silent.height:
             return None
         silent = silent.with_columns(due.cast(TIME).alias("time"))
@@ -44,15 +45,25 @@ class Silences:
         assert told is not None
         return told.drop("seen", "silent", "told").with_columns(due.alias("e")).sort("e", "by")
 
-    def _keep(self, both: pl.DataFrame, mark: int) -> None:
+    def _asked(self, fresh: pl.DataFrame | None, mark: int) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Groups that have new hits or whose silence is too long by now, and the others."""
+        if self._last is None:
+            return None, None
+        over = ~self._last["told"] & (self._last["e"] + self.asked.every_s * US < mark)
+        if fresh is not None:
+            over = over | self._last["by"].is_in(fresh["by"].unique().implode())
+        return self._last.filter(over), self._last.filter(~over)
+
+    def _keep(self, rest: pl.DataFrame | None, both: pl.DataFrame, mark: int) -> None:
         forget = max(FORGET_S, 10 * self.asked.every_s) * US
         last = both.group_by("by", maintain_order=True).last().select(both.columns)
         # a short acquaintance that went is not waited for, but goes on being counted
         last = last.with_columns(pl.col("told") | pl.col("silent")).drop("silent")
-        last = last.filter(pl.col("e") >= mark - forget)
+        last = (last if rest is None else pl.concat([rest, last])).filter(pl.col("e") >= mark - forget)
         if last.height > self.most:
-            self.lost += last.height - self.most
-            last = last.sort("e", "by", descending=[True, False]).head(self.most)
+            room = self.most - self.most // 8
+            self.lost += last.height - room
+            last = last.sort("e", "by", descending=[True, False]).head(room)
         self._restart(last)
 
     def _restart(self, last: pl.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from cityguard.detectors.custom.frame import MAX_IDS, NONE, OWNERS, TIME
-from cityguard.detectors.custom.kind import US, Tables, fired, shaped
+from cityguard.detectors.custom.kind import US, Tables, fired, shaped, split
 from cityguard.sigma.custom import Baseline
 from cityguard.sigma.custom_reading import MAX_SAMPLES
 from cityguard.sigma.fields import ENTITIES
@@ -56,10 +56,15 @@ class Baselines:
             (pl.col("value") if self.asked.field else pl.lit(1.0)).fill_null(0.0).cast(pl.Float64).alias("v"),
         )
         fresh = _summed(fresh)
-        merged = fresh if self._open is None else _summed(pl.concat([self._open, fresh]))
+        if self._open is None:
+            merged = fresh
+        else:
+            asked, rest = split(self._open, rows["by"])
+            merged = pl.concat([rest, _summed(pl.concat([asked, fresh])) if asked.height else fresh])
         if merged.height > self.most:
-            self.lost += merged.height - self.most
-            merged = merged.sort("n", "w", "by", descending=[True, False, False]).head(self.most)
+            room = self.most - self.most // 8
+            self.lost += merged.height - room
+            merged = merged.sort("n", "w", "by", descending=[True, False, False]).head(room)
         self._restart(merged)
 
     def _restart(self, table: pl.DataFrame) -> None:

@@ -70,6 +70,17 @@ def fired(rows: pl.DataFrame, x: pl.Expr, limit: pl.Expr, origin: pl.Expr) -> pl
     )
 
 
+def split(table: pl.DataFrame, groups: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of a state that are of these groups, and the others: what is not asked is not worked over.
+
+    Args:
+        table: a state; the column named as ``groups`` holds its groups.
+        groups: the groups asked for, repeated or not.
+    """
+    asked = table[groups.name].is_in(groups.unique().implode())
+    return table.filter(asked), table.filter(~asked)
+
+
 def shaped(table: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     """The table with exactly these columns.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from cityguard.detectors.custom.kind import US, Tables, fired, shaped
+from cityguard.detectors.custom.kind import US, Tables, fired, shaped, split
 from cityguard.sigma.custom import NewTerms
 
 MAX_TERMS = 200_000
@@ -25,22 +25,25 @@ class Terms:
         if rows is None:
             return None
         long = self.asked.history_s * US
-        told = rows.join(self._known, on="by", how="left", maintain_order="left").with_columns(
+        asked, rest = split(self._known, rows["by"])
+        told = rows.join(asked, on="by", how="left", maintain_order="left").with_columns(
             pl.coalesce(pl.col("e").shift().over("by"), "last").alias("before")
         )
         new = pl.col("before").is_null() | (pl.col("e") - pl.col("before") > long)
         learnt = pl.col("e") >= since + self.asked.learn_s * US
         found = told.filter(new & learnt)
-        self._keep(rows, mark - long)
+        latest = pl.concat([asked, rows.select("by", pl.col("e").alias("last"))])
+        self._keep(rest, latest.group_by("by", maintain_order=True).agg(pl.col("last").max()), mark - long)
         hits = fired(found, pl.lit(None), pl.col("before"), pl.lit(since))
         return None if hits is None else hits.drop("before", "last")
 
-    def _keep(self, rows: pl.DataFrame, oldest: int) -> None:
-        latest = pl.concat([self._known, rows.select("by", pl.col("e").alias("last"))])
-        kept = latest.group_by("by", maintain_order=True).agg(pl.col("last").max()).filter(pl.col("last") >= oldest)
+    def _keep(self, rest: pl.DataFrame, latest: pl.DataFrame, oldest: int) -> None:
+        kept = pl.concat([rest, latest]).filter(pl.col("last") >= oldest)
         if kept.height > self.most:
-            self.lost += kept.height - self.most
-            kept = kept.sort("last", "by", descending=[True, False]).head(self.most)
+            # an eighth more leaves, so that not every batch has to choose
+            room = self.most - self.most // 8
+            self.lost += kept.height - room
+            kept = kept.sort("last", "by", descending=[True, False]).head(room)
         self._known = kept
 
     def waits(self, mark: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from cityguard.detectors.custom.kind import US, Tables, fired, shaped
+from cityguard.detectors.custom.kind import US, Tables, fired, shaped, split
 from cityguard.sigma.custom import Rate
 
 MAX_ROWS = 500_000
@@ -26,22 +26,24 @@ class Rates:
             return None
         back = self.asked.gte - 1
         own = rows.select("by", "e").with_row_index("q").select("by", "e", pl.col("q").cast(pl.Int64))
-        both = pl.concat([self._last.with_columns(pl.lit(None, dtype=pl.Int64).alias("q")), own])
+        asked, rest = split(self._last, rows["by"])
+        both = pl.concat([asked.with_columns(pl.lit(None, dtype=pl.Int64).alias("q")), own])
         both = both.sort("by", maintain_order=True).with_columns(pl.col("e").shift(back).over("by").alias("first"))
         over = both.filter(pl.col("q").is_not_null() & (pl.col("first") >= pl.col("e") - self.asked.per_s * US))
-        self._keep(both, back, mark)
+        self._keep(rest, both, back, mark)
         over = over.sort("q")
         hits = rows[over["q"]].with_columns(over["first"], over["first"].alias("from"))
         taken = (pl.col("e") - pl.col("first")) / US
         found = fired(hits, taken, pl.lit(self.asked.gte), pl.col("first"))
         return None if found is None else found.drop("first")
 
-    def _keep(self, both: pl.DataFrame, back: int, mark: int) -> None:
-        near = both.select("by", "e").filter(pl.col("e") >= mark - self.asked.per_s * US)
-        kept = near.group_by("by", maintain_order=True).tail(back)
+    def _keep(self, rest: pl.DataFrame, both: pl.DataFrame, back: int, mark: int) -> None:
+        own = both.select("by", "e").group_by("by", maintain_order=True).tail(back)
+        kept = pl.concat([rest, own]).filter(pl.col("e") >= mark - self.asked.per_s * US)
         if kept.height > self.most:
-            self.lost += kept.height - self.most
-            newest = kept.with_row_index("q").sort("e", "by", "q", descending=[True, False, True]).head(self.most)
+            room = self.most - self.most // 8
+            self.lost += kept.height - room
+            newest = kept.with_row_index("q").sort("e", "by", "q", descending=[True, False, True]).head(room)
             kept = newest.sort("q").drop("q")
         self._last = kept
 

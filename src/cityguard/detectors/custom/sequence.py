@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.detectors.custom.kind import US, Tables, fired, shaped
+from cityguard.detectors.custom.kind import US, Tables, fired, shaped, split
 from cityguard.sigma.custom import Sequence
 
 MAX_ROWS = 200_000
@@ -30,7 +30,8 @@ class Sequences:
             return None
         own = rows.with_row_index("q").select(*SCHEMA, pl.col("q").cast(pl.Int64)).cast(dict(SCHEMA))  # type: ignore[arg-type]
         # beginnings in their order, so that of two chains the later one has the higher index
-        kept = self._chains.sort("by", "e", "role").with_columns(pl.lit(None, dtype=pl.Int64).alias("q"))
+        asked, rest = split(self._chains, rows["by"])
+        kept = asked.sort("by", "e", "role").with_columns(pl.lit(None, dtype=pl.Int64).alias("q"))
         both = pl.concat([kept, own]).sort("by", maintain_order=True)
         begin = _begins(both)
         levels = self._levels(both, begin)
@@ -38,7 +39,7 @@ class Sequences:
         done = np.flatnonzero((start >= 0) & (both["role"].to_numpy() == len(self.asked.steps)))
         done = done[time[done] - time[start[done]] <= self.asked.maxspan_s * US]
         found = both[done].select("q", pl.Series("origin", time[start[done]]), both["id"][start[done]].alias("first"))
-        self._keep(both, begin, levels[:-1], mark)
+        self._keep(rest, both, begin, levels[:-1], mark)
         found = found.sort("q")
         hits = rows[found["q"]].with_columns(
             found["origin"], found["origin"].alias("from"), found["first"], pl.lit(1).alias("n")
@@ -58,19 +59,20 @@ class Sequences:
             levels.append(np.where(role == step, np.where(kept, here, joined), np.int64(-1)))
         return levels
 
-    def _keep(self, both: pl.DataFrame, begin: Ints, levels: list[Ints], mark: int) -> None:
+    def _keep(self, rest: pl.DataFrame, both: pl.DataFrame, begin: Ints, levels: list[Ints], mark: int) -> None:
         if not both.height:
             return
         ends = np.flatnonzero(np.append((both["by"] != both["by"].shift(-1)).fill_null(True).to_numpy()[:-1], True))
-        found: list[pl.DataFrame] = []
+        found = [rest]
         for step, level in enumerate(levels):
             reached = np.maximum.accumulate(level)[ends]
             chain = both[reached[reached >= begin[ends]]]
             found.append(chain.select("by", "e", pl.lit(step, dtype=pl.Int64).alias("role"), "id"))
         kept = pl.concat(found).filter(pl.col("e") >= mark - self.asked.maxspan_s * US)
         if kept.height > self.most:
-            self.lost += kept.height - self.most
-            kept = kept.sort("e", "by", "role", descending=[True, False, False]).head(self.most)
+            room = self.most - self.most // 8
+            self.lost += kept.height - room
+            kept = kept.sort("e", "by", "role", descending=[True, False, False]).head(room)
         self._chains = kept
 
     def waits(self, mark: int) -> bool:

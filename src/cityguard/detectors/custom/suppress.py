@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from cityguard.detectors.custom.frame import BETWEEN
-from cityguard.detectors.custom.kind import US, Tables, shaped
+from cityguard.detectors.custom.kind import US, Tables, shaped, split
 from cityguard.sigma.custom import Suppress
 
 MAX_GROUPS = 100_000
@@ -32,11 +32,12 @@ class Openings:
         if not rows.height:
             return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias("opened"))
         own = rows.with_row_index("q").select("sup", "e", pl.col("q").cast(pl.Int64))
-        both = pl.concat([self._open.with_columns(pl.lit(None, dtype=pl.Int64).alias("q")), own])
+        asked, rest = split(self._open, rows["sup"])
+        both = pl.concat([asked.with_columns(pl.lit(None, dtype=pl.Int64).alias("q")), own])
         both = both.sort("sup", maintain_order=True)
         both = both.with_columns(pl.Series("opened", self._opened(both)))
         last = both.group_by("sup", maintain_order=True).agg(pl.col("opened").last().alias("e"))
-        self._keep(last.filter(pl.col("e") + self.asked.for_s * US >= mark))
+        self._keep(pl.concat([rest, last]).filter(pl.col("e") + self.asked.for_s * US >= mark))
         back = both.filter(pl.col("q").is_not_null()).sort("q")
         return rows.with_columns(back["opened"])
 
@@ -62,8 +63,9 @@ class Openings:
 
     def _keep(self, open_: pl.DataFrame) -> None:
         if open_.height > self.most:
-            self.lost += open_.height - self.most
-            open_ = open_.sort("e", "sup", descending=[True, False]).head(self.most)
+            room = self.most - self.most // 8
+            self.lost += open_.height - room
+            open_ = open_.sort("e", "sup", descending=[True, False]).head(room)
         self._open = open_
 
     def tables(self) -> Tables:
