@@ -14,6 +14,8 @@ COLUMN: dict[str, str] = _table(
     ("src_ip SourceIp SourceAddress IpAddress ClientAddress srcip c-ip id.orig_h clientip", "source.ip"),
     ("dst_ip DestinationIp DestAddress DestinationAddress dstip s-ip id.resp_h", "destination.ip"),
     ("src_port SourcePort SourcePortNumber IpPort srcport id.orig_p", "source.port"),
+    ("DestinationHostname", "destination.domain"),
+    ("SourceHostname", "source.domain"),
     ("dst_port DestinationPort DestPort dstport s-port id.resp_p", "destination.port"),
     ("transport Protocol protocol proto", "network.transport"),
     ("app service_name", "network.protocol"),
