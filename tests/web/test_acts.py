@@ -220,3 +220,52 @@ def test_a_register_with_faults_is_told_without_its_path_and_leaves_the_other_pa
     for text in (told, *(answer.text for answer in answers)):
         assert "book.yml:2" in text
         assert "secluded" not in text
+
+
+def test_a_rule_is_switched_off_with_a_reason_and_on_again(fresh: FastAPI) -> None:
+    city = fresh.state.city
+    rule = next(one for one in city.ruleset.rules if one.id not in city.ruleset.silent)
+    browser, path = Browser(fresh).login("op"), f"/coverage/{rule.id}"
+    assert browser.post("/coverage", {"do": "disable", "rule": rule.id, "why": "", "next": path}).status_code == 303
+    assert rule.id in {one.id for one in city.ruleset.rules}
+    browser.post("/coverage", {"do": "disable", "rule": rule.id, "why": "扫描器误报", "next": path})
+    assert rule.id not in {one.id for one in city.ruleset.rules}
+    entry = city.store.records.find_audit(1)[0]
+    assert (entry.actor, entry.action, entry.object) == ("op", "rules.disable", f"id:{rule.id}")
+    page = browser.get(path).text
+    assert "扫描器误报" in page
+    assert 'value="enable"' in page
+    listed = browser.get("/api/v1/rules/coverage?state=off").json()
+    assert rule.id in {one["id"] for one in listed["items"]}
+    browser.post("/coverage", {"do": "enable", "rule": rule.id, "next": path})
+    assert rule.id in {one.id for one in city.ruleset.rules}
+    assert (
+        Browser(fresh).login("an").post("/coverage", {"do": "disable", "rule": rule.id, "why": "x"}).status_code == 403
+    )
+
+
+def test_the_api_tells_coverage_noise_and_layers_and_switches_rules(fresh: FastAPI) -> None:
+    browser = Browser(fresh).login("op")
+    found = browser.get("/api/v1/rules/coverage?limit=3").json()
+    assert len(found["items"]) == 3
+    assert found["after"]
+    assert sum(found["counts"].values()) == found["total"]
+    assert all("/" not in one["place"] for one in found["items"])
+    assert {one["id"] for one in found["places"]} >= {"data", "water"}
+    assert {one["collector"] for one in found["sources"]} >= {"netflow"}
+    noisy = browser.get("/api/v1/rules/noisy").json()
+    assert {one["rule_id"] for one in noisy["items"]} >= {"rule-2", "rule-3"}
+    for domain in ("enterprise", "ics"):
+        layer = browser.get(f"/api/v1/rules/navigator/{domain}").json()
+        assert layer["domain"] == f"{domain}-attack"
+        kept = browser.get(f"/coverage/layer/{domain}.json")
+        assert kept.headers["content-disposition"].startswith("attachment")
+        assert {one["techniqueID"] for one in kept.json()["techniques"]} == {
+            one["techniqueID"] for one in layer["techniques"]
+        }
+    assert browser.get("/api/v1/rules/navigator/mobile").status_code == 404
+    body = {"act": "disable", "level": "critical", "why": "exercise"}
+    done = browser.client.post("/api/v1/rules/switch", json=body, headers={"x-csrf-token": browser.csrf})
+    assert done.status_code == 200, done.text
+    assert done.json()["rules"] > 1
+    assert all(one.head.level != "critical" for one in fresh.state.city.ruleset.rules)

@@ -370,6 +370,7 @@ EN: dict[str, str] = {
     "信息系统": "Systems",
     "检测规则": "Rules",
     "规则覆盖": "Rule coverage",
+    "视图": "View",
     "自": "since",
     "名称": "Name",
     "按状态": "By state",
