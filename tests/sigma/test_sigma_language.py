@@ -318,6 +318,7 @@ def test_a_sound_rule_raises_no_doubt(tmp_path: Path) -> None:
         ("contains: [a, b]", "utf16le|contains: ab", "10 portable"),
         ("contains: [a, b]", "re: '(?!x)abc'", "9 regex"),
         ("match: false", "match: true", "16 tests"),
+        ("url.path: xc", "url.path: /x?c", "18 portable"),
     ],
 )
 def test_a_doubtful_place_is_told_with_its_line(old: str, new: str, told: str, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from cityguard import content
 from cityguard.content import Document
@@ -18,6 +21,8 @@ from cityguard.sigma.rule import Ruleset, load
 from cityguard.sigma.vocabulary import Vocabulary
 
 Made = Rule | Correlation | Filter
+MAX_STRICT = 65_536  # characters of a file that are read a second time
+_FLOW = re.compile(r"[{\[][^\n]*\?")  # where the two readers differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def check(
     for path in paths:
         for file in folders.files(path, []):
             count += 1
-            for one in _documents(file):
+            for one in _documents(file, findings):
                 findings += _closer(one, lists, vocabulary or Vocabulary(), seen)
     return Report(tuple(sorted(findings, key=_order)), ruleset, count)
 
@@ -69,12 +74,30 @@ def _fault(fault: CityguardError) -> Finding:
     return Finding("error", "fault", fault.place, fault.message, fault.remedy)
 
 
-def _documents(file: Path) -> Iterator[Document]:
+def _documents(file: Path, findings: list[Finding]) -> Iterator[Document]:
     try:
         documents = content.load_all(file, max_bytes=folders.MAX_BYTES)
     except InputError:
         return  # told by load
+    findings += _strict(file)
     yield from collection.joined(documents, [])
+
+
+def _strict(file: Path) -> Iterator[Finding]:
+    """YAML that the reader written in C takes and the one written in Python, which most tools use, does not."""
+    try:
+        text = file.read_bytes()[:MAX_STRICT].decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return
+    if len(text) >= MAX_STRICT or not _FLOW.search(text):
+        return
+    try:
+        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        remedy = "put texts with ? : , inside { } or [ ] in quotes"
+        yield Finding("warning", "portable", f"{file}:{line}", "other tools cannot read this YAML", remedy)
 
 
 def _closer(doc: Document, lists: Lists, vocabulary: Vocabulary, seen: _Seen) -> Iterable[Finding]:
