@@ -354,7 +354,7 @@ def test_a_forged_future_stamp_moves_nothing() -> None:
     one.detect(EventBatch("flow", "test", future, logsource=SOURCE, part="p"))
     one.detect(batch([(5000, "10.0.0.2")], received=True, part="q"))
     one.finish()
-    assert one.lanes.reached == {"flow|test": int((START + timedelta(seconds=5000)).timestamp()) * US}
+    assert one.keepers.lanes.reached == {"flow|test": int((START + timedelta(seconds=5000)).timestamp()) * US}
 
 
 def test_told_again_after_a_crash_it_counts_once() -> None:
@@ -389,4 +389,29 @@ def test_a_rule_that_asks_for_something_else_begins_anew() -> None:
     one.detect(batch([(n, "10.0.0.1") for n in range(40)]))
     other = detector("rate: {per: 2m, by: [source.ip], gte: 2}")
     other.restore(one.snapshot())
-    assert next(iter(other.keepers.values())).order.since is None
+    assert next(iter(other.keepers.of.values())).order.since is None
+
+
+CORRELATED = """---
+title: New And Loud
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8b02
+correlation:
+  type: value_count
+  rules: [polled]
+  group-by: [destination.port]
+  timespan: 1h
+  condition: {field: source.ip, gte: 2}
+"""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_correlation_counts_what_fires_of_a_rule_that_remembers(live: bool) -> None:
+    one = detector("new_terms: {fields: [source.ip], history: 1d, learn: 1m}", CORRELATED)
+    seen = [(0, "10.0.0.1"), *((100 + n, "10.0.0.1") for n in range(20)), (130, "10.0.0.2")]
+    assert whole(one, batch(seen)) == []  # the rule feeds the correlation and is silent
+    one = detector("new_terms: {fields: [source.ip], history: 1d, learn: 1m}", CORRELATED)
+    found = one.detect(batch([*seen, (140, "10.0.0.3")]))
+    assert found == []
+    (alert,) = one.forward(int((START + timedelta(hours=1)).timestamp()) * US) if live else one.finish()
+    assert (alert.source, alert.count, alert.dataset) == ("correlation", 2, "flow")
+    assert alert.event_ids == tuple(sorted((f"{21:032x}", f"{22:032x}")))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import polars as pl
 
 from cityguard.clock import Clock, utc_now
-from cityguard.detectors.custom.frame import narrow, times
-from cityguard.detectors.custom.keeper import Keeper, clamped
+from cityguard.detectors.custom.frame import narrow
+from cityguard.detectors.custom.keeper import Keeper
+from cityguard.detectors.custom.keepers import Keepers, as_events
 from cityguard.detectors.custom.lists import ThreatLists
-from cityguard.detectors.custom.order import LATENESS_S, Ints, Lanes
+from cityguard.detectors.custom.order import LATENESS_S, Ints
 from cityguard.detectors.custom.pack import pack, unpack
 from cityguard.detectors.custom.suppress import Joins
 from cityguard.detectors.notices import Notice, notices
@@ -29,8 +29,6 @@ from cityguard.model import Alert, EventBatch
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.correlation import Correlator, Firing
 from cityguard.sigma.engine.engine import Engine
-from cityguard.sigma.fields import logsource
-from cityguard.sigma.match import applies
 from cityguard.sigma.rule import Ruleset
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -69,20 +67,9 @@ class RuleDetector:
         self.correlator = correlator or Correlator(ruleset.correlations)
         self.screen = Screen(lists or ThreatLists(), zone)
         self.teller = Teller(ruleset, zone)
-        self.lanes = Lanes()
         self.joins = Joins()
-        self.lateness_us = lateness_s * 1_000_000
+        self.keepers = Keepers(ruleset, lateness_s=lateness_s)
         self._silent = ruleset.silent
-        self.keepers = {
-            rule.id: Keeper(rule, rule.head.custom, lateness_s=lateness_s)
-            for rule in ruleset.rules
-            if rule.head.custom is not None and rule.head.custom.remembers and rule.id not in self._silent
-        }
-        self._fed: dict[str, list[Keeper]] = {}  # rule id -> who wants its hits
-        for keeper in self.keepers.values():
-            for name in keeper.roles:
-                self._fed.setdefault(name, []).append(keeper)
-        self._rules = {rule.id: rule for rule in ruleset.rules if rule.id in self._fed}
         self._received: int | None = None  # newest receipt since the last settling, µs
 
     @property
@@ -102,98 +89,76 @@ class RuleDetector:
             hits = self.screen.judge(rule, rows, batch.table[rows], now)
             if not hits.table.height:
                 continue
+            if rule.id in self.keepers.fed:
+                kept[rule.id] = hits
+            if rule.id in self.keepers.of:
+                continue
             if rule.id in self.correlator.wanted:
                 feed[rule.id] = hits.table
-            if rule.id in self._fed:
-                kept[rule.id] = hits
-            if rule.id not in self._silent and rule.id not in self.keepers:
+            if rule.id not in self._silent:
                 frame = narrow(rule, hits.table, batch, now)
                 if rule.head.custom:
                     frame = frame.hstack(hits.extra)
                 found += self.teller.alerts(rule, frame, batch.part)
-        if self.keepers and batch.table.height:
-            found += self._kept(batch, kept)
-        if feed:
-            found += self._told(self.correlator.feed(feed, batch), batch.part)
-        return found
+        fired = list(self.keepers.take(batch, kept, now)) if self.keepers else []
+        return found + self._fired(fired, feed, batch)
 
     def finish(self) -> list[Alert]:
         """Alerts of correlations and of rules that remember which only the end of the input decides."""
-        found = self._told(self.correlator.finish(), "finish")
-        for keeper in self.keepers.values():
-            found += self._alerts(keeper, keeper.finish(self.lanes))
-        return found
+        found = self._fired(self.keepers.finish(), {}, EventBatch("", "rules", pl.DataFrame(), part="finish"))
+        return found + self._told(self.correlator.finish(), "finish")
 
-    def settle(self) -> list[Alert]:
+    def settle(self, through: datetime | None = None) -> list[Alert]:
         """What has become certain on an input without an end.
 
-        Time is as far as the newest record received since the last settling, so that what still waits in a spool
-        is no silence; where nothing was received, it is now.
+        Where nobody says how far records were taken, time is as far as the newest one received since the last
+        settling, so that what still waits in a spool is no silence; where nothing was received, it is now.
         """
         now = int(self.clock().timestamp() * 1_000_000)
-        through = now if self._received is None else min(now, self._received)
+        newest = now if self._received is None else self._received
+        far = min(now, newest if through is None else int(through.timestamp() * 1_000_000))
         self._received = None
-        return [
-            # a window is decided once, whenever that is: told again after a crash, it counts once
-            *self._told(self.correlator.settle(through), "settle"),
-            *self.forward(through - self.lateness_us),
-        ]
+        # a window is decided once, whenever that is: told again after a crash, it counts once
+        return [*self.forward(far - self.keepers.lateness_us), *self._told(self.correlator.settle(far), "settle")]
 
     def forward(self, mark: int) -> list[Alert]:
         """Alerts of rules that remember, once time has come to ``mark`` (µs since the epoch)."""
-        found: list[Alert] = []
-        for keeper in self.keepers.values():
-            if keeper.order.since is not None:
-                found += self._alerts(keeper, keeper.forward(mark))
-        return found
+        return self._fired(self.keepers.forward(mark), {}, EventBatch("", "rules", pl.DataFrame(), part="settle"))
 
     def counters(self) -> dict[str, int]:
         """What was folded, came late or was given up for want of room, over all rules."""
-        orders = [keeper.order for keeper in self.keepers.values()]
+        orders = [keeper.order for keeper in self.keepers.of.values()]
         found = {
             "rules.folded": self.folded.total(),
             "rules.late": sum(one.late for one in orders),
             "rules.waiting": sum(one.held.height for one in orders if one.held is not None),
-            "rules.given_up": sum(keeper.lost for keeper in self.keepers.values()),
+            "rules.given_up": sum(keeper.lost for keeper in self.keepers.of.values()),
             **self.correlator.counters(),
         }
         return {name: number for name, number in found.items() if number}
 
     def notices(self) -> tuple[Notice, ...]:
         """What the people who keep the rules should know: expired exceptions, missing lists, rules still learning."""
-        return tuple(notices(self.ruleset, self.keepers, self.screen, self.clock()))
+        return tuple(notices(self.ruleset, self.keepers.of, self.screen, self.clock()))
 
     # ------------------------------------------------------------ rules that remember
 
-    def _kept(self, batch: EventBatch, kept: dict[str, Screened]) -> Iterator[Alert]:
-        source = logsource(batch)
-        concerned = {rule.id for rule in self._rules.values() if applies(rule, source)}
-        if not concerned:
-            return
-        now = self.clock()
-        now_us = int(now.timestamp() * 1_000_000)
-        time = clamped(batch.table, times(batch.table, now), now_us)
-        lane = f"{batch.dataset}|{batch.collector}"
-        newest = self.lanes.advance(lane, time)
-        for keeper in self.keepers.values():
-            if concerned.isdisjoint(keeper.roles):
-                continue
-            given = [(role, kept[name]) for name, role in keeper.roles.items() if name in kept]
-            if not given:
-                rows = keeper.idle(lane, self.lanes, newest)
-            else:
-                frames = [self._rows(keeper, role, hits, batch, now_us) for role, hits in given]
-                place = np.concatenate([hits.place for _, hits in given])
-                rows = keeper.take(lane, self.lanes, newest, pl.concat(frames), place)
-            yield from self._alerts(keeper, rows)
-
-    def _rows(self, keeper: Keeper, role: int, hits: Screened, batch: EventBatch, now_us: int) -> pl.DataFrame:
-        frame = narrow(keeper.rule, hits.table, batch, self.clock()).hstack(hits.extra)
-        return keeper.row(frame, hits.table, role, now_us)
-
-    def _alerts(self, keeper: Keeper, rows: pl.DataFrame | None) -> Iterator[Alert]:
-        if rows is not None and rows.height:
-            yield from map(keeper.counted, self.teller.alerts(keeper.rule, rows, "kept"))
+    def _fired(
+        self, fired: Iterable[tuple[Keeper, pl.DataFrame]], feed: dict[str, pl.DataFrame], batch: EventBatch
+    ) -> list[Alert]:
+        """Alerts of what fired, and of correlations that are fed with it and with other rules' hits."""
+        found: list[Alert] = []
+        late: dict[str, dict[str, pl.DataFrame]] = {}  # by data set: what fires may have come with earlier batches
+        for keeper, rows in fired:
+            if keeper.rule.id not in self._silent:
+                found += map(keeper.counted, self.teller.alerts(keeper.rule, rows, "kept"))
+            if keeper.rule.id in self.correlator.wanted:
+                for (dataset,), mine in rows.group_by("dataset", maintain_order=True):
+                    late.setdefault(str(dataset), {})[keeper.rule.id] = as_events(keeper, mine)
+        told = self.correlator.feed(feed, batch) if feed else []
+        for dataset, tables in late.items():
+            told += self.correlator.feed(tables, EventBatch(dataset, "rules", pl.DataFrame()))
+        return found + self._told(told, batch.part)
 
     # ------------------------------------------------------------ correlations
 
@@ -217,9 +182,9 @@ class RuleDetector:
 
     def snapshot(self) -> bytes:
         """All state: correlations, and what rules remember."""
-        parts = {f"rule.{name}": keeper.snapshot() for name, keeper in self.keepers.items()}
+        parts = {f"rule.{name}": keeper.snapshot() for name, keeper in self.keepers.of.items()}
         return pack(
-            {"lanes": self.lanes.reached, "joins": self.joins.opened},
+            {"lanes": self.keepers.lanes.reached, "joins": self.joins.opened},
             {"correlations": self.correlator.snapshot(), **parts},
         )
 
@@ -237,10 +202,10 @@ class RuleDetector:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a snapshot: {error}", remedy="start without it") from None
         self.correlator.restore(correlations)
-        for name, keeper in self.keepers.items():
+        for name, keeper in self.keepers.of.items():
             if f"rule.{name}" in parts:
                 keeper.restore(parts[f"rule.{name}"])
-        self.lanes.reached, self.joins.opened = lanes, joins
+        self.keepers.lanes.reached, self.joins.opened = lanes, joins
 
 
 def _received(table: pl.DataFrame, now_us: int) -> int:

@@ -23,6 +23,7 @@ from cityguard.detectors.custom.suppress import Openings
 from cityguard.errors import InputError
 from cityguard.model import Alert
 from cityguard.sigma.ast import Rule
+from cityguard.sigma.correlation import text_of
 from cityguard.sigma.custom import Absence, Baseline, Custom, Memory, NewTerms, Rate, Sequence
 from cityguard.sigma.view import View
 
@@ -32,9 +33,12 @@ MAX_COUNTED = 10_000  # alerts of one rule whose count is remembered
 class Keeper:
     """Takes a rule's hits and gives back, in event time, those that fire."""
 
-    def __init__(self, rule: Rule, custom: Custom, *, lateness_s: int = LATENESS_S) -> None:
+    def __init__(
+        self, rule: Rule, custom: Custom, *, needs: tuple[str, ...] = (), lateness_s: int = LATENESS_S
+    ) -> None:
         self.rule = rule
         self.custom = custom
+        self.needs = needs  # fields by which correlations look at what fires
         self.roles = _roles(rule, custom.memory)
         self.order = Order(lateness_s * 1_000_000)
         self.kind: Kind | None = None if custom.memory is None else _KINDS[type(custom.memory)](custom.memory)
@@ -61,6 +65,7 @@ class Keeper:
             joined(view, _by(memory)).alias("by"),
             joined(view, suppress.by if suppress else ()).alias("sup"),
             _value(view, memory).alias("value"),
+            *(text_of(view, name).alias(f"need{index}") for index, name in enumerate(self.needs)),
         )
 
     def take(self, lane: str, reached: Lanes, newest: Ints, rows: pl.DataFrame, place: Ints) -> pl.DataFrame | None:
@@ -119,7 +124,7 @@ class Keeper:
             tables = {f"kind.{name}": one for name, one in (self.kind.tables() if self.kind else {}).items()}
             tables |= {f"open.{name}": one for name, one in (self.openings.tables() if self.openings else {}).items()}
             tables |= {} if self.order.held is None else {"held": self.order.held}
-            head = {"asked": fingerprint(self.rule), "counts": self._counts, **self.order.counts()}
+            head = {"asked": fingerprint(self.rule, self.needs), "counts": self._counts, **self.order.counts()}
             self._written = pack(head, {name: table(one) for name, one in tables.items()})
         return self._written
 
@@ -129,10 +134,10 @@ class Keeper:
         Raises:
             InputError: not such a state. Nothing is changed then.
         """
-        fresh = Keeper(self.rule, self.custom)
+        fresh = Keeper(self.rule, self.custom, needs=self.needs)
         try:
             head, parts = unpack(raw)
-            if head["asked"] != fingerprint(self.rule):
+            if head["asked"] != fingerprint(self.rule, self.needs):
                 return
             tables = {name: frame(part) for name, part in parts.items()}
             fresh.order = Order.of(head, tables.get("held"))
@@ -147,10 +152,10 @@ class Keeper:
         self._counts, self._written = counts, None
 
 
-def fingerprint(rule: Rule) -> str:
+def fingerprint(rule: Rule, needs: tuple[str, ...]) -> str:
     """Changes when what a rule remembers would mean something else."""
     custom = rule.head.custom
-    told = (rule.id, custom.memory, custom.suppress, rule.head.group, rule.fields) if custom else rule.id
+    told = (rule.id, custom.memory, custom.suppress, rule.head.group, rule.fields, needs) if custom else rule.id
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 
