@@ -14,6 +14,7 @@ from cityguard.sigma.engine.witness import Literal, of_leaf
 
 ROWS = 4096  # of a sample
 MIN_ROWS = 1024  # fewer say too little
+FINDING = 0.2  # what it costs to find a literal where it does not count, against a row to be looked at
 AGAIN = 16  # measured anew when a class has seen so many times the rows
 
 
@@ -36,10 +37,12 @@ def measured(nodes: Iterable[Node], table: Table) -> dict[Literal, float]:
 
 
 def _shares(literals: list[tuple[Mode, str]], column: Column) -> list[float]:
-    values, numbers = Scanner(literals, _backend()).over(column)
+    scanner = Scanner(literals, _backend())
+    values, numbers = scanner.over(column)
     pairs = np.unique(values * len(literals) + numbers)
     rows = np.bincount(column.codes, minlength=column.size + 1)
     counted = np.bincount(pairs % len(literals), rows[pairs // len(literals)], minlength=len(literals))
+    counted = counted + FINDING * scanner.occurrences(column)
     return [float(count) / column.height for count in counted]
 
 

@@ -13,6 +13,7 @@ from cityguard.sigma.engine.scan import Scanner
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.engine.witness import Costs, Literal, witness
 
+COMMON = 0.25  # share of rows above which calling a rule up costs more than asking it always
 MakeScanner = Callable[[Sequence[tuple[Mode, str]]], Scanner]
 
 
@@ -48,7 +49,7 @@ class Class:
         by: dict[str | None, dict[tuple[Mode, str], list[int]]] = {}
         for place, (_, node) in enumerate(self.nodes):
             found = None if isinstance(node, bool) else witness(node, costs)
-            if found is None:
+            if found is None or sum(costs.get(one, 0.0) for one in found[1]) > COMMON:
                 self.always.append(place)
                 continue
             for field, mode, text in found[1]:

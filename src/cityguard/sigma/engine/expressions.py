@@ -7,15 +7,22 @@ is outside of that stays with the plain evaluator.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from cityguard.sigma import regex
 
 Test = Callable[[str], bool]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 MAX_KEPT = 1024  # compiled at a time
 MAX_PATTERN = 1000
 _INSIDE = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\x09-\x0d\x20"}
@@ -37,16 +44,23 @@ def compiled(pattern: str) -> Test | None:
     return _database(written, flags)
 
 
-def _database(written: str, flags: str) -> Test | None:
+def _made(written: str, flags: str, more: int) -> Any:
     hyperscan = importlib.import_module("hyperscan")
-    told = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
-    told |= hyperscan.HS_FLAG_CASELESS if "i" in flags else 0
-    told |= hyperscan.HS_FLAG_DOTALL if "s" in flags else 0
-    told |= hyperscan.HS_FLAG_MULTILINE if "m" in flags else 0
+    more |= hyperscan.HS_FLAG_CASELESS if "i" in flags else 0
+    more |= hyperscan.HS_FLAG_DOTALL if "s" in flags else 0
+    more |= hyperscan.HS_FLAG_MULTILINE if "m" in flags else 0
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
-        database.compile(expressions=[written.encode("ascii")], ids=[0], flags=told)
+        database.compile(expressions=[written.encode("ascii")], ids=[0], flags=more)
     except (hyperscan.error, UnicodeEncodeError):
+        return None
+    return database
+
+
+def _database(written: str, flags: str) -> Test | None:
+    hyperscan = importlib.import_module("hyperscan")
+    database = _made(written, flags, hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY)
+    if database is None:
         return None
     hits: list[int] = []
     scan, clear = database.scan, hits.clear
@@ -62,6 +76,38 @@ def _database(written: str, flags: str) -> Test | None:
         return False
 
     return test
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _sweeper(pattern: str) -> Any:
+    """A database that finds all ends of matches; None where what stands beside a value might change them."""
+    found = _FLAGS.match(pattern)
+    rest, flags = pattern[found.end() if found else 0 :], found[1] if found else ""
+    if compiled(pattern) is None or re.search(r"[\^$]|\\b", rest.replace("[^", "[")):
+        return None
+    return _made(rewritten(rest, "m" in flags), flags, 0)  # one that matches nothing at all is refused
+
+
+def sweep(pattern: str, offsets: Ints, buffer: Bytes) -> Ints | None:
+    """Numbers of the values, laid end to end, that may match; None when that cannot be told, or of too many.
+
+    Of every match inside a value its end is found in the whole as well, so no value is missed.
+    """
+    database = _sweeper(pattern) if buffer.max(initial=0) < 0x80 else None
+    if database is None or not len(buffer):
+        return None
+    ends: list[int] = []
+    append, most = ends.append, len(offsets) // 4
+
+    def hit(_number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+        append(end)
+        return len(ends) > most
+
+    with contextlib.suppress(importlib.import_module("hyperscan").ScanTerminated):
+        database.scan(buffer.data, match_event_handler=hit)
+    if len(ends) > most:
+        return None
+    return np.unique(np.searchsorted(offsets, np.array(ends, dtype=np.int64) - 1, "right") - 1)
 
 
 def rewritten(pattern: str, lines: bool) -> str:

@@ -27,8 +27,8 @@ from cityguard.sigma.ast import (
     Words,
     leaves,
 )
-from cityguard.sigma.engine.columns import Codes, Column, Ints, any_of
-from cityguard.sigma.engine.expressions import compiled
+from cityguard.sigma.engine.columns import Codes, Column, Ints, any_of, laid_out
+from cityguard.sigma.engine.expressions import compiled, sweep
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.match import _as_json, judge
 from cityguard.sigma.view import Mask, Values
@@ -197,11 +197,31 @@ def in_bulk(node: Node, column: Column, wanted: Ints) -> Mask:
         found = words_in_bulk(node, column, wanted)
         if found is not None:
             return found
-    quick = one_by_one(node) if isinstance(node, Regex) and len(wanted) <= SOME else None
-    if quick is not None:
-        return np.fromiter(map(quick, *column.pairs(wanted, False)), np.bool_, len(wanted))
+    if isinstance(node, Regex):
+        matched = _matched(node, column, wanted)
+        if matched is not None:
+            return matched
     part: Values = column.values if len(wanted) == column.size else column.part(wanted)
     return np.asarray(judge(node, part), dtype=np.bool_)
+
+
+def _matched(leaf: Regex, column: Column, wanted: Ints) -> Mask | None:
+    """A regular expression by what is kept compiled; None where compiling it anew for all values is better."""
+    quick = one_by_one(leaf)
+    if quick is None:
+        return None
+    if len(wanted) <= SOME:
+        return np.fromiter(map(quick, *column.pairs(wanted, False)), np.bool_, len(wanted))
+    array = column.folded if leaf.folded else column.texts
+    if len(wanted) != column.size:
+        array = array.take(pa.array(wanted))
+    likely = sweep(leaf.pattern, *laid_out(array))
+    if likely is None:
+        return None
+    mask = np.zeros(len(wanted), dtype=np.bool_)
+    texts = array.take(pa.array(likely)).to_pylist()
+    mask[likely] = np.fromiter(map(quick, texts, texts), np.bool_, len(likely))
+    return mask
 
 
 def words_in_bulk(leaf: Words, column: Column, wanted: Ints) -> Mask | None:

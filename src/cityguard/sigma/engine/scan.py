@@ -149,6 +149,14 @@ class Scanner:
             return NONE
         return places, self._numbers[np.asarray(where.drop_null().to_numpy())]
 
+    def occurrences(self, column: Column) -> npt.NDArray[np.int64]:
+        """How often each literal is found in the distinct values, wherever in them."""
+        counted = np.zeros(len(self._exact) + len(self._texts), dtype=np.int64)
+        if self.automaton is not None:
+            numbers = self.automaton.ends(laid_out(column.folded)[1])[0]
+            counted[self._ids] = np.bincount(numbers, minlength=len(self._texts))
+        return counted
+
     def _within(self, values: pa.LargeStringArray) -> Found:
         assert self.automaton is not None
         offsets, buffer = laid_out(values)
