@@ -265,7 +265,7 @@ def test_the_api_tells_coverage_noise_and_layers_and_switches_rules(fresh: FastA
         }
     assert browser.get("/api/v1/rules/navigator/mobile").status_code == 404
     body = {"act": "disable", "level": "critical", "why": "exercise"}
-    done = browser.client.post("/api/v1/rules/switch", json=body, headers={"x-csrf-token": browser.csrf})
+    done = browser.send("POST", "/api/v1/rules/switch", json=body, headers={"x-csrf-token": browser.csrf})
     assert done.status_code == 200, done.text
     assert done.json()["rules"] > 1
     assert all(one.head.level != "critical" for one in fresh.state.city.ruleset.rules)
