@@ -107,9 +107,8 @@ def test_events_made_for_every_rule_give_the_same_hits(every: Ruleset, synthesis
 
 
 def test_rules_kept_on_disk_are_the_rules(every: Ruleset, folder: Path, tmp_path: Path) -> None:
-    paths = [folder, ROOT / "rules"]
-    assert cache.load(paths, folder=tmp_path / "kept") == cache.load(paths, folder=tmp_path / "kept")
-    again = cache.load(paths, folder=tmp_path / "kept")
-    assert again.rules == every.rules
-    assert again.correlations == every.correlations
-    assert again.inactive == every.inactive
+    kept = tmp_path / "kept"
+    parsed = cache.load([folder], folder=kept)
+    assert len(list(kept.iterdir())) == 1
+    assert cache.load([folder], folder=kept) == parsed
+    assert {rule.id for rule in parsed.rules} <= {rule.id for rule in every.rules}

@@ -28,7 +28,6 @@ from cityguard.sigma.fields import logsource
 from cityguard.sigma.rule import Ruleset
 
 MAX_CLASSES = 512  # compiled at a time; the one longest unused goes
-MAX_NOTICES = 100
 
 
 class Engine:
@@ -153,5 +152,6 @@ class Engine:
         return made
 
     def _tell(self, rule: Rule, milliseconds: float) -> None:
-        if len(self.notices) < MAX_NOTICES:
+        """Once for each rule: that it is still too dear is no news."""
+        if all(one.rule_id != rule.id for one in self.notices):
             self.notices.append(Notice(rule.id, rule.title, rule.head.place, milliseconds))
