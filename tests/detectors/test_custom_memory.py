@@ -415,3 +415,13 @@ def test_a_correlation_counts_what_fires_of_a_rule_that_remembers(live: bool) ->
     (alert,) = one.forward(int((START + timedelta(hours=1)).timestamp()) * US) if live else one.finish()
     assert (alert.source, alert.count, alert.dataset) == ("correlation", 2, "flow")
     assert alert.event_ids == tuple(sorted((f"{21:032x}", f"{22:032x}")))
+
+
+def test_a_rule_over_its_budget_raises_an_alert_once() -> None:
+    one = detector("window: 1h")
+    engine: Any = one.engine
+    engine._tell(one.ruleset.rules[0], 90.0)
+    (alert,) = [alert for alert in one.detect(batch([(0, "10.0.0.1")], port=1)) if "暂停" in alert.title.zh]
+    assert alert.rule_id == one.ruleset.rules[0].id
+    assert "90 毫秒" in alert.reason.zh and "90 ms" in alert.reason.en
+    assert one.detect(batch([(1, "10.0.0.1")], port=1)) == []

@@ -38,8 +38,12 @@ Rules = Annotated[
 @app.command("list")
 def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")] = False) -> None:
     """列出规则及停用原因 / List rules, and why any is inactive."""
+    from cityguard.detectors.notices import notices
+    from cityguard.detectors.screen import Screen
+
     with application(rules=rules) as one:
         ruleset = one.ruleset
+        notes = list(notices(ruleset, {}, Screen(one.threat_lists, one.settings.zone), one.clock()))
     every = [*(one.head for one in ruleset.rules), *(one.head for one in ruleset.correlations)]
     if as_jsonl:
         jsonl(
@@ -54,6 +58,8 @@ def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")
         )
     for idle in ruleset.inactive:
         err.print(safe(f"{idle.place}: {idle.title}: {idle.reason}"), style="dim", markup=False)
+    for note in notes:
+        err.print(safe(f"{note.place}: {note.text.get(language())}"), style="yellow", markup=False)
     _faults(ruleset.faults)
 
 

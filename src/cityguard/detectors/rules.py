@@ -22,7 +22,7 @@ from cityguard.detectors.custom.suppress import Joins
 from cityguard.detectors.notices import Notice, notices
 from cityguard.detectors.screen import Screen, Screened
 from cityguard.detectors.telling import MAX_ALERTS as MAX_ALERTS
-from cityguard.detectors.telling import Teller, merged
+from cityguard.detectors.telling import Teller, merged, rested
 from cityguard.errors import InputError
 from cityguard.ids import alert_id
 from cityguard.model import Alert, EventBatch
@@ -70,6 +70,7 @@ class RuleDetector:
         self.joins = Joins()
         self.keepers = Keepers(ruleset, lateness_s=lateness_s)
         self._silent = ruleset.silent
+        self._noticed = 0  # notices of the engine that were told
         self._received: int | None = None  # newest receipt since the last settling, µs
 
     @property
@@ -101,7 +102,7 @@ class RuleDetector:
                     frame = frame.hstack(hits.extra)
                 found += self.teller.alerts(rule, frame, batch.part)
         fired = list(self.keepers.take(batch, kept, now)) if self.keepers else []
-        return found + self._fired(fired, feed, batch)
+        return found + self._fired(fired, feed, batch) + self._rested(now, batch.part)
 
     def finish(self) -> list[Alert]:
         """Alerts of correlations and of rules that remember which only the end of the input decides."""
@@ -159,6 +160,12 @@ class RuleDetector:
         for dataset, tables in late.items():
             told += self.correlator.feed(tables, EventBatch(dataset, "rules", pl.DataFrame()))
         return found + self._told(told, batch.part)
+
+    def _rested(self, now: datetime, part: str) -> list[Alert]:
+        """Alerts of rules that the engine has left out since the last call, for what they cost."""
+        notices = getattr(self.engine, "notices", ())
+        fresh, self._noticed = notices[self._noticed :], len(notices)
+        return [rested(one, now, part) for one in fresh]
 
     # ------------------------------------------------------------ correlations
 

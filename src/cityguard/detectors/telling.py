@@ -19,9 +19,11 @@ from cityguard.model import MAX_EVENT_IDS, Alert, Explanation, Text
 from cityguard.sigma.ast import Head, Rule
 from cityguard.sigma.correlation import Firing
 from cityguard.sigma.custom import Suppress
+from cityguard.sigma.engine.account import Notice as Rested
 from cityguard.sigma.fields import ENTITIES
 from cityguard.sigma.rule import Ruleset
 
+DAY = 86_400
 MAX_ALERTS = 1000  # per rule and batch; smaller groups beyond it become one alert
 _WHY = ("x", "limit", "origin", "by", "threat", "threat_field", "expired")
 
@@ -137,6 +139,22 @@ class Teller:
             explanation=explained,
             part=part,
         )
+
+
+def rested(notice: Rested, now: datetime, part: str) -> Alert:
+    """The alert of a rule that the engine left out for its cost; one a day."""
+    day = int(now.timestamp()) // DAY * DAY
+    return Alert(
+        id=alert_id("cityguard.rules.budget", "1", (notice.rule_id,), day),
+        rule_id=notice.rule_id,
+        title=Text(f"检测规则暂停：{notice.title.zh}", f"detection rule rests: {notice.title.en}"),
+        level="medium",
+        source="sigma",
+        first_seen=now,
+        last_seen=now,
+        reason=notice.reason,
+        part=part,
+    )
 
 
 def merged(alerts: Iterable[Alert]) -> Iterator[Alert]:
