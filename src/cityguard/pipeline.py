@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from cityguard.detectors.base import Detector
 from cityguard.model import Alert, Chunk, EventBatch
+from cityguard.rulebook import notes
 from cityguard.rulebook.seen import Tally
 from cityguard.store.base import Store
 
@@ -67,12 +69,13 @@ def finish(app: Way) -> list[Alert]:
     return _tell([alert for detector in app.detectors for alert in detector.finish()], app)
 
 
-def settle(app: Way) -> list[Alert]:
-    """Merge and tell what has become certain on an input without an end."""
-    return _tell([alert for detector in app.detectors for alert in detector.settle()], app)
+def settle(app: Way, through: datetime | None = None) -> list[Alert]:
+    """Merge and tell what has become certain on an input without an end; all received until ``through`` was taken."""
+    return _tell([alert for detector in app.detectors for alert in detector.settle(through)], app)
 
 
 def _tell(found: list[Alert], app: Way) -> list[Alert]:
+    found += notes.keep(app.detectors, app.store.records, app.seen.now())
     fresh = app.store.alerts.merge(found)
     app.notifiers.tell(fresh)
     return fresh

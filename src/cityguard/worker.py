@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -33,6 +34,7 @@ BLOCK = 20_000
 CHECKPOINT_S = 5.0
 SHARE = 20  # a checkpoint that took a second is made again after so many
 SETTLE_S = 60.0
+ON_THE_WAY = timedelta(seconds=5)  # a record stands in its spool so long after it was received
 log = logging.getLogger(__name__)
 DEATHS = 2
 
@@ -61,12 +63,14 @@ class Worker:
     def __init__(self, app: App, stop: Event | None = None) -> None:
         self.app = app
         self._durable = Checkpoint(app.store.records)
-        self._is_drained = False
         self._told: dict[str, bytes] = {}  # counters by detector, as last written
         self._way = _Patient(app, stop or Event())
         self._live = {one.name: self._open(one) for one in app.settings.listen}
         self._cursors = {one.name: self._load(one.name) for one in app.settings.listen}
         self._after = {name: cursor.done for name, cursor in self._cursors.items()}
+        self._through = dict.fromkeys(
+            self._cursors, datetime.min.replace(tzinfo=UTC)
+        )  # all received until then is taken
         self._turn = max((turn for cursor in self._cursors.values() for turn in cursor.turns), default=0)
         self._restore()
         self._due = time.monotonic() + CHECKPOINT_S
@@ -78,10 +82,8 @@ class Worker:
         while not stop.is_set():
             if not self.turn():
                 stop.wait(0.2)
-            # what still waits in a spool has not happened yet, as far as windows are concerned
-            if time.monotonic() >= self._settle + (0 if self._is_drained else 9 * SETTLE_S):
-                pipeline.settle(self._way)
-                self._settle = time.monotonic() + SETTLE_S
+            if time.monotonic() >= self._settle:
+                self.settle()
             if time.monotonic() >= self._due:
                 self.checkpoint()
         self._release(silent=0.0)
@@ -89,9 +91,12 @@ class Worker:
 
     def turn(self) -> int:
         """One block of each spool; returns records taken."""
-        taken = [self._advance(one) for one in self.app.settings.listen]
-        self._is_drained = max(taken, default=0) < BLOCK // 2
-        return sum(taken)
+        return sum(self._advance(one) for one in self.app.settings.listen)
+
+    def settle(self) -> None:
+        """Let detectors decide what is certain: what still waits in a spool has not happened yet for them."""
+        pipeline.settle(self._way, min(self._through.values(), default=self.app.clock()))
+        self._settle = time.monotonic() + SETTLE_S
 
     def checkpoint(self) -> None:
         """Make detectors' state and cursors durable together, then free what was taken."""
@@ -130,20 +135,24 @@ class Worker:
 
     def _advance(self, listener: Listener) -> int:
         """The next block: its end is written down first."""
-        cursor = self._cursors[listener.name]
+        cursor, now = self._cursors[listener.name], self.app.clock()
         frames, peers = spool.read(self._folder(listener), self._after[listener.name], limit=BLOCK)
         if len(frames):
             self._turn += 1
             cursor.ends.append(int(frames.number[-1]))
             cursor.turns.append(self._turn)
+            cursor.tries = 0  # the block before was survived
             self._save(listener.name)
             self._take(listener, frames, peers)
+        else:
+            self._through[listener.name] = now - ON_THE_WAY
         return len(frames)
 
     def _take(self, listener: Listener, frames: Frames, peers: list[str]) -> None:
         for chunk in self._chunks(listener, frames, peers):
             pipeline.take(chunk, self._way)
         self._after[listener.name] = int(frames.number[-1])
+        self._through[listener.name] = datetime.fromtimestamp(int(frames.time[-1]) / 1e9, UTC)
 
     def _chunks(self, listener: Listener, frames: Frames, peers: list[str]) -> Iterator[Chunk]:
         """Chunks whose every event names its transport peer, and what senders that went had left open."""

@@ -94,7 +94,7 @@ class AnomalyDetector:
         rows, self._rows, self._seen, self._closed = self._rows, features.empty(), {}, 0
         return self._judge(rows, on_input=self.fit_on_input)
 
-    def settle(self) -> list[Alert]:
+    def settle(self, through: datetime | None = None) -> list[Alert]:
         """Judge the windows that are closed, for inputs without an end; never fits on its input."""
         self._sum()
         newest = self._rows["window"].max()

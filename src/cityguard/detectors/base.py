@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Protocol
 
 from cityguard.model import Alert, EventBatch
@@ -20,8 +21,12 @@ class Detector(Protocol):
     def finish(self) -> Iterable[Alert]:
         """Alerts that can only be decided when the input ends (a forest over whole windows …)."""
 
-    def settle(self) -> Iterable[Alert]:
-        """The same for inputs that never end: what is certain by now; called about once a minute."""
+    def settle(self, through: datetime | None = None) -> Iterable[Alert]:
+        """The same for inputs that never end: what is certain by now; called about once a minute.
+
+        Args:
+            through: everything received until then has been taken; None: as far as the detector has seen itself.
+        """
 
     def snapshot(self) -> bytes:
         """State as JSON or npz bytes; never pickle."""
