@@ -258,9 +258,22 @@ def test_the_register_gives_lists() -> None:
     assert found["register.pumps"] == ["10.9.0.4"]
     assert "register.hmi" not in found  # a rule that needs it waits
     assert lists.of_register(Register.empty()) == {}
-    text = rules("a").replace("f: a", "source.ip|cidr|expand: '%segments.ot%', destination.ip|expand: '%register.plc%'")
-    assert len(load_bytes(text.encode(), placeholders=found).rules) == 1
+    text = rules("a").replace("f: a", "source.ip|expand: '%segments.ot%', destination.ip|expand: '%register.plc%'")
+    made = load_bytes(text.encode(), placeholders=found).rules[0]
+    pair = [{"source.ip": "10.9.8.7", "destination.ip": to} for to in ("10.9.0.4", "10.9.0.6")]
+    assert match(made, plain.batch(*pair)).to_list() == [True, False]
     assert len(load_bytes(text.encode()).inactive) == 1
+
+
+def test_networks_of_a_list_are_networks_where_the_list_is_the_whole_value() -> None:
+    given = ["10.1.0.0/16", "2001:db8::/32", "host/7", "*.city"]
+    one = plain.rule("f|expand: '%nets%'", nets=given)
+    events = ["10.1.2.3", "10.2.0.1", "2001:db8::5", "HOST/7", "a.city", "10.1.0.0/16"]
+    table = plain.batch(*({"f": text} for text in events))
+    assert match(one, table).to_list() == [True, False, True, True, True, False]
+    assert match(plain.rule("f|expand|neq: '%nets%'", nets=given), table).to_list()[:2] == [False, True]
+    written = plain.rule("f|contains|expand: '%nets%'", nets=given)
+    assert match(written, table).to_list() == [False, False, False, True, True, True]
 
 
 # ---------------------------------------------------------------- what the linter doubts
@@ -268,7 +281,7 @@ def test_the_register_gives_lists() -> None:
 
 def doubts(text: str, tmp_path: Path) -> set[str]:
     (tmp_path / "a.yml").write_text(text, encoding="utf-8")
-    report = lint.check([tmp_path], vocabulary=on_the_wire(Vocabulary()))
+    report = lint.check([tmp_path], {"nets": ["10.0.0.0/8"]}, vocabulary=on_the_wire(Vocabulary()))
     assert report.errors == ()
     return {f"{one.place.rpartition(':')[2]} {one.code}" for one in report.warnings}
 
@@ -317,6 +330,7 @@ def test_a_sound_rule_raises_no_doubt(tmp_path: Path) -> None:
         ("contains: [a, b]", "contains|all: a", "10 modifier"),
         ("contains: [a, b]", "utf16le|contains: ab", "10 portable"),
         ("contains: [a, b]", "re: '(?!x)abc'", "9 regex"),
+        ("source.ip|cidr: 10.0.0.0/8", "source.ip|cidr|expand: '%nets%'", "11 portable"),
         ("match: false", "match: true", "16 tests"),
         ("url.path: xc", "url.path: /x?c", "18 portable"),
     ],

@@ -68,6 +68,9 @@ def _modifiers(notes: Notes, part: str) -> None:
         names = key.split("|")[1:]
         if "all" in names and (not isinstance(value, list) or len(value) < 2) and "expand" not in names:
             notes.warn("modifier", "'all' of a single value says nothing", *where, remedy="leave 'all' out")
+        if "cidr" in names and "expand" in names:
+            remedy = "leave 'cidr' out: networks of a list are networks without it"
+            notes.warn("portable", "other tools take no placeholder for a network", *where, remedy=remedy)
         if "utf16le" in names:
             notes.warn("portable", "other tools know 'utf16le' as 'wide'", *where, remedy="write wide")
         if key.startswith("|") or not key:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, cast
 
 from cityguard.errors import InputError
@@ -46,6 +46,7 @@ _GOES_WITH: dict[str, set[str]] = {
 }
 """What a value is (at most one such modifier) -> what else may stand beside it."""
 
+Network = IPv4Network | IPv6Network
 KNOWN = frozenset(_GOES_WITH.keys() - {""}).union(*_GOES_WITH.values())
 
 
@@ -92,7 +93,7 @@ def build(key: str | None, value: Any, placeholders: Mapping[str, Sequence[str]]
     if any(isinstance(entry, dict | list) for entry in values):
         raise InputError("a value must be text, a number, true, false or null", remedy="move the map into a selection")
     if "expand" in item.spec.names:
-        values = list(_expanded(values, placeholders))
+        values = list(_expanded(item, values, placeholders))
     node = _join(item, values)
     return Not(node) if "neq" in item.spec.names else node
 
@@ -187,7 +188,9 @@ def _too_many() -> InputError:
 _PLACEHOLDER = re.compile(r"%([^%\\]{1,128})%")
 
 
-def _expanded(values: list[Any], placeholders: Mapping[str, Sequence[str]]) -> Iterator[Any]:
+def _expanded(item: Item, values: list[Any], placeholders: Mapping[str, Sequence[str]]) -> Iterator[Any]:
+    """Values with the lists in their places. Where a list is the whole value, its networks stay networks."""
+    plain = item.field is not None and not item.spec.kind and item.spec.names <= _ANY
     for value in values:
         names = _PLACEHOLDER.findall(value) if isinstance(value, str) else []
         if not names:
@@ -200,8 +203,19 @@ def _expanded(values: list[Any], placeholders: Mapping[str, Sequence[str]]) -> I
             )
         lists = [placeholders[name] for name in names]
         for chosen in itertools.islice(itertools.product(*lists), MAX_VALUES + 1):
+            if plain and value == f"%{names[0]}%" and (network := _network(str(chosen[0]))) is not None:
+                yield network
+                continue
             texts = iter(chosen)
             yield _PLACEHOLDER.sub(lambda _, texts=texts: str(next(texts)), value)  # type: ignore[misc]
+
+
+def _network(text: str) -> Network | None:
+    """``10.1.0.0/16`` as a network; None for a text that is none."""
+    try:
+        return ip_network(text) if "/" in text else None
+    except ValueError:
+        return None
 
 
 # ---------------------------------------------------------------- texts
@@ -209,6 +223,8 @@ def _expanded(values: list[Any], placeholders: Mapping[str, Sequence[str]]) -> I
 
 def _text(item: Item, value: Any) -> Iterable[Node]:
     asked = item.spec
+    if isinstance(value, Network):
+        return (Cidr(item.field, (str(value),)),)
     if value is None:
         if item.field is None:
             raise InputError("null is no keyword", remedy="name a field")
