@@ -160,7 +160,7 @@ class App:
 
     def coverage(self) -> Coverage:
         """Every rule active or not and why, by what sources sent in the last week."""
-        from cityguard.rulebook import coverage
+        from cityguard.rulebook import coverage, notes
 
         now = self.clock()
         return coverage.cover(
@@ -169,7 +169,7 @@ class App:
             now,
             departments=[one.id for one in self.register.departments],
             segments=[one.id for one in self.register.segments],
-            budget=coverage.resting(self.store.records.get_value(coverage.BUDGET), now),
+            notes=notes.read(self.store.records.get_value(notes.STATE), now),
         )
 
     def noise(self, query: Query) -> list[Noise]:

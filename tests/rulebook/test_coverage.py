@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from tests.rulebook.make import FLOWS, NOW, book, rule, shelf, sighting, uuid
 
 from cityguard.model import LogSource, Text
 from cityguard.rulebook import switches
 from cityguard.rulebook.book import Book
-from cityguard.rulebook.coverage import Coverage, Covered, chosen, cover, resting
+from cityguard.rulebook.coverage import Coverage, Covered, chosen, cover
+from cityguard.rulebook.notes import Note
 from cityguard.rulebook.switches import Selector, Switch
 
 TELNET = "{one: {destination.port: 23, source.zone: office}, condition: one}"
@@ -116,8 +116,8 @@ def test_placeholders_faults_switches_and_budgets_are_told(tmp_path: Path) -> No
     made = shelf(tmp_path, rule(1, detection=listed), rule(2, detection="{a: 1}"), rule(3), rule(4))
     off = Switch("disable", Selector(id=uuid(3)), "cli:li", "2026-11-21T00:00:00Z", "noise")
     switches.write(tmp_path / switches.FILE, off)
-    slow = {uuid(4): Text("慢", "slow")}
-    found = cover(made.book, [sighting(FLOWS, "destination.port")], NOW, budget=slow)
+    slow = Note(uuid(4), "budget", NOW, Text("慢", "slow"))
+    found = cover(made.book, [sighting(FLOWS, "destination.port")], NOW, notes=[slow])
     assert {one.state for one in found.rules} == {"placeholder", "faulty", "off", "budget"}
     assert found.counts["active"] == 0
     assert state(found, 1).reason.zh == "占位列表 %nobody% 未定义；请写入 rules/placeholders.yml"
@@ -136,19 +136,6 @@ def test_rules_are_chosen_by_words_state_and_place() -> None:
     assert [rule.id for rule in chosen(found, state="no_source")] == [uuid(2)]
     assert [rule.id for rule in chosen(found, department="data")] == [uuid(1)]
     assert chosen(found, segment="nowhere") == []
-
-
-@pytest.mark.parametrize(
-    "raw", [None, b"", b"x", b"[]", b'{"a": 1}', b'{"a": ["x", "y", "z"]}', b'{"a": [null, 1, 2]}']
-)
-def test_a_state_of_budgets_that_cannot_be_read_is_none(raw: bytes | None) -> None:
-    assert resting(raw, NOW) == {}
-
-
-def test_a_rule_over_its_budget_is_told_for_a_day() -> None:
-    raw = b'{"a": ["2026-11-21T08:00:00+00:00", "zh", "en"]}'
-    assert resting(raw, NOW) == {"a": Text("zh", "en")}
-    assert resting(raw, NOW + timedelta(days=1)) == {}
 
 
 def test_nothing_at_all_is_covered_by_nothing() -> None:

@@ -9,16 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
 from cityguard.model import LogSource, Sighting, Text
 from cityguard.rulebook.book import Book, One, lost
+from cityguard.rulebook.notes import Note, budgets
 from cityguard.rulebook.reach import Names, missing
 from cityguard.sigma.ast import Correlation, Rule
 
 SPAN = timedelta(days=7)
-REST = timedelta(days=1)
-BUDGET = "rules.budget"  # name of the state the worker writes: rule id -> [when, zh, en]
 State = Literal["active", "no_source", "no_field", "part", "placeholder", "off", "budget", "faulty"]
 STATES: tuple[State, ...] = ("active", "no_source", "no_field", "part", "placeholder", "off", "budget", "faulty")
 ScopeKind = Literal["department", "segment"]
@@ -63,6 +60,7 @@ class Covered:
     departments: tuple[str, ...] = ()  # where it is active
     segments: tuple[str, ...] = ()
     removed: bool = False  # its upstream has it no more
+    notes: tuple[Text, ...] = ()  # what the running detectors say of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +93,6 @@ def since(now: datetime) -> datetime:
     return (now - SPAN).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def resting(state: bytes | None, now: datetime) -> dict[str, Text]:
-    """Rules the worker's engine has switched off for their cost within the last day, and what it says of them."""
-    try:
-        data = orjson.loads(state or b"{}")
-        told = {str(rule): (datetime.fromisoformat(at), Text(zh, en)) for rule, (at, zh, en) in data.items()}
-    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
-        return {}
-    return {rule: text for rule, (at, text) in told.items() if now - at < REST}
-
-
 def cover(
     book: Book,
     sighted: Iterable[Sighting],
@@ -112,7 +100,7 @@ def cover(
     *,
     departments: Sequence[str] = (),
     segments: Sequence[str] = (),
-    budget: Mapping[str, Text] | None = None,
+    notes: Sequence[Note] = (),
 ) -> Coverage:
     """Hold every rule against what was seen since ``since(now)``.
 
@@ -122,12 +110,16 @@ def cover(
         now: the present.
         departments: ids of the register, so that those that sent nothing are told too.
         segments: the same.
-        budget: rules the engine has switched off for their cost, and what it says.
+        notes: what the running detectors say of rules: over their budget, still learning …
     """
     start = since(now)
     seen = _Seen(one for one in sighted if one.day >= start.date())
-    view = _View(seen, book, budget or {})
-    rules = sorted((*view.running(), *_idle(book)), key=lambda one: (one.title.zh, one.id, one.place))
+    view = _View(seen, book, budgets(notes))
+    said: dict[str, list[Text]] = {}
+    for note in notes:
+        said.setdefault(note.rule_id, []).append(note.text)
+    every = (replace(one, notes=tuple(said.get(one.id, ()))) for one in (*view.running(), *_idle(book)))
+    rules = sorted(every, key=lambda one: (one.title.zh, one.id, one.place))
     counts: dict[State, int] = {state: sum(one.state == state for one in rules) for state in STATES}
     places = [
         *(view.place("department", name) for name in seen.names("department", departments)),

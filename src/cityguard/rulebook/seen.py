@@ -39,6 +39,10 @@ class Tally:
         self._wanted, self._clock = frozenset(wanted), clock
         self._held: dict[tuple[date, str], Sighting] = {}
 
+    def now(self) -> datetime:
+        """The present, by the clock rows without a time of receipt are counted at."""
+        return self._clock()
+
     def look(self, batch: EventBatch) -> None:
         """Count an enriched batch."""
         for item in sighted(batch, self._wanted, self._clock()):

@@ -1,0 +1,94 @@
+"""What detectors say of rules is kept for the pages, and a rule over its budget is an alert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rulebook.make import NOW, rule, uuid
+
+from cityguard import pipeline
+from cityguard.app import App
+from cityguard.config import Anomaly, Settings
+from cityguard.detectors.notices import Notice as Told
+from cityguard.model import Query, Text
+from cityguard.rulebook import notes
+from cityguard.sigma.engine.account import Notice
+
+
+@dataclass
+class Records:
+    held: dict[str, bytes] = field(default_factory=dict)
+    writes: int = 0
+
+    def get_value(self, key: str) -> bytes | None:
+        return self.held.get(key)
+
+    def put_value(self, key: str, value: bytes) -> None:
+        self.held[key] = value
+        self.writes += 1
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+
+class Detector:
+    def __init__(self) -> None:
+        self.engine, self.said = Engine(), [Told("r2", "learning", "p", Text("学习中", "learning"))]
+
+    def notices(self) -> tuple[Any, ...]:
+        return tuple(self.said)
+
+
+def test_a_rule_over_its_budget_is_one_alert_a_day_and_told_for_a_day() -> None:
+    records, detector = Records(), Detector()
+    detector.engine.notices.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 80.0))
+    (alert,) = notes.keep([detector], records, NOW)
+    assert alert.rule_id == notes.RULE
+    assert "80" in alert.reason.en
+    assert notes.keep([detector], records, NOW + timedelta(minutes=1)) == []
+    found = notes.read(records.get_value(notes.STATE), NOW + timedelta(hours=2))
+    assert {one.kind for one in found} == {"budget", "learning"}
+    assert set(notes.budgets(found)) == {"r1"}
+    assert {one.kind for one in notes.read(records.get_value(notes.STATE), NOW + timedelta(days=1))} == {"learning"}
+    detector.engine.notices.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 90.0))
+    (again,) = notes.keep([detector], records, NOW + timedelta(hours=3))
+    assert again.id == alert.id
+
+
+def test_nothing_is_written_while_nothing_changes() -> None:
+    records, detector = Records(), Detector()
+    for minute in range(5):
+        notes.keep([detector, object()], records, NOW + timedelta(minutes=minute))
+    assert records.writes == 1
+    (kept,) = notes.read(records.get_value(notes.STATE), NOW)
+    assert kept.at == NOW
+    detector.said = []
+    notes.keep([detector], records, NOW)
+    assert notes.read(records.get_value(notes.STATE), NOW) == []
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"x", b"{}", b"[1]", b'[["a", "b"]]', b'[["a", "budget", "x", 1, 2]]'])
+def test_a_state_that_cannot_be_read_says_nothing(raw: bytes | None) -> None:
+    assert notes.read(raw, NOW) == []
+
+
+def test_the_main_way_keeps_notes_and_tells_alerts_of_budgets(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "a.yml").write_text(rule(1))
+    app = App(Settings(home=str(tmp_path / "h"), anomaly=Anomaly(enabled=False)), rules=[rules], clock=lambda: NOW)
+    engine: Any = app.detectors[0].engine  # type: ignore[attr-defined]
+    engine.notices.append(Notice(uuid(1), Text("慢", "slow"), "a.yml:1", 70.0))
+    (fresh,) = pipeline.settle(app)
+    assert fresh.rule_id == notes.RULE
+    assert [one.rule_id for one in app.store.alerts.find(Query())] == [notes.RULE]
+    (one,) = app.coverage().rules
+    assert one.state == "budget"
+    assert "70" in one.reason.en
+    app.close()
