@@ -210,15 +210,32 @@ def _matched(leaf: Regex, column: Column, wanted: Ints) -> Mask | None:
     quick = one_by_one(leaf)
     if quick is None:
         return None
-    if len(wanted) <= SOME:
-        return np.fromiter(map(quick, *column.pairs(wanted, False)), np.bool_, len(wanted))
     array = column.folded if leaf.folded else column.texts
     if len(wanted) != column.size:
         array = array.take(pa.array(wanted))
-    likely = sweep(leaf.pattern, *laid_out(array))
-    if likely is None:
+    plain = _bools(pc.string_is_ascii(array))
+    if plain.all():
+        return _swept(leaf, quick, array)
+    found = _swept(leaf, quick, array.filter(pa.array(plain)))
+    if found is None:
         return None
     mask = np.zeros(len(wanted), dtype=np.bool_)
+    mask[plain] = found
+    mask[~plain] = regex.matches(leaf.pattern, pl.Series(pl.from_arrow(array.filter(pa.array(~plain))))).to_numpy()
+    return mask
+
+
+def _swept(leaf: Regex, quick: Verdict, array: pa.LargeStringArray) -> Mask | None:
+    """ASCII values: a few of them one by one, many by one pass over all that names those to be asked."""
+    if len(array) <= FEW:
+        texts = array.to_pylist()
+        return np.fromiter(map(quick, texts, texts), np.bool_, len(texts))
+    likely = sweep(leaf.pattern, *laid_out(array))
+    if likely is None and len(array) > SOME:
+        return None
+    if likely is None:
+        likely = np.arange(len(array))
+    mask = np.zeros(len(array), dtype=np.bool_)
     texts = array.take(pa.array(likely)).to_pylist()
     mask[likely] = np.fromiter(map(quick, texts, texts), np.bool_, len(likely))
     return mask

@@ -24,6 +24,7 @@ class Presence:
 
     def __init__(self, words: Collection[str]) -> None:
         self._letters = all(re.search("[^-0-9]", word) for word in words)
+        self._words = all(re.search("[^-+:.0-9tTzZ ]", word) for word in words)
         hyperscan = importlib.import_module("hyperscan")
         written = [word.encode() for word in words if word.isascii()]  # no other word stands in ASCII text
         self._stopped = hyperscan.ScanTerminated
@@ -38,8 +39,10 @@ class Presence:
         """False when none of the words stands in any of the values."""
         if series.dtype.is_integer():
             return not self._letters
+        if isinstance(series.dtype, pl.Datetime):
+            return not self._words
         if series.dtype != pl.String:
-            return True
+            return series.null_count() < len(series)
         array: Any = series.to_arrow(compat_level=pl.CompatLevel.newest())
         if not str(array.type).endswith("string_view"):
             return True
@@ -48,7 +51,7 @@ class Presence:
         own = np.frombuffer(views, np.uint8)[array.offset * 16 : (array.offset + len(array)) * 16]
         lengths = own.view(np.int32)[::4]
         if sum(one.size for one in data) > SLACK * int(lengths.sum(dtype=np.int64)) + 4096:
-            return True
+            data = [one for one in (series.to_arrow().buffers()[2],) if one is not None]
         parts = [np.frombuffer(one, np.uint8) for one in data if one.size]
         if any(part.max() >= 0x80 for part in parts) or _beyond_ascii(own, lengths):
             return True
