@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 from cityguard import content
+from cityguard.decoders import ot
 from cityguard.decoders.ot import (
     ads,
     bsap,
@@ -124,6 +127,16 @@ def test_examples_carry_the_class_the_decoder_gives(documents: list[dict[str, An
             fits = given == _known(protocol, code) or given in NARROWER or (protocol, code) in INNER
             assert fits, f"{rule['name']}: {one}"
     assert seen > 250
+
+
+def test_what_a_decoder_writes_belongs_to_a_log_source_of_its_name() -> None:
+    known = set(TABLES) | {"bacnet", "cip", "enip", "goose", "profinet_rt", "sv"}
+    products = set[str]()
+    for module in pkgutil.iter_modules(ot.__path__):
+        for one in getattr(importlib.import_module(f"{ot.__name__}.{module.name}"), "PROTOCOLS", ()):
+            source = one.sources.get("ot")
+            products |= {one.name, *(source.product if source else ())}
+    assert known <= products
 
 
 DATASETS = {"ot_command": "ot", "network": "flow", "firewall": "firewall"}

@@ -138,7 +138,7 @@ def _batches(capture: Path, placed: bool) -> Iterator[EventBatch]:
         for batch in chunk.decoded.batches:
             if batch.dataset not in ("ot", "flow"):
                 continue
-            if not placed:
+            if not placed or "ot.is_request" not in batch.table.columns:
                 yield batch
             elif batch.dataset == "ot":
                 asks = pl.col("ot.is_request").fill_null(True)

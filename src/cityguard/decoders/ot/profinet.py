@@ -15,6 +15,7 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
+from cityguard.model import LogSource
 
 ETHERTYPE = 0x8892
 MAX_BLOCKS = 32
@@ -184,4 +185,5 @@ def _real_time(data: bytes, frame: int) -> dict[str, Any] | None:
     return None
 
 
-PROTOCOLS = (Protocol("profinet", speaker=Profinet, frames=(ETHERTYPE,)),)
+SOURCES = {"ot": LogSource(("ot_command",), ("profinet", "profinet_dcp", "profinet_rt"), ())}
+PROTOCOLS = (Protocol("profinet", speaker=Profinet, sources=SOURCES, frames=(ETHERTYPE,)),)

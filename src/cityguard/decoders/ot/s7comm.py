@@ -17,6 +17,7 @@ from cityguard.decoders.ot import tpkt
 from cityguard.decoders.protocol import Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
+from cityguard.model import LogSource
 
 MAX_VALUES = 16
 _HEAD = struct.Struct(">BBHHHH")
@@ -333,7 +334,9 @@ def starts_plus(data: bytes, usual: bool) -> bool:
     return usual or len(unit) >= 4 + int.from_bytes(unit[2:4], "big")
 
 
+SOURCES = {"ot": LogSource(("ot_command",), ("s7comm", "s7comm_plus"), ())}
+"""A connection that begins with S7comm may go on in S7comm-plus."""
 PROTOCOLS = (
-    Protocol("s7comm", starts, S7comm, tcp=(tpkt.PORT,), marks=(tpkt.mark(bytes((_MARK,))),)),
+    Protocol("s7comm", starts, S7comm, SOURCES, tcp=(tpkt.PORT,), marks=(tpkt.mark(bytes((_MARK,))),)),
     Protocol("s7comm_plus", starts_plus, S7commPlus, tcp=(tpkt.PORT,), marks=(tpkt.mark(bytes((plus.MARK,))),)),
 )
