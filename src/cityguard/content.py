@@ -141,7 +141,8 @@ _REMEDIES = {
 }
 
 _PROPERTY = re.compile(r"(?:^|[\s\[{,:])(?:&\S|!)", re.MULTILINE)  # where an anchor or a tag may stand
-_DEEP = re.compile(r"^[ \t?:-]{100}", re.MULTILINE)  # a line may open as many levels as it has these
+_DEEP = re.compile(r"[ \t?:-]{100}")  # a line may open as many levels as it begins with of these
+_DEEPER = re.compile(r"\n[ \t?:-]{100}")
 _BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # line ends of YAML that are none to ^
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _BRACKETS = 64
@@ -154,9 +155,10 @@ def _strange(text: str) -> bool:
     """
     return (
         text.count("[") + text.count("{") > _BRACKETS
-        or _PROPERTY.search(text) is not None
-        or _DEEP.search(text) is not None
-        or _BREAK.search(text) is not None
+        or (("&" in text or "!" in text) and _PROPERTY.search(text) is not None)
+        or _DEEP.match(text) is not None
+        or _DEEPER.search(text) is not None
+        or ((not text.isascii() or "\r" in text) and _BREAK.search(text) is not None)
     )
 
 
