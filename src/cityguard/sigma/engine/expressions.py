@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,8 @@ Bytes = npt.NDArray[np.uint8]
 MAX_KEPT = 1024  # compiled at a time
 MAX_PATTERN = 1000
 _INSIDE = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\x09-\x0d\x20"}
+_BEYOND = r"\x{80}-\x{10ffff}"
+_LOOSE = {name: told + _BEYOND for name, told in _INSIDE.items()}  # letters, digits and blanks of all the world
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 _LETTERS = {"t": r"\x09", "n": r"\x0a", "r": r"\x0d", "f": r"\x0c", "v": r"\x0b"}
 
@@ -44,6 +46,19 @@ def compiled(pattern: str) -> Test | None:
     return _database(written, flags)
 
 
+@lru_cache(maxsize=MAX_KEPT)
+def possible(pattern: str) -> Test | None:
+    """The same for any value, but only a no is certain; None where even that cannot be had."""
+    found = _FLAGS.match(pattern)
+    flags = found[1] if found else ""
+    if "i" in flags or compiled(pattern) is None:  # letters beyond ASCII may be the same as some within
+        return None
+    hyperscan = importlib.import_module("hyperscan")
+    return _database(
+        rewritten(pattern[found.end() if found else 0 :], "m" in flags, _LOOSE), flags, hyperscan.HS_FLAG_UTF8
+    )
+
+
 def _made(written: str, flags: str, more: int) -> Any:
     hyperscan = importlib.import_module("hyperscan")
     more |= hyperscan.HS_FLAG_CASELESS if "i" in flags else 0
@@ -57,9 +72,9 @@ def _made(written: str, flags: str, more: int) -> Any:
     return database
 
 
-def _database(written: str, flags: str) -> Test | None:
+def _database(written: str, flags: str, more: int = 0) -> Test | None:
     hyperscan = importlib.import_module("hyperscan")
-    database = _made(written, flags, hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY)
+    database = _made(written, flags, more | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY)
     if database is None:
         return None
     hits: list[int] = []
@@ -69,7 +84,7 @@ def _database(written: str, flags: str) -> Test | None:
         hits.append(number)
 
     def test(value: str) -> bool:
-        scan(value.encode("ascii"), match_event_handler=hit)
+        scan(value.encode(), match_event_handler=hit)
         if hits:
             clear()
             return True
@@ -110,8 +125,8 @@ def sweep(pattern: str, offsets: Ints, buffer: Bytes) -> Ints | None:
     return np.unique(np.searchsorted(offsets, np.array(ends, dtype=np.int64) - 1, "right") - 1)
 
 
-def rewritten(pattern: str, lines: bool) -> str:
-    """An expression of Rust's dialect in words that mean the same to Hyperscan, over ASCII.
+def rewritten(pattern: str, lines: bool, names: Mapping[str, str] = _INSIDE) -> str:
+    """An expression of Rust's dialect in words that mean the same to Hyperscan, over ASCII; or more, by ``names``.
 
     Raises:
         ValueError: it holds something that may not mean the same.
@@ -121,12 +136,14 @@ def rewritten(pattern: str, lines: bool) -> str:
     while at < len(pattern):
         char = pattern[at]
         if char == "\\":
-            out.append(_escape(pattern[at + 1]))
+            out.append(_escape(pattern[at + 1], names))
             at += 2
             if out[-1] == r"\b" and pattern[at : at + 1] in ("*", "+", "?", "{"):
                 raise ValueError("a boundary with a name, or repeated")
+            if out[-1] == r"\b" and names is not _INSIDE:
+                out.pop()
         elif char == "[":
-            told, at = _class(pattern, at + 1)
+            told, at = _class(pattern, at + 1, names)
             out.append(told)
         elif char == "(" and pattern.startswith("(?", at):
             if not pattern.startswith("(?:", at):
@@ -155,11 +172,11 @@ def _plain(char: str) -> str:
     return char if char.isalnum() or char in " _" else f"\\x{ord(char):02x}"
 
 
-def _escape(char: str) -> str:
+def _escape(char: str, names: Mapping[str, str]) -> str:
     if char == "b":
         return r"\b"
     if char in _INSIDE:
-        return f"[{_INSIDE[char]}]"
+        return f"[{names[char]}]"
     if char.lower() in _INSIDE:
         return f"[^{_INSIDE[char.lower()]}]"
     if char in _LETTERS:
@@ -169,11 +186,11 @@ def _escape(char: str) -> str:
     return f"\\x{ord(char):02x}"
 
 
-def _class(pattern: str, at: int) -> tuple[str, int]:
+def _class(pattern: str, at: int, names: Mapping[str, str]) -> tuple[str, int]:
     """A class of characters, from behind its bracket; and the place behind it."""
     out = "["
     if pattern[at] == "^":
-        out, at = "[^", at + 1
+        out, at, names = "[^", at + 1, _INSIDE
     first = True
     while pattern[at] != "]" or first:
         char, step = pattern[at], 1
@@ -182,7 +199,7 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
         if char == "\\":
             char, step = pattern[at + 1], 2
             if char in _INSIDE or char in _LETTERS:
-                out += _INSIDE.get(char) or _LETTERS[char]
+                out += names.get(char) or _LETTERS[char]
             elif char.isalnum() or not 0x20 <= ord(char) < 0x7F:
                 raise ValueError("an escape in a class")
             else:

@@ -28,7 +28,7 @@ from cityguard.sigma.ast import (
     leaves,
 )
 from cityguard.sigma.engine.columns import Codes, Column, Ints, any_of, laid_out
-from cityguard.sigma.engine.expressions import compiled, sweep
+from cityguard.sigma.engine.expressions import compiled, possible, sweep
 from cityguard.sigma.engine.table import Table
 from cityguard.sigma.match import _as_json, judge
 from cityguard.sigma.view import Mask, Values
@@ -56,7 +56,7 @@ class Single:
 
     def __init__(self, field: str, node: Node) -> None:
         self.field = field
-        self.node = node
+        self.node = ordered(node)
         self.missing = without(node)
         self.weight = weigh(node)
         told = leaves(node, positive=False)
@@ -221,7 +221,17 @@ def _matched(leaf: Regex, column: Column, wanted: Ints) -> Mask | None:
         return None
     mask = np.zeros(len(wanted), dtype=np.bool_)
     mask[plain] = found
-    mask[~plain] = regex.matches(leaf.pattern, pl.Series(pl.from_arrow(array.filter(pa.array(~plain))))).to_numpy()
+    mask[~plain] = _beyond(leaf.pattern, array.filter(pa.array(~plain)).to_pylist())
+    return mask
+
+
+def _beyond(pattern: str, texts: list[str]) -> Mask:
+    """Values beyond ASCII: the plain evaluator is asked about those alone that may match."""
+    loose = possible(pattern)
+    mask = np.fromiter((loose is None or loose(text) for text in texts), np.bool_, len(texts))
+    likely = np.flatnonzero(mask)
+    if len(likely):
+        mask[likely] = regex.matches(pattern, pl.Series([texts[place] for place in likely.tolist()])).to_numpy()
     return mask
 
 
@@ -354,14 +364,24 @@ def _expression(leaf: Regex) -> Verdict | None:
     if test is None:
         return None
     over_folded, pattern = leaf.folded, leaf.pattern
+    empty = bool(regex.matches(pattern, pl.Series([""]))[0])
 
     def matches(text: str, folded: str) -> bool:
         value = folded if over_folded else text
         if value and value.isascii():
             return test(value)
-        return bool(regex.matches(pattern, pl.Series([value]))[0])
+        return bool(_beyond(pattern, [value])[0]) if value else empty
 
     return matches
+
+
+def ordered(node: Node) -> Node:
+    """The tree with what is cheap before what is dear: most is decided by then."""
+    if isinstance(node, Not):
+        return Not(ordered(node.item))
+    if isinstance(node, AllOf | AnyOf):
+        return type(node)(tuple(sorted(map(ordered, node.items), key=weigh)))
+    return node
 
 
 def without(node: Node) -> bool:
