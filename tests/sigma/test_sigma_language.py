@@ -326,6 +326,7 @@ def test_a_sound_rule_raises_no_doubt(tmp_path: Path) -> None:
         ("url.path|contains", "url.pth|contains", "10 field"),
         ("sel and not flt", "sel", "11 unused"),
         ("sel and not flt", "sel AND not flt", "12 portable"),
+        ("sel and not flt", "sel and not flt\n  timeframe: 5m", "13 unused"),
         ("[a, b]", "'*'", "10 modifier"),
         ("contains: [a, b]", "contains|all: a", "10 modifier"),
         ("contains: [a, b]", "utf16le|contains: ab", "10 portable"),

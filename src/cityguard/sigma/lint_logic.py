@@ -46,6 +46,10 @@ def _condition(notes: Notes, read: Detection, part: str) -> None:
     for name in read.selections:
         if name not in asked:
             notes.warn("unused", f"selection '{shown(name)}' is not used", part, name, remedy="use it or take it out")
+    if "timeframe" in notes.doc.data[part]:
+        notes.warn(
+            "unused", "'timeframe' left Sigma with version 2", part, "timeframe", remedy="write a correlation document"
+        )
     texts = notes.doc.data[part]["condition"]
     for text in texts if isinstance(texts, list) else [texts]:
         if word := _UPPER.search(text):
