@@ -168,8 +168,6 @@ class Worker:
             cursor = self._cursors[one.name]
             if not cursor.ends:
                 continue
-            cursor.tries += 1
-            self._save(one.name)
             last = len(cursor.ends) - 1
             blocks = enumerate(zip(cursor.turns, cursor.ends, strict=True))
             waiting += [(turn, end, one, nth == last) for nth, (turn, end) in blocks]
@@ -185,7 +183,10 @@ class Worker:
             self._take(listener, frames, peers)
 
     def _last(self, listener: Listener, end: int) -> None:
+        """The block under way when the process ended; only deaths in it speak against it."""
         cursor, after = self._cursors[listener.name], self._after[listener.name]
+        cursor.tries += 1
+        self._save(listener.name)
         if cursor.tries > DEATHS and end - after > 1:
             end = after + (end - after) // 2
             cursor.ends[-1], cursor.tries = end, DEATHS  # the half gets one try of its own
@@ -194,6 +195,8 @@ class Worker:
             self._bury(listener, after, end)
         else:
             self._again(listener, end)
+            cursor.tries = 0
+            self._save(listener.name)
 
     def _bury(self, listener: Listener, after: int, end: int) -> None:
         frames, _ = spool.read(self._folder(listener), after, limit=1, until=end)
