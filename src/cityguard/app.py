@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cityguard import content, pipeline
 from cityguard.clock import Clock, iso, utc_now
 from cityguard.config import Settings
-from cityguard.errors import InputError
+from cityguard.errors import InputError, StoreError
 from cityguard.model import Alert, Assessment, Chunk, Department, DrillRun, Evidence, Query, System
 
 if TYPE_CHECKING:
@@ -158,14 +158,14 @@ class App:
         switches.write(self.switches_path, switches.Switch(act, select, by, iso(self.clock()), why.strip()))
         return len(fitting)
 
-    def coverage(self) -> Coverage:
-        """Every rule active or not and why, by what sources sent in the last week."""
+    def coverage(self, department: str = "", segment: str = "") -> Coverage:
+        """Every rule active or not and why, by what was received in the last week, in all or of one place."""
         from cityguard.rulebook import coverage, notes
 
         now = self.clock()
         return coverage.cover(
             self.rulebook,
-            self.store.records.find_sightings(coverage.since(now).date()),
+            coverage.of(self.store.records.find_sightings(coverage.since(now).date()), department, segment),
             now,
             departments=[one.id for one in self.register.departments],
             segments=[one.id for one in self.register.segments],
@@ -496,9 +496,13 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
-        if "store" in self.__dict__:
-            self.store.close()
-            del self.__dict__["store"]
+        if "store" not in self.__dict__:
+            return
+        if "seen" in self.__dict__:
+            with suppress(StoreError):
+                self.store.records.add_sightings(self.seen.take())
+        self.store.close()
+        del self.__dict__["store"]
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def take(chunk: Chunk, app: Way) -> list[Alert]:
     """
     fresh = [alert for batch in chunk.decoded.batches for alert in process(batch, app)]
     app.store.records.add_dead(chunk.decoded.dead)
-    app.store.records.add_sightings(app.seen.take())
+    app.store.records.add_sightings(app.seen.take(due=False))
     app.store.records.account(chunk)
     return fresh
 
@@ -75,6 +75,7 @@ def settle(app: Way, through: datetime | None = None) -> list[Alert]:
 
 
 def _tell(found: list[Alert], app: Way) -> list[Alert]:
+    app.store.records.add_sightings(app.seen.take())
     found += notes.keep(app.detectors, app.store.records, app.seen.now())
     fresh = app.store.alerts.merge(found)
     app.notifiers.tell(fresh)

@@ -10,7 +10,7 @@ from tests.rulebook.make import FLOWS, NOW, book, rule, shelf, sighting, uuid
 from cityguard.model import LogSource, Text
 from cityguard.rulebook import switches
 from cityguard.rulebook.book import Book
-from cityguard.rulebook.coverage import Coverage, Covered, chosen, cover
+from cityguard.rulebook.coverage import Coverage, Covered, chosen, cover, of
 from cityguard.rulebook.notes import Note
 from cityguard.rulebook.switches import Selector, Switch
 
@@ -134,8 +134,19 @@ def test_rules_are_chosen_by_words_state_and_place() -> None:
     assert [rule.id for rule in chosen(found, "telnet MEDIUM")] == [uuid(1)]
     assert [rule.id for rule in chosen(found, "t1021")] == [uuid(2)]
     assert [rule.id for rule in chosen(found, state="no_source")] == [uuid(2)]
-    assert [rule.id for rule in chosen(found, department="data")] == [uuid(1)]
-    assert chosen(found, segment="nowhere") == []
+    assert chosen(found, "telnet", state="no_source") == []
+
+
+def test_one_department_or_segment_has_its_own_view_with_its_own_reasons() -> None:
+    one = book(rule(1, detection=TELNET))
+    seen = [
+        sighting(FLOWS, "destination.port", "source.zone", department="data", segment="office"),
+        sighting(FLOWS, "destination.port", department="water", segment="office"),
+    ]
+    assert state(cover(one, of(seen, "data"), NOW)).state == "active"
+    assert state(cover(one, of(seen, "water"), NOW)).missing == ("source.zone",)
+    assert state(cover(one, of(seen, segment="office"), NOW)).state == "active"
+    assert state(cover(one, of(seen, "data", "ot"), NOW)).state == "no_source"
 
 
 def test_nothing_at_all_is_covered_by_nothing() -> None:

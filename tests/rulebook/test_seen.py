@@ -103,6 +103,10 @@ def test_a_tally_adds_up_until_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
     (found,) = tally.take()
     assert (found.rows, found.columns["source.ip"][0]) == (6, 6)
     assert tally.take() == []
+    tally.look(make.flows(rows=1))
+    assert tally.take(due=False) == []
+    monkeypatch.setattr(seen, "EVERY_S", 0.0)
+    assert len(tally.take(due=False)) == 1
     monkeypatch.setattr(seen, "MAX_HELD", 2)
     tally.look(make.flows(rows=5, destination__department=["a", "b", "c", "d", "e"]))
     held = tally.take()

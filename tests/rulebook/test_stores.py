@@ -40,6 +40,7 @@ def city(folder: Path, store: Store) -> App:
     ]
     for number in (0, 1, 2, 1):
         pipeline.take(Chunk("s", f"p{number}", "line", 1, Decoded(tuple(pieces[number]))), app)
+    pipeline.finish(app)
     return app
 
 

@@ -196,8 +196,10 @@ def _switch(act: str, parts: tuple[str, ...], why: str, by: str | None) -> None:
 def coverage(
     query: Annotated[str, typer.Argument(help="标题、编号、标签中的词 / words of title, id, tag")] = "",
     state: Annotated[str, typer.Option("--state", help="只看此状态 / only this state")] = "",
-    department: Annotated[str, typer.Option("--department", help="只看在该部门生效的 / active there")] = "",
-    segment: Annotated[str, typer.Option("--segment", help="只看在该网段生效的 / active there")] = "",
+    department: Annotated[
+        str, typer.Option("--department", help="只看该部门的数据 / by what this department sends")
+    ] = "",
+    segment: Annotated[str, typer.Option("--segment", help="只看该网段的数据 / by what this segment sends")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False,
 ) -> None:
     """规则覆盖：每条规则是否生效及原因 / Each rule active or not, and exactly why."""
@@ -206,8 +208,8 @@ def coverage(
     if state and state not in STATES:
         fail(f"--state: {' | '.join(STATES)}", USAGE)
     with application() as one:
-        found = one.coverage()
-    rules = chosen(found, query, state=state, department=department, segment=segment)
+        found = one.coverage(department, segment)
+    rules = chosen(found, query, state=state)
     if as_json:
         document(
             {"schema_version": 1, "at": found.at, "since": found.since, "counts": found.counts} | _plain(found, rules)

@@ -128,18 +128,22 @@ def cover(
     return Coverage(now, start, tuple(rules), tuple(places), tuple(seen.sources(ALL)), counts)
 
 
-def chosen(
-    coverage: Coverage, words: str = "", *, state: str = "", department: str = "", segment: str = ""
-) -> list[Covered]:
-    """Rules of a view that fit all words (title, id, level, tags, origin, place), a state, a department, a segment."""
+def of(sighted: Iterable[Sighting], department: str = "", segment: str = "") -> list[Sighting]:
+    """Sightings of one department, of one segment, or all."""
+    return [
+        one
+        for one in sighted
+        if (not department or one.department == department) and (not segment or one.segment == segment)
+    ]
+
+
+def chosen(coverage: Coverage, words: str = "", *, state: str = "") -> list[Covered]:
+    """Rules of a view in a state that fit all words (title, id, level, tags, origin, file, missing fields)."""
     asked = words.lower().split()
     return [
         one
         for one in coverage.rules
-        if (not state or one.state == state)
-        and (not department or department in one.departments)
-        and (not segment or segment in one.segments)
-        and all(word in _searchable(one) for word in asked)
+        if (not state or one.state == state) and all(word in _searchable(one) for word in asked)
     ]
 
 

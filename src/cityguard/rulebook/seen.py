@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
@@ -18,6 +19,7 @@ from cityguard.sigma.correlation import owner
 from cityguard.sigma.fields import logsource
 from cityguard.store import sightings
 
+EVERY_S = 5.0  # seconds between two writes of what was counted
 SAMPLE = 500  # rows of one batch whose event.fields are looked into
 MAX_JSON = 64 << 10  # characters of one event.fields that are
 MAX_STEPS = 6  # depth of nested names
@@ -38,6 +40,7 @@ class Tally:
     def __init__(self, wanted: Collection[str] = (), clock: Clock = utc_now) -> None:
         self._wanted, self._clock = frozenset(wanted), clock
         self._held: dict[tuple[date, str], Sighting] = {}
+        self._taken = time.monotonic()
 
     def now(self) -> datetime:
         """The present, by the clock rows without a time of receipt are counted at."""
@@ -52,8 +55,12 @@ class Tally:
                 place = (item.day, sightings.key(item))
             self._held[place] = sightings.merged(self._held.get(place), item)
 
-    def take(self) -> list[Sighting]:
-        """What was counted since the last call."""
+    def take(self, *, due: bool = True) -> list[Sighting]:
+        """What was counted since the last call; not ``due``: nothing, before ``EVERY_S`` seconds are over."""
+        present = time.monotonic()
+        if not due and present - self._taken < EVERY_S:
+            return []
+        self._taken = present
         found, self._held = list(self._held.values()), {}
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import polars as pl
 
 from cityguard.clock import Clock
 from cityguard.errors import StoreError
@@ -206,33 +208,61 @@ class ElasticRecords:
         return sorted(found, key=lambda item: item.source)
 
     def add_sightings(self, items: Iterable[Sighting]) -> None:
-        for item in sightings.together(items):
-            self._add_sighting(item)
+        """In a few requests, however many there are."""
+        left = sightings.together(items)
+        for folded in (0, 1):
+            left = sightings.together(map(sightings.folded, self._add_sightings(left, folded)))
 
-    def _add_sighting(self, item: Sighting) -> None:
-        index, day = self._client.index("sightings"), sightings.start_of(item.day)
-        for folded, one in enumerate((item, sightings.folded(item))):
-            name = _key(str(day), str(folded), sightings.key(one))
-            for _ in range(TRIES):
-                found = self._client.get(index, name)
-                if found is None and not self._has_room(index, day, folded):
-                    break
-                old = self._reader.one(Sighting, name, orjson.dumps(found[0].get("doc"))) if found else None
-                doc = {"id": name, "at": day, "seq": folded, "doc": _plain(sightings.merged(old, one))}
-                if self._client.put(index, name, doc, found[1]) if found else self._client.add(index, name, doc):
-                    return
-            else:
-                raise StoreError("a sighting changes too fast", remedy="try again")
+    def _add_sightings(self, items: list[Sighting], folded: int) -> list[Sighting]:
+        """Merge into what is there; returns those for which their day has no room."""
+        index, token = self._client.index("sightings"), secrets.token_hex(8)
+        left = {_key(str(sightings.start_of(one.day)), str(folded), sightings.key(one)): one for one in items}
+        room = {day: self._room(index, day, folded) for day in {sightings.start_of(one.day) for one in items}}
+        homeless: list[Sighting] = []
+        for _ in range(TRIES):
+            if not left:
+                return homeless
+            lines: list[str] = []
+            known = self._client.get_many(index, list(left))
+            for name, one in list(left.items()):
+                day, found = sightings.start_of(one.day), known.get(name)
+                if found is None and room[day] <= 0:
+                    homeless.append(left.pop(name))
+                    continue
+                room[day] -= found is None
+                lines.append(self._sighting_line(name, one, found, folded, token))
+            result = self._client.write(index, pl.Series(lines, dtype=pl.String))
+            self._made(result)
+            # Others may have been faster with some (or an answer of ours was lost): ask whose they are.
+            mine = self._client.get_many(index, list(left)) if result.existing else {}
+            left = {n: one for n, one in left.items() if mine and token not in mine.get(n, ({},))[0].get("parts", ())}
+        raise StoreError(f"{len(left)} sightings change too fast", remedy="try again")
 
-    def _has_room(self, index: str, day: int, folded: int) -> bool:
-        """Whether the day may have one row more; the first of a day clears those past."""
-        of_day = {"bool": {"filter": [{"term": {"at": day}}, {"term": {"seq": folded}}]}}
-        held = self._client.count(index, of_day)
+    def _sighting_line(
+        self, name: str, one: Sighting, found: tuple[dict[str, Any], tuple[int, int]] | None, folded: int, token: str
+    ) -> str:
+        doc, seen = found or ({}, None)
+        old = self._reader.one(Sighting, name, orjson.dumps(doc.get("doc"))) if doc else None
+        action: dict[str, Any] = {"create": {"_id": name}}
+        if seen is not None:
+            action = {"index": {"_id": name, "if_seq_no": seen[0], "if_primary_term": seen[1]}}
+        made = {
+            "id": name,
+            "at": sightings.start_of(one.day),
+            "seq": folded,
+            "doc": _plain(sightings.merged(old, one)),
+            "parts": [*doc.get("parts", ()), token][-20:],
+        }
+        return f"{orjson.dumps(action).decode()}\n{orjson.dumps(made).decode()}"
+
+    def _room(self, index: str, day: int, folded: int) -> int:
+        """How many rows more the day may have; the first of a day clears those past."""
+        held = self._client.count(index, {"bool": {"filter": [{"term": {"at": day}}, {"term": {"seq": folded}}]}})
         if not held and not folded:
             past = {"range": {"at": {"lt": day - int(sightings.KEEP.total_seconds()) * 1_000_000}}}
             hits = self._client.pages(index, past, [{"id": "asc"}], None, None)
             self._client.delete(index, [hit["_id"] for hit in hits])
-        return held < (sightings.MAX_FOLDED if folded else sightings.MAX_KEYS)
+        return (sightings.MAX_FOLDED if folded else sightings.MAX_KEYS) - held
 
     def find_sightings(self, since: date) -> list[Sighting]:
         index = self._client.index("sightings")

@@ -41,9 +41,13 @@ def folded(item: Sighting) -> Sighting:
 
 
 def together(items: Iterable[Sighting]) -> list[Sighting]:
-    """One per day and key, in the order they first came."""
+    """One per day and key, in the order they first came; without days past, seen from the newest of them."""
+    items = list(items)
+    oldest = max((one.day for one in items), default=date.min + KEEP) - KEEP
     found: dict[tuple[date, str], Sighting] = {}
     for item in items:
+        if item.day < oldest:
+            continue
         place = (item.day, key(item))
         found[place] = merged(found.get(place), item)
     return list(found.values())

@@ -380,8 +380,8 @@ def rules_coverage(
     at: At, q: str = "", state: str = "", department: str = "", segment: str = "", limit: int = 50, after: str = ""
 ) -> Response:
     """Each rule active or not, exactly why, and where; what came from each department, segment and source."""
-    found = at.app.coverage()
-    every = chosen(found, q, state=state, department=department, segment=segment)
+    found = at.app.coverage(department, segment)
+    every = chosen(found, q, state=state)
     rows, following = page_of(every, lambda one: one.id or one.place, after, _limit(limit))
     told = [replace(one, place=one.place.rpartition("/")[2]) for one in rows]
     about = {"since": found.since, "counts": found.counts, "places": found.places, "sources": found.sources}

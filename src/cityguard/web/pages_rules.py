@@ -30,14 +30,15 @@ def coverage(
     at: At, q: str = "", state: str = "", department: str = "", segment: str = "", view: str = "", after: str = ""
 ) -> Response:
     """Every rule with its state and reason; departments and segments; the noisiest rules; the sources."""
-    found = at.app.coverage()
-    rules = chosen(found, q, state=state, department=department, segment=segment)
+    shown = view if view in VIEWS else VIEWS[0]
+    found = at.app.coverage(department, segment) if shown == VIEWS[0] else at.app.coverage()
+    rules = chosen(found, q, state=state)
     rows, following = page_of(sorted(rules, key=_order), lambda one: one.id or one.place, after, 2 * PAGE_ROWS)
     noise = noises(at)
-    shown = view if view in VIEWS else VIEWS[0]
     places = sorted((one for one in found.places if f"{one.kind}s" == shown), key=lambda one: (-one.rows, one.id))
     return at.page(
         "coverage.html", found=found, rows=rows, after=following, total=len(rules), states=STATES, view=shown,
+        departments=at.book.departments, segments=at.book.segments,
         asked={"q": q, "state": state, "department": department, "segment": segment},
         places=places, quiet=[one for one in places if not one.rows], noise=by_rule(noise),
         noisy=noise[:MAX_ROWS], segment_name=segment_namer(at), days=VERDICT_SPAN.days,
