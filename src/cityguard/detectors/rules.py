@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from cityguard.clock import Clock, utc_now
-from cityguard.detectors.custom.frame import narrow
+from cityguard.detectors.custom.frame import Facts
 from cityguard.detectors.custom.keeper import Keeper
 from cityguard.detectors.custom.keepers import Keepers, as_events
 from cityguard.detectors.custom.lists import ThreatLists
@@ -86,22 +86,22 @@ class RuleDetector:
         now = self.clock()
         self._received = max(self._received or 0, _received(batch.table, int(now.timestamp() * 1_000_000)))
         self.correlator.observe(batch)
-        for rule, rows in self.engine.rows(batch):
-            hits = self.screen.judge(rule, rows, batch.table[rows], now)
-            if not hits.table.height:
+        hits = [(rule, self.screen.judge(rule, rows, batch, now)) for rule, rows in self.engine.rows(batch)]
+        facts = Facts(batch, [one.place for _, one in hits], now)
+        for rule, one in hits:
+            if not len(one.place):
                 continue
             if rule.id in self.keepers.fed:
-                kept[rule.id] = hits
+                kept[rule.id] = one
             if rule.id in self.keepers.of:
                 continue
             if rule.id in self.correlator.wanted:
-                feed[rule.id] = hits.table
+                feed[rule.id] = one.table
             if rule.id not in self._silent:
-                frame = narrow(rule, hits.table, batch, now)
-                if rule.head.custom:
-                    frame = frame.hstack(hits.extra)
+                frame = facts.narrow(rule, one.place)
+                frame = frame.hstack(one.extra) if rule.head.custom else frame
                 found += self.teller.alerts(rule, frame, batch.part)
-        fired = list(self.keepers.take(batch, kept, now)) if self.keepers else []
+        fired = list(self.keepers.take(batch, kept, facts)) if self.keepers else []
         return found + self._fired(fired, feed, batch) + self._rested(now, batch.part)
 
     def finish(self) -> list[Alert]:

@@ -12,6 +12,7 @@ import polars as pl
 from cityguard.detectors.custom import allow
 from cityguard.detectors.custom.frame import times
 from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.model import EventBatch
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.custom import Custom, ThreatMatch
 from cityguard.sigma.view import View
@@ -22,16 +23,21 @@ EXTRA: dict[str, pl.DataType] = {"threat": pl.String(), "threat_field": pl.Strin
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """Hits that remain: their places in the batch, the rows, and what ``EXTRA`` names of each."""
+    """Hits that remain: their places in the batch, and what ``EXTRA`` names of each."""
 
     place: Ints
-    table: pl.DataFrame
+    batch: EventBatch
     known: pl.DataFrame | None = None
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The rows themselves."""
+        return self.batch.table if len(self.place) == self.batch.table.height else self.batch.table[self.place]
 
     @property
     def extra(self) -> pl.DataFrame:
         """One row per hit: what ``EXTRA`` names."""
-        return _nothing(self.table.height) if self.known is None else self.known
+        return _nothing(len(self.place)) if self.known is None else self.known
 
 
 class Screen:
@@ -41,11 +47,12 @@ class Screen:
         self.lists = lists
         self.zone = zone
 
-    def judge(self, rule: Rule, place: Ints, table: pl.DataFrame, now: datetime) -> Screened:
+    def judge(self, rule: Rule, place: Ints, batch: EventBatch, now: datetime) -> Screened:
         """The hits of one rule that remain."""
         ours = rule.head.custom
         if not ours or not (ours.allow or ours.threat_match):
-            return Screened(place, table)
+            return Screened(place, batch)
+        table = Screened(place, batch).table
         extra = _nothing(table.height)
         keep = np.ones(table.height, dtype=np.bool_)
         if ours.threat_match is not None:
@@ -55,7 +62,7 @@ class Screen:
             allowed, expired = allow.judge(ours.allow, table, times(table, now), self.zone)
             keep &= ~allowed
             extra = extra.with_columns(expired)
-        return Screened(place[keep], table.filter(keep), extra.filter(keep))
+        return Screened(place[keep], batch, extra.filter(keep))
 
     def expired(self, ours: Custom, now: datetime) -> list[int]:
         """Which exceptions have expired by now, as their places in ``Custom.allow``."""
@@ -85,4 +92,4 @@ class Screen:
 
 
 def _nothing(height: int) -> pl.DataFrame:
-    return pl.DataFrame({name: pl.repeat(None, height, dtype=kind, eager=True) for name, kind in EXTRA.items()})
+    return pl.DataFrame({name: pl.Series([None], dtype=kind).new_from_index(0, height) for name, kind in EXTRA.items()})

@@ -210,7 +210,8 @@ def _grouped(rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
     who = [pl.col(f"who{index}") for index in range(len(ENTITIES))]
     by = [*keys, "bucket"]
     return (
-        rows.with_columns(bucket.alias("bucket"))
+        rows.lazy()
+        .with_columns(bucket.alias("bucket"))
         .sort("time", "id")
         .group_by(by, maintain_order=True)
         .agg(
@@ -225,4 +226,5 @@ def _grouped(rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
             *((pl.col("by").n_unique().alias("terms"),) if "by" in rows.columns else ()),
         )
         .sort("count", *by, descending=[True] + [False] * len(by), nulls_last=True)
+        .collect()
     )

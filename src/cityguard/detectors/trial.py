@@ -63,7 +63,7 @@ def _screened(rule: Rule, example: Example, lists: ThreatLists) -> CheckResult:
     for event in example.events:
         batch = selftest.batch([{"@timestamp": START, **event}])
         place = np.flatnonzero(match(rule, batch).to_numpy()).astype(np.int64)
-        verdicts.append(bool(screen.judge(rule, place, batch.table[place], _LATER).table.height))
+        verdicts.append(bool(len(screen.judge(rule, place, batch, _LATER).place)))
     return selftest.judged(rule, example, verdicts)
 
 

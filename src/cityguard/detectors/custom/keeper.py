@@ -12,7 +12,7 @@ import polars as pl
 
 from cityguard.detectors.custom.absence import Silences
 from cityguard.detectors.custom.baseline import Baselines
-from cityguard.detectors.custom.frame import joined
+from cityguard.detectors.custom.frame import Facts
 from cityguard.detectors.custom.kind import Kind, fired
 from cityguard.detectors.custom.new_terms import Terms
 from cityguard.detectors.custom.order import LATENESS_S, NEVER, Ints, Lanes, Order
@@ -23,9 +23,7 @@ from cityguard.detectors.custom.suppress import Openings
 from cityguard.errors import InputError
 from cityguard.model import Alert
 from cityguard.sigma.ast import Rule
-from cityguard.sigma.correlation import text_of
 from cityguard.sigma.custom import Absence, Baseline, Custom, Memory, NewTerms, Rate, Sequence
-from cityguard.sigma.view import View
 
 MAX_COUNTED = 10_000  # alerts of one rule whose count is remembered
 
@@ -48,24 +46,28 @@ class Keeper:
 
     # ------------------------------------------------------------ rows
 
-    def row(self, narrow: pl.DataFrame, table: pl.DataFrame, role: int, now_us: int) -> pl.DataFrame:
-        """Narrow rows with what this keeper asks of them: ``t``, ``role``, ``by``, ``sup``, ``value``.
+    def rows(self, facts: Facts, place: Ints, extra: pl.DataFrame, role: int) -> pl.DataFrame:
+        """Hits with what this keeper asks of them: ``t``, ``role``, ``by``, ``sup``, ``value``, ``need0`` …
 
         Args:
-            narrow: what ``frame.narrow`` gave.
-            table: the events themselves.
+            facts: the batch's hits.
+            place: the numbers of the rows.
+            extra: what the screen says of each.
             role: 0 for the rule itself; its place in a sequence.
-            now_us: no event counts later than its receipt, or this.
         """
-        view = View(table)
         memory, suppress = self.custom.memory, self.custom.suppress
-        return narrow.with_columns(
-            pl.Series("t", clamped(table, narrow["time"], now_us), dtype=pl.Int64),
-            pl.lit(role, dtype=pl.Int64).alias("role"),
-            joined(view, _by(memory)).alias("by"),
-            joined(view, suppress.by if suppress else ()).alias("sup"),
-            _value(view, memory).alias("value"),
-            *(text_of(view, name).alias(f"need{index}") for index, name in enumerate(self.needs)),
+        sums = memory.field if isinstance(memory, Baseline) else None
+        none = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(place))
+        return facts.narrow(self.rule, place).hstack(
+            [
+                *extra.get_columns(),
+                pl.Series("t", facts.clamped(place), dtype=pl.Int64),
+                pl.Series("role", np.full(len(place), role), dtype=pl.Int64),
+                facts.joined(_by(memory), place).alias("by"),
+                facts.joined(suppress.by if suppress else (), place).alias("sup"),
+                (facts.numbers(sums, place) if sums else none).alias("value"),
+                *(facts.texts(name, place).alias(f"need{index}") for index, name in enumerate(self.needs)),
+            ]
         )
 
     def take(self, lane: str, reached: Lanes, newest: Ints, rows: pl.DataFrame, place: Ints) -> pl.DataFrame | None:
@@ -159,15 +161,6 @@ def fingerprint(rule: Rule, needs: tuple[str, ...]) -> str:
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 
-def clamped(table: pl.DataFrame, time: pl.Series, now_us: int) -> Ints:
-    """Event times, none later than the event's receipt (or now): nobody moves the clock with a forged stamp. µs."""
-    micros = time.dt.epoch("us").to_numpy()
-    if "event.ingested" not in table.columns:
-        return np.asarray(np.minimum(micros, now_us), dtype=np.int64)
-    received = table["event.ingested"].cast(pl.Datetime("us", "UTC")).dt.epoch("us").fill_null(now_us).to_numpy()
-    return np.asarray(np.minimum(micros, received), dtype=np.int64)
-
-
 _KINDS: dict[type, Callable[[Any], Kind]] = {
     NewTerms: Terms,
     Baseline: Baselines,
@@ -189,15 +182,3 @@ def _by(memory: Memory | None) -> tuple[str, ...]:
     if memory is None:
         return ()
     return memory.fields if isinstance(memory, NewTerms) else memory.by
-
-
-def _value(view: View, memory: Memory | None) -> pl.Series:
-    """What a baseline adds up: Float64, null where a hit has no number."""
-    nothing = pl.repeat(None, view.height, dtype=pl.Float64, eager=True)
-    values = view.values(memory.field) if isinstance(memory, Baseline) and memory.field else None
-    if values is None or not len(values.rows):
-        return nothing
-    place = np.full(view.height, -1, dtype=np.int64)
-    place[values.rows[::-1]] = values.codes[::-1]
-    index = pl.Series(place)
-    return values.numbers.gather(index.set(index < 0, None)).fill_nan(None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 import numpy as np
 import polars as pl
 
-from cityguard.detectors.custom.frame import OWNERS, group, narrow, times
-from cityguard.detectors.custom.keeper import Keeper, clamped
+from cityguard.detectors.custom.frame import OWNERS, Facts, clamped, group, times
+from cityguard.detectors.custom.keeper import Keeper
 from cityguard.detectors.custom.order import LATENESS_S, Lanes
 from cityguard.detectors.screen import Screened
 from cityguard.model import EventBatch
@@ -42,21 +41,20 @@ class Keepers:
     def __bool__(self) -> bool:
         return bool(self.of)
 
-    def take(self, batch: EventBatch, kept: Mapping[str, Screened], now: datetime) -> Fired:
+    def take(self, batch: EventBatch, kept: Mapping[str, Screened], facts: Facts) -> Fired:
         """Hits of one batch, by rule id; gives what fires by now, rule by rule."""
         source = logsource(batch)
         concerned = {rule.id for rule in self._rules if applies(rule, source)}
         if not concerned or not batch.table.height:
             return
-        now_us = int(now.timestamp() * 1_000_000)
         lane = f"{batch.dataset}|{batch.collector}"
-        newest = self.lanes.advance(lane, clamped(batch.table, times(batch.table, now), now_us))
+        newest = self.lanes.advance(lane, clamped(batch.table, times(batch.table, facts.now), facts.now))
         for keeper in self.of.values():
             if concerned.isdisjoint(keeper.roles):
                 continue
             given = [(role, kept[name]) for name, role in keeper.roles.items() if name in kept]
             if given:
-                frames = [_rows(keeper, role, hits, batch, now) for role, hits in given]
+                frames = [keeper.rows(facts, hits.place, hits.extra, role) for role, hits in given]
                 place = np.concatenate([hits.place for _, hits in given])
                 yield from _some(keeper, keeper.take(lane, self.lanes, newest, pl.concat(frames), place))
             else:
@@ -88,11 +86,6 @@ def as_events(keeper: Keeper, rows: pl.DataFrame) -> pl.DataFrame:
 def _some(keeper: Keeper, rows: pl.DataFrame | None) -> Fired:
     if rows is not None and rows.height:
         yield keeper, rows
-
-
-def _rows(keeper: Keeper, role: int, hits: Screened, batch: EventBatch, now: datetime) -> pl.DataFrame:
-    frame = narrow(keeper.rule, hits.table, batch, now).hstack(hits.extra)
-    return keeper.row(frame, hits.table, role, int(now.timestamp() * 1_000_000))
 
 
 def _needs(correlations: tuple[Correlation, ...]) -> dict[str, tuple[str, ...]]:
