@@ -178,6 +178,8 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "reason": alert.reason.zh,
         "reason_en": alert.reason.en,
         "tags": list(alert.tags),
+        "author": alert.author,
+        "license": alert.license,
         "score": alert.score,
         "event_ids": list(alert.event_ids),
         "explanation": [
