@@ -19,10 +19,14 @@ OURS = re.compile(r"cityguard\.(?:network\.|correlation\.net_)")
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 MEANT = {
     "arkime/ldap-simpleauth": "ldap_simple_bind",
+    "malcolm/plugins__CVE-2022-30216__successful": "certificate_relay",
+    "malcolm/plugins__SIGred__sigxploit": "dns_signature_lookup",
+    "malcolm/plugins__cve-2021-44228__log4j-webapp": "java_class_fetched",
     "malcolm/plugins__smb_mimikatz_copy_to_host": "smb_tool",
     "malcolm/plugins__zeek-EternalSafety__metasploit-ms017-010-win7x64": "smb_version_one",
     "malcolm/plugins__zeek-agenttesla-detector__f9421792-7d2c-47d3-90e0-07eb54ae12fa": "ftp_upload_outside",
     "malcolm/plugins__zeek-asyncrat-detector__cd010953-5faf-4054-86be-58c020c3a532": "tls_tool_certificate",
+    "malcolm/plugins__zerologon__CVE-2020-1472_exploit_win2016": "rpc_burst",
     "ndpi/NTPv2": "ntp_monlist",
     "ndpi/anydesk": "name_remote_control",
     "ndpi/dns-tunnel-iodine": "dns_record_channel",
