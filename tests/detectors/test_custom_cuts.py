@@ -21,7 +21,7 @@ from cityguard.model import Alert, EventBatch, LogSource
 from cityguard.sigma.match import hits
 from cityguard.sigma.rule import Rule, Ruleset, load_bytes
 
-MANY = int(os.environ.get("CITYGUARD_MANY", "6"))
+MANY = int(os.environ.get("CITYGUARD_MANY", "4"))
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 SOURCE = LogSource(("network",), (), ("connection",))
 KEPT = "6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8b01"

@@ -72,7 +72,7 @@ def expected(given_: Sequence[Hit], judge: Callable[[int, str, int], bool]) -> l
     return [f"{number:04}" for number, hit in enumerate(given_) if judge(*hit)]
 
 
-MANY = settings(deadline=None, max_examples=60, database=None)
+MANY = settings(deadline=None, max_examples=40, database=None)
 HITS = st.integers(0, 1 << 32).map(hits)
 
 
@@ -425,3 +425,12 @@ def test_a_rule_over_its_budget_raises_an_alert_once() -> None:
     assert alert.rule_id == one.ruleset.rules[0].id
     assert "90 毫秒" in alert.reason.zh and "90 ms" in alert.reason.en
     assert one.detect(batch([(1, "10.0.0.1")], port=1)) == []
+
+
+def test_long_values_stay_different_and_are_not_kept_whole() -> None:
+    one = detector("new_terms: {fields: [source.ip], history: 1d, learn: 1m}")
+    names = ["a" * 60_000 + end for end in ("x", "y", "x", "z" * 9)]
+    found = whole(one, batch([(0, "10.0.0.1"), *((100 + number, name) for number, name in enumerate(names))]))
+    assert len(found) == 3
+    assert all(len(alert.reason.zh) < 2000 for alert in found)
+    assert len(one.snapshot()) < 20_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from cityguard.sigma.view import View
 Ints = npt.NDArray[np.int64]
 MAX_SHOWN = 6  # fields an alert explains itself with
 MAX_VALUE = 200  # characters of a value shown
+MAX_TEXT = 1024  # bytes of a value that is kept
 MAX_IDS = 20  # event ids a row that stands for many hits keeps
 OWNERS = ("department", "system", "segment")
 TIME = pl.Datetime("us", "UTC")
@@ -98,9 +100,9 @@ class Facts:
         return self._clamped[self._at(place)]
 
     def text(self, name: str) -> pl.Series:
-        """A field of all rows as text, null where one has none."""
+        """A field of all rows as text, null where one has none; long ones as ``bounded`` has them."""
         if name not in self._texts:
-            self._texts[name] = text_of(self.view, name)
+            self._texts[name] = bounded(text_of(self.view, name))
         return self._texts[name]
 
     @property
@@ -127,6 +129,16 @@ class Facts:
         if len(self._union) == self.batch.table.height:
             return place
         return np.searchsorted(self._union, place).astype(np.int64)
+
+
+def bounded(texts: pl.Series) -> pl.Series:
+    """Texts over ``MAX_TEXT`` bytes as their beginning and a digest: as different as before, and no longer."""
+    sizes = texts.str.len_bytes()
+    if int(sizes.max() or 0) <= MAX_TEXT:  # type: ignore[arg-type]
+        return texts
+    long = texts.filter(sizes > MAX_TEXT).unique()
+    short = [f"{one[:MAX_VALUE]}…{hashlib.blake2b(one.encode(), digest_size=16).hexdigest()}" for one in long]
+    return texts.replace(long, pl.Series(short, dtype=pl.String))
 
 
 def nothing(height: int) -> pl.Series:
