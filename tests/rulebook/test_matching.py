@@ -36,8 +36,8 @@ id: 00000000-0000-4000-8000-000000000002
 logsource: {product: windows, service: security}
 detection:
   one: {user.name: li01, source.ip|cidr: 203.0.113.0/24}
-  not: {event.outcome: failure}
-  condition: one and not not
+  failed: {event.outcome: failure}
+  condition: one and not failed
 ---
 title: Word
 id: 00000000-0000-4000-8000-000000000003
@@ -123,7 +123,7 @@ def test_what_is_left_out_changes_no_hit(rules: Path, events: Path) -> None:
 def test_a_record_names_rule_author_licence_and_event(rules: Path, events: Path) -> None:
     one = told(list(matching(load([rules])).file(events)))[0]
     assert one["file"] == str(events)
-    first = [one for one in told(list(matching(load([rules])).file(events))) if one["title"] == "Encoded"][0]
+    first = next(one for one in told(list(matching(load([rules])).file(events))) if one["title"] == "Encoded")
     assert (first["author"], first["license"], first["level"], first["event_index"]) == (
         "网络安全科",
         "DRL 1.1",
@@ -163,7 +163,7 @@ def test_any_span_of_lines_gives_the_records_of_its_lines(rules: Path, events: P
 
 def test_two_processes_write_what_one_writes(rules: Path, events: Path, tmp_path: Path) -> None:
     task = pool.Task([str(rules)], None, to_builtins(Limits()), "Asia/Shanghai", NOW, cache=str(tmp_path / "cache"))
-    one = [part for part in matching(load([rules])).file(events)]
+    one = list(matching(load([rules])).file(events))
     two = list(pool.run([events], task, processes=2))
     assert b"".join(part.lines for part in two) == b"".join(part.lines for part in one)
     assert sum(part.rejected for part in two) == 40

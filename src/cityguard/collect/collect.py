@@ -107,7 +107,7 @@ def _read(
     with opened.Opened(path, limits, hashed=narrow is None or first is not None) as input_:
         one = collectors[named] if named else recognised(input_, collectors)
         kept = decoders if decoders is not None and one.kind == "datagram" else {}
-        decoder = kept.setdefault(one.name, one.decoder())
+        decoder = kept.setdefault(one.name, one.decoder(narrow))
         present = first(input_.sha256, now) if first is not None else now
         if one.families:
             yield from _mixed(one, collectors, input_, present, dataset, limits, source, narrow)

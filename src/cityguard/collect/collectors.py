@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -13,9 +14,10 @@ import msgspec
 
 from cityguard import columns, content
 from cityguard.collect import mapping
+from cityguard.collect.narrow import Narrow
 from cityguard.decoders.base import Decoder
 from cityguard.errors import CityguardError, ContentErrors, InputError
-from cityguard.model import Text
+from cityguard.model import LogSource, Text
 
 Kind = Literal["lines", "evtx", "capture", "datagram"]
 UNITS: dict[Kind, str] = {"lines": "line", "evtx": "record", "capture": "packet", "datagram": "datagram"}
@@ -104,11 +106,21 @@ class Collector:
         known = getattr(module, "is_export", None)
         return known is not None and bool(known(raw))
 
-    def decoder(self) -> Decoder:
-        """A fresh decoder, with no state."""
+    def decoder(self, narrow: Narrow | None = None) -> Decoder:
+        """A fresh decoder, with no state; it may leave out what ``narrow`` does not look at."""
         module = importlib.import_module(f"cityguard.decoders.{self.module}")
-        made: Decoder = module.decoder(self.options)
+        options = self.options
+        if narrow is not None and narrow.names is not None and self.fields.keep:
+            options = {**options, "asked": partial(self._asked, narrow.names)}
+        made: Decoder = module.decoder(options)
         return made
+
+    def _asked(
+        self, names: Callable[[LogSource | None], frozenset[str] | None], source: LogSource | None
+    ) -> frozenset[str] | None:
+        """Native fields of a log source that somebody looks at, or that a column is made of who does."""
+        found = names(source)
+        return None if found is None else found | self.fields.needed(found)
 
 
 @dataclass(frozen=True, slots=True)

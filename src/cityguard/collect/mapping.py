@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -107,6 +107,13 @@ class Fields:
         sets = [self.rules, *self.ways]
         for rule in (rule for rules in sets for rule in rules.values()):
             names.update(_sources(rule))
+        names.update(one.from_ for one in (*self.extract, *(e for c in self.classes for e in c.extract)))
+        return frozenset(names.union(*(one.when for one in self.classes)))
+
+    def needed(self, asked: Collection[str]) -> frozenset[str]:
+        """Native names that some of the columns are made of."""
+        sets = [self.rules, *self.ways]
+        names = {one for rules in sets for name, rule in rules.items() if name in asked for one in _sources(rule)}
         names.update(one.from_ for one in (*self.extract, *(e for c in self.classes for e in c.extract)))
         return frozenset(names.union(*(one.when for one in self.classes)))
 

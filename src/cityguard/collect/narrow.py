@@ -16,6 +16,8 @@ class Narrow:
     """What is left out, and how much is read at once. Rows and their order are the same."""
 
     wanted: Wanted
+    names: Callable[[LogSource | None], frozenset[str] | None] | None = None
+    """Of a log source, the fields somebody will look at, whoever names them; None = all."""
     block: int = 32 << 20  # bytes of text
 
 

@@ -228,13 +228,20 @@ class Scan:
         most = np.clip(columnar.MAX_CELLS // np.maximum(sizes, 1), columnar.MIN_COLUMNS, columnar.MAX_COLUMNS)
         return bool((widths <= most).all()) and int((widths * sizes).sum()) <= columnar.MAX_CELLS
 
-    def filled(self, names: Sequence[str], column: list[int], groups: Groups | None = None) -> list[list[pl.Series]]:
+    def filled(
+        self,
+        names: Sequence[str],
+        column: list[int],
+        groups: Groups | None = None,
+        asked: npt.NDArray[np.uint8] | None = None,
+    ) -> list[list[pl.Series]]:
         """The columns of each group of lines, where the group has a value; without groups, all of all lines.
 
         Args:
             names: of each path.
             column: what becomes of each path: 0 nothing, or ``TEXTS`` (of anything plain: as it is written) …
             groups: lines that have columns of their own.
+            asked: uint8[g, m], which columns of each group are made at all.
         """
         kinds = np.array(column, np.int8)
         if groups is None:
@@ -244,6 +251,7 @@ class Scan:
             shape = (len(groups.sizes), len(kinds))
             present, elements = np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
             scan.seen(self.tokens, self.kinds, self.count, groups.of, present, elements)
+        present = present if asked is None else present & asked
         group, path = np.nonzero(present * (kinds > 0))
         what, sizes = kinds[path], np.array(groups.sizes, np.int64)[group]
         number = np.full(present.shape, -1, np.int32)

@@ -6,6 +6,7 @@ header field of its name; blanks in names go (``Threat Name`` is ``ThreatName`` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from cityguard.decoders.base import Decoder, Options
 from cityguard.decoders.columnar import collection_paused, table
 from cityguard.decoders.json import Words, parsed
 from cityguard.decoders.text import Text, dead, placed, text
-from cityguard.model import Decoded, EventBatch, Frames
+from cityguard.model import Decoded, EventBatch, Frames, LogSource
 
 Object = dict[str, Any]
 Key = tuple[str, int, str]
@@ -26,24 +27,37 @@ Key = tuple[str, int, str]
 _HEADER = winflat.NAMES
 _ALIASES = {"Image": "NewProcessName", "ParentImage": "ParentProcessName", "LogonId": "SubjectLogonId"}
 """Security 4688 in the words of process_creation rules."""
+_ALWAYS = frozenset((*_ALIASES.values(), "SubjectDomainName", "SubjectUserName", "EventID", "Channel", "EventType"))
+"""Fields that others are made of, or that tell classes."""
 _LINUX = "linux-sysmon/operational"
 
 
 def decoder(options: Options) -> Decoder:
-    """Option: ``wanted`` as for json."""
-    return _Windows(frozenset(options.get("wanted", ())))
+    """Options: ``wanted`` as for json.
+
+    ``asked``: of a log source, the fields somebody will look at (None = all); others may be left out.
+    """
+    return _Windows(frozenset(options.get("wanted", ())), options.get("asked"))
 
 
 class _Windows:
-    def __init__(self, wanted: frozenset[str]) -> None:
+    def __init__(
+        self, wanted: frozenset[str], asked: Callable[[LogSource | None], frozenset[str] | None] | None
+    ) -> None:
         self._wanted = wanted
+        self._asked = asked
+
+    def _fields(self, key: Key) -> frozenset[str] | None:
+        """Fields of a class somebody will look at."""
+        names = None if self._asked is None else self._asked(_source(key))
+        return None if names is None else names | _ALWAYS
 
     def decode(self, frames: Frames) -> Decoded:
         if not len(frames):
             return Decoded()
         with collection_paused():
             read = surrogates.replaced(text(frames))
-            batches, left = _compiled(frames, read)
+            batches, left = _compiled(frames, read, self._fields if self._asked is not None else None)
             parts, good, bad = _events(read.values.gather(pl.Series(left)))
             good, bad = left[good], left[bad]
             classes: dict[Key, list[int]] = {}
@@ -66,10 +80,10 @@ class _Windows:
         return Decoded()
 
 
-def _compiled(frames: Frames, read: Text) -> tuple[list[EventBatch], Words]:
+def _compiled(frames: Frames, read: Text, asked: winscan.Asked | None) -> tuple[list[EventBatch], Words]:
     """Events in the form that EVTX files are read in, by compiled code where there is any; the lines that are left."""
     everything = np.arange(len(frames), dtype=np.int64)
-    found = winscan.read(read.values) if fast.ON and len(frames) >= shapes.MIN_LINES else None
+    found = winscan.read(read.values, asked) if fast.ON and len(frames) >= shapes.MIN_LINES else None
     if found is None:
         return [], everything
     parts = sorted(found[0], key=lambda part: part.key)
@@ -143,16 +157,19 @@ def _joined(
     spare: pl.Series | None,
 ) -> EventBatch:
     """Header and payload side by side; what the payload names is its own."""
-    channel, number, kind = key
+    channel, number, _ = key
     data = pl.concat([head.drop(body.columns, strict=False), _filled(body, head)], how="horizontal")
     data = placed(data, frames, rows, read, spare)
     if number == 4688 and channel.lower() == "security":
         data = _as_process(data)
+    named = taxonomy.SYSMON if channel.lower() == _LINUX else channel
+    return EventBatch(taxonomy.dataset(named, number), "", data, logsource=_source(key))
+
+
+def _source(key: Key) -> LogSource:
+    channel, number, kind = key
     product = "linux" if channel.lower() == _LINUX else "windows"
-    named = taxonomy.SYSMON if product == "linux" else channel
-    return EventBatch(
-        taxonomy.dataset(named, number), "", data, logsource=taxonomy.logsource(named, number, kind, product)
-    )
+    return taxonomy.logsource(taxonomy.SYSMON if product == "linux" else channel, number, kind, product)
 
 
 def _filled(body: pl.DataFrame, head: pl.DataFrame) -> pl.DataFrame:

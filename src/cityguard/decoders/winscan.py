@@ -20,6 +20,7 @@ from cityguard.decoders import jsonscan as scan
 Words = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Key = tuple[str, int, str]
+Asked = Callable[[Key], frozenset[str] | None]
 MAX_CLASSES: Final = 256
 """Tables one piece makes; event ids and channels are of the sender's choosing."""
 _TEXTS: Final = ("Channel", "Computer", "EventRecordID", "Level", "Task", "Opcode", "Keywords")
@@ -59,11 +60,12 @@ class Part:
     rows: Words
 
 
-def read(lines: pl.Series) -> tuple[list[Part], Words] | None:
+def read(lines: pl.Series, asked: Asked | None = None) -> tuple[list[Part], Words] | None:
     """Events by class, and the lines that are left; None where nothing can be told this way.
 
     Args:
         lines: String, n rows.
+        asked: the fields of a class somebody will look at; None = all.
     """
     found = jsoncolumns.scanned(lines, columnar.MAX_COLUMNS)
     if found is None or not found.good.any():
@@ -72,13 +74,13 @@ def read(lines: pl.Series) -> tuple[list[Part], Words] | None:
     flat = winflat.rows(found)
     for rows, form in ((found.good & ~flat, _NESTED), (flat, _FLAT)):
         if rows.any():
-            parts += _read(found, rows, form)
+            parts += _read(found, rows, form, asked)
     for part in parts:
         left[part.rows] = False
     return (parts, np.flatnonzero(left)) if parts else None
 
 
-def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form) -> list[Part]:
+def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form, asked: Asked | None) -> list[Part]:
     """Events of one form among some of the lines, as far as they can be read."""
     names = _named(found, form)
     what = _kinds(found, names) if names is not None else None
@@ -89,7 +91,7 @@ def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form) -> list[Part]:
     good[_strange(found, names)] = False
     if not good.any():
         return []
-    return _classes(found, names, what, keys, np.flatnonzero(good), form)
+    return _classes(found, names, what, keys, np.flatnonzero(good), form, asked)
 
 
 def _nothing(rows: int) -> pl.Series:
@@ -221,7 +223,13 @@ def _strange(found: jsoncolumns.Scan, names: list[str]) -> Words:
 
 
 def _classes(
-    found: jsoncolumns.Scan, names: list[str], what: list[int], keys: pl.DataFrame, rows: Words, form: _Form
+    found: jsoncolumns.Scan,
+    names: list[str],
+    what: list[int],
+    keys: pl.DataFrame,
+    rows: Words,
+    form: _Form,
+    asked: Asked | None,
 ) -> list[Part]:
     grouped = (
         keys[rows].with_columns(row=pl.Series(rows)).group_by("c", "n", "k", maintain_order=True).agg("row").rows()
@@ -236,12 +244,31 @@ def _classes(
     groups = jsoncolumns.Groups(of, within, [len(where) for where in places])
     if not found.fits(chosen, groups):
         return []
-    columns = found.filled(names, chosen, groups)
+    chosen_only = None if asked is None else _asked([(c, n, k) for c, n, k, _ in grouped], names, asked)
+    columns = found.filled(names, chosen, groups, chosen_only)
     sides = form.sides(found, names)
     return [
         Part((channel, number, kind), *sides(made, number, len(where)), where)
         for (channel, number, kind, _), made, where in zip(grouped, columns, places, strict=True)
     ]
+
+
+def _asked(keys: list[Key], names: list[str], asked: Asked) -> npt.NDArray[np.uint8]:
+    """uint8[g, m], which paths of each class somebody will look at."""
+    plain = [_plain(name) for name in names]
+    wanted = [asked(key) for key in keys]
+    return np.array(
+        [[1 if told is None or not told.isdisjoint(one) else 0 for one in plain] for told in wanted], np.uint8
+    )
+
+
+def _plain(name: str) -> frozenset[str]:
+    """The fields that a path has a part in."""
+    if name[0] == "\0":
+        return frozenset(("EventID", "Provider_Name"))
+    bare = name[1:] if name[0] in "\2\4" else name
+    own = {one for one, known in winflat.NAMES.items() if bare in known}
+    return frozenset(own | {bare.replace(" ", "")})
 
 
 def _nested_sides(found: jsoncolumns.Scan, names: list[str]) -> Sides:

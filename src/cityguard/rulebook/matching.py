@@ -33,30 +33,34 @@ class Looked:
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._rules = ruleset.rules
-        self._names = lru_cache(maxsize=4096)(self._of)
+        self._fields = lru_cache(maxsize=4096)(self._of)
 
     def __call__(self, source: LogSource | None, native: Collection[str]) -> frozenset[str] | None:
-        """As ``narrow.Wanted``."""
-        names = self._names(source)
-        if names is None:
+        """As ``narrow.Wanted``; a keyword looks at what the source sent, which is all there."""
+        names = self._fields(source) - {""}
+        if names & MADE:
             return None
         there = {name.replace(" ", "") for name in native}
         return names | {fields.COLUMN[name] for name in names if name in fields.COLUMN and name not in there}
 
-    def _of(self, source: LogSource | None) -> frozenset[str] | None:
-        """Fields of the rules for a log source; None when one looks at what only we know."""
+    def names(self, source: LogSource | None) -> frozenset[str] | None:
+        """Fields of the rules for a log source and the columns they stand for; None where any may be looked at."""
+        names = self._fields(source)
+        if "" in names or names & MADE:
+            return None
+        return names | {fields.COLUMN[name] for name in names if name in fields.COLUMN}
+
+    def _of(self, source: LogSource | None) -> frozenset[str]:
+        """Fields of the rules for a log source (without one: of all); "" for keywords."""
         names: set[str] = set()
         for rule in self._rules:
-            # Without a log source the dataset tells it: of those, whatever a rule may name.
             if source is not None and not source.covers(rule.category, rule.product, rule.service):
                 continue
             for leaf in leaves(rule.node, positive=False):
-                if leaf.field is None:  # a keyword looks at what the source sent, which is all there
-                    continue
-                names.add(leaf.field)
+                names.add(leaf.field or "")
                 if isinstance(leaf, Reference):
                     names.add(leaf.other)
-        return None if names & MADE else frozenset(names)
+        return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Matching:
             dataset=self._dataset,
             limits=self._limits,
             now=self._now,
-            narrow=Narrow(self._looked),
+            narrow=Narrow(self._looked, self._looked.names),
             span=span,
         )
         for chunk in chunks:

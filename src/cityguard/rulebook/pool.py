@@ -30,8 +30,9 @@ from cityguard.errors import InputError
 from cityguard.model import DeadLetter
 from cityguard.register.register import Register
 from cityguard.rulebook.matching import Matching, Records
+from cityguard.sigma.engine.cache import load
 from cityguard.sigma.engine.engine import Engine
-from cityguard.sigma.rule import Ruleset, load
+from cityguard.sigma.rule import Ruleset
 from cityguard.sources import lines
 
 PIECE = 32 << 20
@@ -77,7 +78,7 @@ class Answer(msgspec.Struct, frozen=True):
 def ready(task: Task, ruleset: Ruleset | None = None) -> Matching:
     """Rules compiled, collectors read."""
     cache = Path(task.cache) if task.cache else None
-    engine = Engine.compile(ruleset or load([Path(one) for one in task.rules]), cache=cache)
+    engine = Engine.compile(ruleset or load([Path(one) for one in task.rules], folder=cache), cache=cache)
     return Matching(
         engine,
         collect.Collectors.load(Path(task.content) if task.content else None),

@@ -38,9 +38,12 @@ def frames(blocks: Iterable[bytes], *, line_bytes: int, place: int = 0) -> Itera
         if not end:
             kept, lost = _hold(kept, block, lost, line_bytes)
             continue
-        yield from _pieces(b"".join((kept, memoryview(block)[:end], PAD)), place, len(kept), lost, line_bytes)
-        place += len(kept) + lost + end
+        seam, cut = len(kept), lost
+        pieces = _pieces(b"".join((kept, memoryview(block)[:end], PAD)), place, seam, cut, line_bytes)
+        place += seam + cut + end
         kept, lost = _hold(b"", block[end:], 0, line_bytes)
+        del block  # it is large, and the pieces have their own
+        yield from pieces
     if kept:
         yield from _pieces(kept + b"\n" + PAD, place, len(kept), lost, line_bytes)
 

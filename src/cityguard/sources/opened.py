@@ -132,9 +132,9 @@ class Opened:
 
     def _plain(self, block: int) -> Iterator[bytes]:
         left = self.size
-        while left > 0 and (data := self._file.read(min(block, left))):
-            left -= len(data)
-            yield data
+        while left > 0 and (data := [self._file.read(min(block, left))])[0]:
+            left -= len(data[0])
+            yield data.pop()  # who takes a block may let go of it
         if left > 0:
             self.notes.append(f"{self.path}: {left} bytes disappeared while it was read")
 
