@@ -62,7 +62,8 @@ class Correlator:
         name = next((one for one in ("event.ingested", "@timestamp") if one in batch.table.columns), None)
         if name is None or batch.table[name].null_count() == batch.table.height:
             return
-        newest = int(micros(batch.table[name].drop_nulls()).max())
+        stamps = batch.table[name]
+        newest = int(micros(stamps.drop_nulls() if stamps.null_count() else stamps).max())
         self.received = newest if self.received is None else max(self.received, newest)
 
     def feed(self, hits: Mapping[str, pl.DataFrame], batch: EventBatch) -> list[Firing]:
