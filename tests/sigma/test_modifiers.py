@@ -184,6 +184,7 @@ def test_an_empty_list_matches_nothing() -> None:
         ("f|i: a", "goes with 're' only"),
         ("f|re: '(a'", "not a regular expression"),
         ("f|base64: 'a*'", "wildcards"),
+        ("f|base64offset|contains: a", "too short"),
         ("f|wide: 密", "UTF-16"),
         ("'|gt': 5", "needs a field"),
         ("f: {g: 1}", "text, a number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ def test_every_modifier_expands_to_pysigma_s_values(item: tuple[list[str], Any],
     try:
         got = ours(modifiers.build("|".join([field, *names]), values, LISTS))
     except InputError as error:
-        assert "wildcards" in str(error) or "UTF-16" in str(error), (names, values, str(error))
+        # pySigma lets a wildcard pass before an encoding, and a text that Base64 leaves nothing of
+        assert re.search(r"wildcards|UTF-16|too short", str(error)), (names, values, str(error))
         return
     assert got == wanted, (names, values)
 

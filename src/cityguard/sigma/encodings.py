@@ -99,4 +99,7 @@ def _base64(data: bytes, name: str) -> Iterator[str]:
     for shift in range(3):
         first = (0, 2, 3)[shift]
         last = (None, -3, -2)[(len(data) + shift) % 3]
-        yield base64.b64encode(b" " * shift + data).decode()[first:last]
+        found = base64.b64encode(b" " * shift + data).decode()[first:last]
+        if not found:
+            raise InputError("the text is too short to be found at every offset", remedy="give two octets or more")
+        yield found
