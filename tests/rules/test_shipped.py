@@ -14,7 +14,7 @@ from cityguard.detectors.trial import check
 from cityguard.sigma.rule import Correlation, Rule, Ruleset, load
 
 RULES = content.root() / "rules"
-FOLDERS = {"network", "ot", "host", "web", "firewall", "correlation"}
+FOLDERS = {"network", "ot", "host", "web", "firewall", "device", "database", "correlation"}
 LISTS = {  # the lists that are not shipped: their rules wait for the city's own
     "ot_engineering_hosts": ["10.66.0.20"],
     "ot_critical_points": ["DB1.DBX0.0"],
