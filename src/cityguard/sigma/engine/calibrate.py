@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 
 from cityguard.sigma.ast import Mode, Node, leaves
@@ -44,6 +45,20 @@ def _shares(literals: list[tuple[Mode, str]], column: Column) -> list[float]:
     counted = np.bincount(pairs % len(literals), rows[pairs // len(literals)], minlength=len(literals))
     counted = counted + FINDING * scanner.occurrences(column)
     return [float(count) / column.height for count in counted]
+
+
+def written(shares: dict[Literal, float]) -> bytes:
+    """Costs as bytes."""
+    return msgspec.msgpack.encode([(field, mode, text, share) for (field, mode, text), share in shares.items()])
+
+
+def read(data: bytes) -> dict[Literal, float]:
+    """Costs from bytes; none where they are no costs."""
+    try:
+        found = msgspec.msgpack.decode(data, type=list[tuple[str, Mode, str, float]]) if data else []
+    except msgspec.DecodeError:
+        return {}
+    return {(field, mode, text): share for field, mode, text, share in found}
 
 
 def _backend() -> str:

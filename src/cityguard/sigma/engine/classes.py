@@ -52,7 +52,8 @@ class Class:
             if found is None or sum(costs.get(one, 0.0) for one in found[1]) > COMMON:
                 self.always.append(place)
                 continue
-            for field, mode, text in found[1]:
+            # in an order that no hash seed changes: what is compiled is kept under the name of its content
+            for field, mode, text in sorted(found[1], key=lambda one: (one[0] or "", *one[1:])):
                 by.setdefault(field, {}).setdefault((mode, text), []).append(place)
         return [_called(field, literals) for field, literals in by.items()]
 

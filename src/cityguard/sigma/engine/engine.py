@@ -15,7 +15,7 @@ from cityguard.sigma.ast import Mode, Node, Rule
 from cityguard.sigma.engine.account import Account, Notice
 from cityguard.sigma.engine.build import build
 from cityguard.sigma.engine.cache import Kept, name_of
-from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, sample
+from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, read, sample, written
 from cityguard.sigma.engine.classes import Class
 from cityguard.sigma.engine.columns import Ints
 from cityguard.sigma.engine.keys import Key, Keys
@@ -23,10 +23,11 @@ from cityguard.sigma.engine.predicate import Step
 from cityguard.sigma.engine.scan import Scanner, available, version
 from cityguard.sigma.engine.specialise import specialise
 from cityguard.sigma.engine.table import Table
-from cityguard.sigma.engine.witness import Costs
+from cityguard.sigma.engine.witness import Costs, Literal
 from cityguard.sigma.fields import logsource
 from cityguard.sigma.rule import Ruleset
 
+MAX_STEPS = 200_000  # parts of trees made ready; beyond it they are made anew
 MAX_CLASSES = 512  # compiled at a time; the one longest unused goes
 
 
@@ -42,6 +43,7 @@ class Engine:
         self._kept = kept
         self._keys = Keys(ruleset.rules)
         self._classes: OrderedDict[Key, Class] = OrderedDict()
+        self._applying: dict[LogSource, list[int]] = {}
         self._made: dict[int, tuple[Node, Step]] = {}
 
     @classmethod
@@ -106,9 +108,11 @@ class Engine:
     def _held(self, rule: int, node: Node | bool, table: Table, rows: Ints) -> Ints:
         if isinstance(node, bool):
             return rows if node else rows[:0]
-        begun = time.perf_counter_ns()
+        if len(self._made) > MAX_STEPS:
+            self._made.clear()
+        begun = time.thread_time_ns()
         held = rows[build(node, self._made).mask(table, rows)]
-        self.account.book(rule, time.perf_counter_ns() - begun, len(rows), len(held))
+        self.account.book(rule, time.thread_time_ns() - begun, len(rows), len(held))
         return held
 
     def _class(self, key: Key, table: Table) -> Class:
@@ -117,10 +121,11 @@ class Engine:
         seen = table.height if found is None else found.rows + table.height
         if table.height >= MIN_ROWS and (found is None or seen > AGAIN * found.measured_at):
             nodes = list(self._nodes(key))
-            found = Class(nodes, self._measured(nodes, table), self._scan)
-            found.measured_at = seen
+            costs = self._remembered(key) if found is None else {}
+            found = Class(nodes, costs or self._measured(key, nodes, table), self._scan)
+            found.measured_at = MIN_ROWS if costs else seen
         if found is None:
-            found = Class(self._nodes(key), self._costs, self._scan)
+            found = Class(self._nodes(key), self._remembered(key) or self._costs, self._scan)
         found.rows = seen
         self._classes[key] = found
         self._classes.move_to_end(key)
@@ -128,17 +133,31 @@ class Engine:
             self._classes.popitem(last=False)
         return found
 
-    def _measured(self, nodes: Iterable[tuple[int, Node | bool]], table: Table) -> Costs:
+    def _measured(self, key: Key, nodes: Iterable[tuple[int, Node | bool]], table: Table) -> Costs:
         trees = [node for _, node in nodes if not isinstance(node, bool)]
-        return {**self._costs, **measured(trees, sample(table))}
+        costs = measured(trees, sample(table))
+        self._kept.put(name_of("costs", repr(key).encode()), written(costs))
+        return {**self._costs, **costs}
+
+    def _remembered(self, key: Key) -> dict[Literal, float]:
+        """What literals cost in this class when it was measured in an earlier run; a hint, whatever the rules were."""
+        costs = read(self._kept.get(name_of("costs", repr(key).encode())))
+        return {**self._costs, **costs} if costs else {}
 
     def _nodes(self, key: Key) -> Iterator[tuple[int, Node | bool]]:
         constants = dict(key.constants)
-        for number, rule in enumerate(self.ruleset.rules):
-            if key.source.covers(rule.category, rule.product, rule.service):
-                node = specialise(rule.node, constants) if constants else rule.node
-                if node is not False:
-                    yield number, node
+        if key.source not in self._applying:
+            if len(self._applying) > MAX_CLASSES:
+                self._applying.clear()
+            rules = enumerate(self.ruleset.rules)
+            self._applying[key.source] = [
+                number for number, rule in rules if key.source.covers(rule.category, rule.product, rule.service)
+            ]
+        for number in self._applying[key.source]:
+            node = self.ruleset.rules[number].node
+            made = specialise(node, constants) if constants else node
+            if made is not False:
+                yield number, made
 
     def _scan(self, literals: Sequence[tuple[Mode, str]]) -> Scanner:
         """A scanner, from what was kept of it where there is something."""

@@ -89,12 +89,13 @@ class Single:
         return found.view(np.bool_)
 
     def _direct(self, column: Column, codes: Codes) -> Mask:
-        wanted, inverse = np.unique(codes.astype(np.int64), return_inverse=True)
-        if len(wanted) and wanted[-1] == column.size:
-            known = np.append(self.verdicts(column, wanted[:-1]), self.missing)
-        else:
-            known = self.verdicts(column, wanted)
-        return known[inverse]
+        """For a few rows of many values: to find the same value among them twice is not worth looking for."""
+        there = codes < column.size
+        if there.all():
+            return self.verdicts(column, codes.astype(np.int64))
+        mask = np.full(len(codes), self.missing)
+        mask[there] = self.verdicts(column, codes[there].astype(np.int64))
+        return mask
 
     def verdicts(self, column: Column, wanted: Ints) -> Mask:
         """Per distinct value (code) whether the tree holds for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,12 @@ class Presence:
         except self._stopped:
             return True
         return False
+
+
+@lru_cache(maxsize=64)
+def presence_of(words: tuple[str, ...]) -> Presence:
+    """One for the same words in whatever class: most rules with keywords go with many."""
+    return Presence(words)
 
 
 def _beyond_ascii(views: Bytes, lengths: npt.NDArray[np.int32]) -> bool:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from cityguard.sigma.ast import Mode
 from cityguard.sigma.engine.columns import Column, Ints, laid_out
-from cityguard.sigma.engine.presence import Presence
+from cityguard.sigma.engine.presence import Presence, presence_of
 
 Bytes = npt.NDArray[np.uint8]
 Found = tuple[Ints, Ints]
@@ -122,7 +122,7 @@ class Scanner:
     def presence(self) -> Presence | None:
         """The same literals as words that may stand anywhere; None without Hyperscan."""
         texts = [*self._exact, *self._texts]
-        return Presence(texts) if self._backend == "hyperscan" and all(texts) else None
+        return presence_of(tuple(texts)) if self._backend == "hyperscan" and all(texts) else None
 
     def over(self, column: Column) -> Found:
         """Which literals stand in which values of a column. May name too many, never too few."""
