@@ -11,12 +11,11 @@ import pytest
 from tests.rulebook.make import rule, uuid
 from tests.store import make
 
-from cityguard import pipeline
+from cityguard import backtest, pipeline
 from cityguard.app import App
 from cityguard.config import Anomaly, Settings
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import EventBatch, LogSource, Query
-from cityguard.rulebook import backtest
 
 NOW = make.NOW
 COUNT = f"""

@@ -9,11 +9,10 @@ from pathlib import Path
 from tests.rulebook.make import rule, uuid
 from tests.store import make
 
-from cityguard import pipeline
+from cityguard import backtest, pipeline
 from cityguard.app import App
 from cityguard.config import Anomaly, Settings
 from cityguard.model import Chunk, Decoded, EventBatch, LogSource, Query
-from cityguard.rulebook import backtest
 from cityguard.store.base import Store
 
 NOW = make.NOW

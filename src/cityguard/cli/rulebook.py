@@ -12,7 +12,7 @@ from cityguard.cli.output import ERROR, PARTIAL, USAGE, document, err, fail, jso
 from cityguard.cli.state import actor, application
 
 if TYPE_CHECKING:
-    from cityguard.rulebook.backtest import Outcome
+    from cityguard.backtest import Outcome
     from cityguard.rulebook.coverage import Coverage, Covered
     from cityguard.rulebook.importing import Plan
     from cityguard.rulebook.switches import Selector
@@ -349,8 +349,8 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False,
 ) -> None:
     """用已存事件回测规则，不写入任何内容 / Hold a rule against stored events; nothing is stored."""
+    from cityguard import backtest as tests
     from cityguard.app import moment
-    from cityguard.rulebook import backtest as tests
 
     with application() as one:
         now = one.clock()
