@@ -120,7 +120,7 @@ def _read(names: list[str], values: list[Any], field: str) -> Form:
     return negated(form) if item.negated else form
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(item=ITEM, more=st.lists(TEXT, max_size=2), field=st.sampled_from(["f", "f.g", ""]))
 def test_every_modifier_expands_to_pysigma_s_values(item: tuple[list[str], Any], more: list[str], field: str) -> None:
     names, first = item

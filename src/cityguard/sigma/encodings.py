@@ -32,7 +32,7 @@ def steps(modifiers: Iterable[str]) -> tuple[str, ...]:
         if name in ("contains", "startswith", "endswith"):
             sided = name
         # in UTF-16 no dash stands next to a letter, so that windash has nothing to do there
-        if name in KNOWN and not (name == "windash" and set(found) & UTF16.keys()):
+        if name in KNOWN and not (name == "windash" and found and found[-1] in UTF16):
             found.append(name)
     return tuple(found)
 
