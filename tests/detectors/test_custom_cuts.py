@@ -20,6 +20,7 @@ from cityguard.detectors.rules import RuleDetector
 from cityguard.model import Alert, EventBatch, LogSource
 from cityguard.sigma.match import hits
 from cityguard.sigma.rule import Rule, Ruleset, load_bytes
+from cityguard.store import merging
 
 MANY = int(os.environ.get("CITYGUARD_MANY", "4"))
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -181,3 +182,51 @@ def test_disorder_within_the_lateness_changes_nothing(kind: str) -> None:
         assert told(run(ruleset, [*named[:1], *mixed], cuts)) == told(run(ruleset, named, []))
 
     holds()
+
+
+Kept = tuple[int, datetime, datetime, tuple[str, ...]]
+
+
+def life(ruleset: Ruleset, rows: Sequence[dict[str, Any]], seed: int, *, crash: bool) -> dict[str, Kept]:
+    """What a store holds in the end; killed halfway, it goes on from a snapshot some batches back."""
+    draw = random.Random(seed)
+    stored: dict[str, Alert] = {}
+    counted: dict[tuple[str, str], int] = {}
+
+    def keep(alerts: Sequence[Alert]) -> None:
+        for name, parts in merging.collect(alerts).items():
+            for part, alert in parts.items():
+                stored[name] = merging.merge(stored.get(name), alert, counted.get((name, part), 0))
+                counted[name, part] = alert.count
+
+    one = RuleDetector(ruleset, engine=Plain(ruleset))
+    state, safe, at = one.snapshot(), 0, 0
+    while at < len(rows):
+        keep(one.detect(batch(rows[at : at + 7], f"p{at}")))
+        at += 7
+        if draw.random() < 0.3:  # time moves on between batches, in one life elsewhere than in the other
+            past = START + timedelta(seconds=rows[min(at, len(rows)) - 1]["at"] - 30)
+            keep(one.forward(int(past.timestamp()) * 1_000_000))
+        if at % 21 == 0:
+            state, safe = one.snapshot(), at
+        if crash and at > len(rows) // 2:
+            one, crash, at = RuleDetector(ruleset, engine=Plain(ruleset)), False, safe
+            one.restore(state)
+    keep(one.finish())
+    return {
+        name: (alert.count, alert.first_seen, alert.last_seen, alert.event_ids)
+        for name, alert in stored.items()
+        if alert.rule_id == KEPT
+    }
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_crash_changes_no_alert(kind: str) -> None:
+    ruleset, fired = rules(kind), False
+    for seed in range(MANY):
+        rows = [{**row, "id": number + 1} for number, row in enumerate(made(seed))]
+        rows.sort(key=lambda row: row["at"])
+        straight = life(ruleset, rows, seed, crash=False)
+        assert life(ruleset, rows, seed, crash=True) == straight
+        fired = fired or bool(straight)
+    assert fired

@@ -434,3 +434,37 @@ def test_long_values_stay_different_and_are_not_kept_whole() -> None:
     assert len(found) == 3
     assert all(len(alert.reason.zh) < 2000 for alert in found)
     assert len(one.snapshot()) < 20_000
+
+
+def windows(method: str, values: Sequence[tuple[int, int]], **asked: Any) -> list[tuple[int, float, float]]:
+    """(hour, value, bound) of the hours that fire; ``values`` are (hour, hits)."""
+    kind = Baselines(Baseline(None, (), 3600, method, **{"threshold": 3.0, "min_samples": 4, **asked}))  # type: ignore[arg-type]
+    given_ = sorted((hour * 3600 + number, "g", 0) for hour, count in values for number in range(count))
+    found = kind.take(rows(given_), 100 * 86_400 * US, 0)
+    if found is None:
+        return []
+    return [(at // US // 3600, x, limit) for at, x, limit in found.select("from", "x", "limit").iter_rows()]
+
+
+def test_a_seasonal_baseline_compares_the_same_hour_of_day() -> None:
+    busy = [(24 * day + 9, 100) for day in range(8)]
+    quiet = [(24 * day + 3, 2) for day in range(8)]
+    assert windows("seasonal", [*busy, *quiet]) == []
+    (found,) = windows("seasonal", [*busy, *quiet, (24 * 8 + 3, 100)])
+    assert found == (24 * 8 + 3, 100.0, 5.0)
+    assert windows("mad", [*busy, *quiet])  # which held against all hours would be odd every morning
+
+
+def test_a_moving_average_follows_what_grows_slowly() -> None:
+    slow = [(hour, 10 + hour) for hour in range(40)]
+    assert windows("ewma", slow) == []
+    (found,) = windows("ewma", [*slow, (40, 200)])
+    assert found[:2] == (40, 200.0)
+    assert 49 < found[2] < 70
+
+
+def test_a_fall_is_told_where_it_is_asked_for() -> None:
+    even = [(hour, 50) for hour in range(10)]
+    assert windows("mad", [*even, (10, 5)]) == []
+    (found,) = windows("mad", [*even, (10, 5)], direction="down")
+    assert found == (10, 5.0, 42.5)
