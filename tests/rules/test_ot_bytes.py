@@ -30,6 +30,7 @@ from tests.decoders.ot import test_roc_plus as roc
 from tests.decoders.ot import test_s7comm as s7
 
 from cityguard import content
+from cityguard.detectors.rules import RuleDetector
 from cityguard.model import EventBatch
 from cityguard.sigma.match import hits
 from cityguard.sigma.rule import Ruleset, load
@@ -171,6 +172,15 @@ def test_a_message_on_the_wire_reaches_its_rules(
     packets: Sequence[bytes], rules: frozenset[str], ruleset: Ruleset
 ) -> None:
     assert rules <= _found(wire.decode(packets).batches, ruleset)
+
+
+def test_a_name_told_by_two_devices_is_one_alert(ruleset: Ruleset) -> None:
+    told = profinet.dcp(0xFEFF, 5, 1, profinet.block(2, 1, b"\0\0PLC") + profinet.block(2, 2, b"\0\0pump-1"))
+    macs = [bytes.fromhex("0200000000ff" + one) for one in ("001b1b000007", "000c29112233")]
+    detector = RuleDetector(ruleset)
+    batches = wire.decode([wire.ether(told, 0x8892, mac) for mac in macs]).batches
+    raised = [alert.title.en for batch in batches for alert in detector.detect(batch)]
+    assert raised == ["One PROFINET Name Told By Two Devices"]
 
 
 def test_reads_reach_none_of_the_rules_for_acts(ruleset: Ruleset) -> None:

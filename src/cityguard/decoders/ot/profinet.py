@@ -150,7 +150,7 @@ def _dcp(data: bytes, frame: int) -> dict[str, Any]:
         "ot.transaction_id": transaction,
         "ot.is_request": not answers,
         "ot.quantity": len(blocks),
-        "event.fields": json.dumps({"frame_id": f"0x{frame:04x}", "service_type": kind}),
+        "event.fields": json.dumps({"frame_id": f"0x{frame:04x}", "service_type": kind} | _station(blocks)),
     }
     if blocks:
         fields["ot.address"] = ",".join(_OPTIONS.get(one, f"{one[0]}.{one[1]}") for one in map(_option, blocks[:8]))
@@ -164,6 +164,12 @@ def _dcp(data: bytes, frame: int) -> dict[str, Any]:
     if kind & 4:  # service not supported
         fields |= {"ot.status": "unsupported", "ot.function.class": "error"}
     return fields
+
+
+def _station(blocks: list[Block]) -> dict[str, str]:
+    """The name of station a message tells or sets."""
+    name = next((_text(*one[:3]) for one in blocks if one[:2] == (2, 2)), None)
+    return {"name_of_station": name} if name else {}
 
 
 def _real_time(data: bytes, frame: int) -> dict[str, Any] | None:
