@@ -488,7 +488,13 @@ def flat(header: Header, payload: Payload) -> bytes:
     source = taxonomy.logsource(header["Channel"], header["EventID"], str(payload.get("EventType", "")))
     told = {"_p": "windows", "_s": source.service[0] if source.service else "none"}
     told["_c"] = source.category[0] if source.category else "none"
+    if header["EventID"] == 4688 and header["Channel"] == _SECURITY:
+        payload = {rule: payload[name] for rule, name in _WORDS if name in payload} | payload
     return orjson.dumps(told | header | payload) + b"\n"
+
+
+_WORDS = (("Image", "NewProcessName"), ("ParentImage", "ParentProcessName"), ("LogonId", "SubjectLogonId"))
+"""Rules' words for a process that the Security channel tells of."""
 
 
 def nested(header: Header, payload: Payload) -> bytes:

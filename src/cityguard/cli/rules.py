@@ -97,10 +97,10 @@ def match(
     from cityguard.clock import utc_now
     from cityguard.collect import collect
     from cityguard.rulebook import pool
-    from cityguard.sigma.rule import load
+    from cityguard.sigma.engine.cache import load
 
     settings = STATE.settings()
-    paths, ruleset = collect.walk(files), load(rules)
+    paths = collect.walk(files)
     task = pool.Task(
         [str(one) for one in rules],
         str(settings.content_path) if settings.content_path else None,
@@ -109,7 +109,9 @@ def match(
         utc_now(),
         collector,
         dataset,
+        str(settings.home_path / "compiled") if settings.home_path.is_dir() else None,
     )
+    ruleset = load(rules, folder=Path(task.cache) if task.cache else None)
     if processes > 1:
         found = pool.run(paths, task, processes=processes)
     else:
