@@ -39,7 +39,10 @@ def ask(held: Held, touched: Touched) -> Instants:
     Where hits come in order these are the new ones. Where they do not, whole buckets are asked again, so that what
     stands behind an alert can be counted afresh.
     """
+    touched = held.likely(touched)
     slab, span, own = held.slab, held.asked.span, touched.groups
+    if not len(own):
+        return _none()
     begin, stop = slab.start[own] + touched.begin, slab.start[own] + slab.size[own]
     mixed = np.flatnonzero(~touched.ordered)
     if len(mixed):

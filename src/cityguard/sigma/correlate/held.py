@@ -42,6 +42,7 @@ class Held:
     late: int = 0  # hits that came after their windows were decided, or after what they belong to was given up
     overflow: int = 0  # firings not told
     waiting: list[Touched] = field(default_factory=list)  # asked only when windows of others have closed
+    seen: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # rules by group, as bits
     known_from: int = np.iinfo(np.int64).min  # hits before this may have been given up
 
     @classmethod
@@ -70,7 +71,32 @@ class Held:
             columns["value" if self.asked.looks_at_text else "number"] = value
         if not self.asked.one.grows:
             columns["late"] = rows.late
-        return self.slab.add(self.groups.codes(group).astype(np.int64), columns)
+        own = self.groups.codes(group).astype(np.int64)
+        touched = self.slab.add(own, columns)
+        if self.asked.sets:
+            self._see(own, rule)
+        return touched
+
+    def _see(self, own: Ints, rule: npt.NDArray[np.int16]) -> None:
+        missing = len(self.slab.size) - len(self.seen)
+        if missing > 0:
+            self.seen = np.concatenate((self.seen, np.zeros(missing, dtype=np.int64)))
+        for one in np.unique(rule).tolist():
+            self.seen[own[rule == one]] |= 1 << one
+
+    def see_all(self) -> None:
+        """Note anew which rules every group has hits of."""
+        self.seen = np.zeros(len(self.slab.size), dtype=np.int64)
+        if self.asked.sets:
+            self._see(self.slab.owners(), self.slab["rule"][self.slab.places()])
+
+    def likely(self, touched: Touched) -> Touched:
+        """Without the groups that lack a rule it takes."""
+        if not self.asked.sets:
+            return touched
+        seen = self.seen[touched.groups]
+        fit = np.any([seen & one == one for one in self.asked.sets], axis=0)
+        return touched if fit.all() else touched.chosen(fit)
 
     def group_texts(self, groups: Ints) -> list[str]:
         """Group values, joined, by number."""
@@ -145,6 +171,7 @@ class Held:
             self.slab.renumber(live)
             if self.waiting:
                 self.waiting = [self.asked_of_all()]
+        self.see_all()
 
     # ------------------------------------------------------------ names
 

@@ -21,6 +21,7 @@ class Plan:
     chains: tuple[tuple[int, ...], ...]  # temporal_ordered: any of these, one after the other
     clauses: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  # needed and barred rules, by number
     least: int  # fewer hits than this in a window can never hold
+    sets: tuple[int, ...]  # rules as bits: without all of one of these it can never hold; empty: any may
 
     @property
     def kind(self) -> str:
@@ -51,7 +52,20 @@ def plan(one: Correlation) -> Plan:
         chains=chains,
         clauses=clauses,
         least=_least(one, chains, clauses),
+        sets=_sets(one, number, clauses),
     )
+
+
+def _sets(
+    one: Correlation, number: dict[str, int], clauses: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+) -> tuple[int, ...]:
+    if not one.grows or not one.kind.startswith("temporal") or len(number) > 63:
+        return ()
+    if clauses:
+        return tuple(sum(1 << rule for rule in needs) for needs, _ in clauses)
+    every = (1 << len(number)) - 1
+    whole = one.kind == "temporal_ordered" or ("gte", float(len(one.rules))) in one.conditions
+    return (every,) if whole else ()
 
 
 def _least(

@@ -26,6 +26,10 @@ class Touched:
     last: Ints  # latest time added
     ordered: Bools  # nothing added lies before what was there
 
+    def chosen(self, wanted: Bools) -> Touched:
+        """Some of them."""
+        return Touched(*(getattr(self, name)[wanted] for name in self.__slots__))
+
 
 class Slab:
     """Columns of equal length; group ``g`` owns ``[start[g], start[g] + size[g])``, ascending by time.

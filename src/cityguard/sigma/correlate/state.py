@@ -141,6 +141,7 @@ def _held(plan: Plan, parts: Sequence[bytes], counters: Mapping[str, Any], names
         raise ValueError("a group is missing")
     own = one.groups.codes(groups["text"].cast(pl.String)).astype(np.int64)
     one.slab = _filled(one.slab, own[group], {**table, "about": about})
+    one.see_all()
     for alert, *entry in told.select("alert", *Told.__slots__).iter_rows():
         one.told[str(alert)] = Told(*entry)
     for name in _COUNTERS:
