@@ -1,0 +1,88 @@
+"""The rulebook's commands from outside: a city imports rules, switches them, asks what they cover, tests one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.rulebook.make import rule, uuid, zipped
+
+ROOT = Path(__file__).parents[2]
+BAD = rule(4, detection="{one: {a|contain: 1}, condition: one}")
+
+
+class City:
+    """A data folder, a content folder, and commands over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.content = folder, folder / "content"
+        self.content.mkdir()
+
+    def run(self, *argv: str | Path, code: int = 0, content: bool = True) -> subprocess.CompletedProcess[str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CITYGUARD_")}
+        if content:
+            environ["CITYGUARD_CONTENT"] = str(self.content)
+        command = [sys.executable, "-m", "cityguard.cli.main", "--lang", "en", "--home", str(self.folder / "home")]
+        done = subprocess.run(
+            [*command, "rules", *map(str, argv)], capture_output=True, text=True, timeout=120, cwd=ROOT, env=environ
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, f"{done.returncode}: {done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> City:
+    return City(tmp_path_factory.mktemp("city"))
+
+
+def test_rules_are_imported_switched_covered_and_tested(city: City) -> None:
+    files = {
+        "LICENSE": "Detection Rule License (DRL) 1.1",
+        "rules/a.yml": rule(1),
+        "rules/b.yml": rule(2),
+        "rules/c.yml": BAD,
+    }
+    path = zipped(city.folder / "up.zip", files)
+    tried = city.run("import", path, "--name", "up", "--dry-run", code=4)
+    assert "+ rules/a.yml  Rule 1" in tried.stdout
+    assert "rules/c.yml:" in tried.stderr
+    assert "contains" in tried.stderr
+    assert not (city.content / "rules").exists()
+    done = json.loads(city.run("import", path, "--name", "up", "--json", code=4).stdout)
+    assert (done["counts"], done["license"]) == ({"new": 2, "faulty": 1}, "DRL 1.1")
+    assert (city.content / "rules" / "imported" / "up" / "rules" / "a.yml").is_file()
+
+    city.run("disable", "--path", "imported/up/*/a.yml", "--why", "scanner noise", "--as", "li")
+    found = json.loads(city.run("coverage", "--json").stdout)
+    states = {one["id"]: one for one in found["rules"]}
+    assert states[uuid(1)]["state"] == "off"
+    assert "li" in states[uuid(1)]["reason"]["en"]
+    assert "scanner noise" in states[uuid(1)]["reason"]["zh"]
+    assert (states[uuid(2)]["state"], states[uuid(2)]["license"]) == ("no_source", "DRL 1.1 (up)")
+    assert states[uuid(2)]["origin"] == "up"
+    listed = city.run("list").stderr
+    assert "switched off by li" in listed
+    tested = json.loads(city.run("backtest", uuid(2), "--json").stdout)
+    assert (tested["hits"], tested["complete"]) == (0, True)
+
+
+def test_without_a_content_folder_nothing_is_imported(city: City) -> None:
+    path = zipped(city.folder / "one.zip", {"a.yml": rule(1)})
+    assert "content" in city.run("import", path, code=2, content=False).stderr
+
+
+def test_an_archive_that_is_none_is_one_message(city: City) -> None:
+    path = city.folder / "x.zip"
+    path.write_bytes(b"PK\x03\x04 not")
+    assert str(path) in city.run("import", path, code=1).stderr
+
+
+def test_a_layer_is_written_to_a_file(city: City) -> None:
+    out = city.folder / "layer.json"
+    city.run("navigator", "--domain", "ics", "--out", out)
+    assert json.loads(out.read_text())["domain"] == "ics-attack"
