@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import synthetic
 
 from cityguard import content
 from cityguard.model import EventBatch, LogSource
 from cityguard.sigma import selftest
+from cityguard.sigma.engine import cache, codec
+from cityguard.sigma.engine.account import WINDOW
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.match import hits
 from cityguard.sigma.rule import Ruleset, load, load_bytes
@@ -32,24 +39,43 @@ def same(engine: Engine, batch: EventBatch) -> dict[str, list[int]]:
     return compiled
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """The shipped rules; per rule a batch of its own test events and of events that nearly are, and what is found."""
+
+    rules: Ruleset
+    cases: list[tuple[EventBatch, dict[str, list[int]]]]
+
+
 @pytest.fixture(scope="module")
-def shipped() -> Ruleset:
+def shipped() -> Shipped:
     root = content.root()
     assert root is not None
-    return load([root / "rules"])
+    rules = load([root / "rules"])
+    chance = random.Random(5)
+    cases = []
+    for rule in rules.rules:
+        events = [event for example in rule.head.examples for event in example.events]
+        texts = [event for event in events if all(isinstance(value, str) for value in event.values())]
+        events += [near for event in texts[:4] for near in synthetic.near(event, chance)]
+        if events:
+            made = selftest.batch(events)
+            parts = ((part,) if part else () for part in (rule.category, rule.product, rule.service))
+            made = replace(made, logsource=LogSource(*parts))
+            cases.append((made, found(hits(rules, made))))
+    return Shipped(rules, cases)
 
 
 @pytest.mark.parametrize("scanner", BACKENDS)
-def test_every_shipped_rule_answers_its_own_tests_as_the_plain_evaluator_does(shipped: Ruleset, scanner: str) -> None:
-    engine = Engine.compile(shipped, scanner=scanner)
+def test_every_shipped_rule_answers_as_in_the_plain_evaluator(shipped: Shipped, scanner: str) -> None:
+    engine = Engine.compile(shipped.rules, scanner=scanner)
     fired: set[str] = set()
-    for rule in shipped.rules:
-        source = LogSource(*((part,) if part else () for part in (rule.category, rule.product, rule.service)))
-        for example in rule.head.examples:
-            made = selftest.batch(list(example.events))
-            fired |= same(engine, EventBatch(made.dataset, made.collector, made.table, logsource=source)).keys()
-    expected = {rule.id for rule in shipped.rules if any(example.match for example in rule.head.examples)}
-    assert expected <= fired
+    for one, expected in shipped.cases:
+        told = found(engine.hits(one))
+        assert list(told.items()) == list(expected.items())
+        fired |= told.keys()
+    positive = {rule.id for rule in shipped.rules.rules if any(example.match for example in rule.head.examples)}
+    assert positive <= fired
 
 
 def ruleset(text: str) -> Ruleset:
@@ -68,3 +94,77 @@ def test_a_literal_across_two_values_is_no_hit(scanner: str) -> None:
     engine = Engine.compile(ruleset("  s: {f|contains: abcd}\n  condition: s\n"), scanner=scanner)
     assert same(engine, batch({"f": "xab"}, {"f": "cdx"})) == {}
     assert same(engine, batch({"f": "xab"}, {"f": "ABCD"})) != {}
+
+
+def test_a_rule_over_its_budget_rests_and_it_is_told_once() -> None:
+    engine = Engine.compile(ruleset("  s: {f|re: 'a.{2}b'}\n  condition: s\n"))
+    engine.account.budget_ms = -1.0
+    many = batch(*({"f": f"axx{number % 7}b a12b"} for number in range(500)))
+    for _ in range(2 * WINDOW // 500 + 2):
+        last = list(engine.rows(many))
+    assert last == []
+    assert [one.rule_id for one in engine.notices] == ["6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a01"]
+    assert "rule.yml" in engine.notices[0].reason.en
+
+
+def test_hits_and_candidates_are_counted() -> None:
+    engine = Engine.compile(ruleset("  s: {f|contains: abc, g: x}\n  condition: s\n"))
+    list(engine.rows(batch({"f": "xabcx", "g": "x"}, {"f": "abc", "g": "y"}, {"f": "z", "g": "z"})))
+    cost = engine.account.costs[0]
+    assert (cost.candidates, cost.hits) == (2, 1) or (cost.candidates, cost.hits) == (1, 1)
+
+
+def test_scanners_are_kept_and_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    rules = ruleset("  s: {f|contains: [abc, bcd], g|endswith: x}\n  condition: 1 of s\n")
+    event = batch({"f": "xBCDx", "g": "x"})
+    kept = tmp_path / "kept"
+    assert same(Engine.compile(rules, scanner="hyperscan", cache=kept), event)
+    files = [file for file in kept.iterdir() if file.name.startswith("scanner-")]
+    whole = {file: file.read_bytes() for file in files}
+    assert whole
+    for damage in (lambda raw: raw[:-1], lambda raw: b"", lambda raw: raw[:40] + bytes([raw[40] ^ 1]) + raw[41:]):
+        for file, raw in whole.items():
+            file.write_bytes(damage(raw))
+        assert same(Engine.compile(rules, scanner="hyperscan", cache=kept), event)
+        assert {file: file.read_bytes() for file in files} == whole
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    rules = ruleset("  s: {f|contains: abc}\n  condition: s\n")
+    assert same(Engine.compile(rules, cache=folder), batch({"f": "abc"}))
+    assert list(folder.iterdir()) == []
+
+
+def test_parsed_rules_come_back_as_they_were_and_anew_when_a_file_changes(tmp_path: Path) -> None:
+    rules, kept = tmp_path / "rules", tmp_path / "kept"
+    rules.mkdir()
+    (rules / "a.yml").write_text(HEAD + "  s: {f: abc, g|re: 'a+b', h|cidr: 10.0.0.0/8}\n  condition: s\n")
+    first = cache.load([rules], folder=kept)
+    assert cache.load([rules], folder=kept) == first == load([rules])
+    assert len(list(kept.iterdir())) == 1
+    (rules / "a.yml").write_text(HEAD + "  s: {f: other}\n  condition: s\n")
+    assert cache.load([rules], folder=kept) == load([rules]) != first
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_rules_are_refused(data: bytes) -> None:
+    with pytest.raises(codec.StrangeError):
+        codec.decode(data)
+
+
+def test_rules_exchanged_between_batches_go_on_with_what_correlations_hold() -> None:
+    rule = "  s: {f: abc}\n  condition: s\n"
+    old, new = Engine.compile(ruleset(rule)), Engine.compile(ruleset("  s: {f: [abc, xyz]}\n  condition: s\n"))
+    event = batch({"f": "abc"}, {"f": "xyz"})
+    assert list(same(old, event).values()) == [[0]]
+    assert list(same(new, event).values()) == [[0, 1]]
+
+
+@pytest.mark.parametrize("value", ["用户 abc", "ſabc", "ABC用", "İabc", "abc"])
+@pytest.mark.parametrize("pattern", ["(?i)s?abc", r"\w+bc", r"\s(?:abc)", "^.abc$", "[^a]abc", r"\babc"])
+def test_expressions_over_values_beyond_ascii(value: str, pattern: str) -> None:
+    text = f"  s: {{f|re: '{pattern}'}}\n  condition: s\n"
+    same(Engine.compile(ruleset(text), scanner="hyperscan"), batch({"f": value}, {"f": "abc"}, {"f": ""}))
