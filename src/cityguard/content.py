@@ -87,7 +87,8 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Document:
     """Read a file of one YAML document (none reads as null); see ``load_all``."""
     documents = load_all(path, max_bytes=max_bytes) or [Document(path, None)]
     if len(documents) != 1:
-        raise InputError(f"{len(documents)} YAML documents where one is expected", place=str(path))
+        message = f"{len(documents)} YAML documents where one is expected"
+        raise InputError(message, place=documents[1].place(), remedy="split the file at '---'")
     return documents[0]
 
 
@@ -102,9 +103,10 @@ def load_all(path: Path, *, max_bytes: int = MAX_BYTES) -> list[Document]:
         with path.open("rb") as file:
             raw = file.read(max_bytes + 1)
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", place=str(path)) from None
+        remedy = "see that it is a file and may be read"
+        raise InputError(f"cannot be read: {error.strerror}", place=str(path), remedy=remedy) from None
     if len(raw) > max_bytes:
-        raise InputError(f"larger than {max_bytes} bytes", place=str(path), remedy="split the file")
+        raise InputError(f"larger than {max_bytes} bytes", place=f"{path}:1", remedy="split the file")
     return parse_all(raw, path)
 
 

@@ -85,3 +85,11 @@ def test_sound_rules_beside_broken_ones_run_and_every_fault_is_told(tmp_path: Pa
     assert {one.head.path.name for one in report.ruleset.rules} >= {"sound0.yml", "sound1.yml", "sound2.yml"}
     faulty = {one.place.rpartition("/")[2].partition(":")[0] for one in report.errors}
     assert {case["file"] for case in cases()} <= faulty
+
+
+def test_a_file_that_says_nothing_keeps_no_rule_from_running(tmp_path: Path) -> None:
+    for n, raw in enumerate((b"", b"---\n", b"# only a comment\n", GOOD.encode() + b"---\n")):
+        (tmp_path / f"{n}.yml").write_bytes(raw)
+    assert load([tmp_path]).faults == ()
+    assert len(load([tmp_path]).rules) == 1
+    assert [one.code for one in lint.check([tmp_path]).errors] == ["empty"] * 3

@@ -80,6 +80,9 @@ def _documents(file: Path, findings: list[Finding]) -> Iterator[Document]:
     except InputError:
         return  # told by load
     findings += _strict(file)
+    if all(one.data is None for one in documents):
+        remedy = "write a rule, or delete the file"
+        findings.append(Finding("error", "empty", f"{file}:1", "the file holds no rule", remedy))
     yield from collection.joined(documents, [])
 
 

@@ -72,7 +72,7 @@ def load_bytes(
     """The same for bytes in hand; ``path`` is only named in faults."""
     gathered = Gathered()
     if len(raw) > MAX_BYTES:
-        gathered.faults.append(InputError(f"larger than {MAX_BYTES} bytes", place=str(path), remedy="split the file"))
+        gathered.faults.append(InputError(f"larger than {MAX_BYTES} bytes", place=f"{path}:1", remedy="split the file"))
         return _ruleset(gathered)
     try:
         gathered.add(content.parse_all(raw, path), placeholders or {})
