@@ -27,6 +27,7 @@ class Baselines:
         self.lost = 0
         self._open: pl.DataFrame | None = None
         self._samples = pl.DataFrame(schema=SAMPLES)
+        self._trimmed = 0  # samples after the last trimming
         self._closes: int | None = None  # when the next open window closes
 
     def take(self, rows: pl.DataFrame | None, mark: int, since: int) -> pl.DataFrame | None:
@@ -95,8 +96,10 @@ class Baselines:
 
     def _usual(self, window: pl.DataFrame) -> pl.DataFrame:
         """By group: how many samples, the first of them, and between which bounds a value is usual."""
-        mine = self._samples.join(window.select("by", "slot"), on=["by", "slot"], how="semi")
-        value, times = pl.col("v"), self.asked.threshold
+        # all of one window are of one slot; samples stand in the order of their windows
+        alike = pl.col("slot") == window["slot"][0]
+        mine = self._samples.filter(alike & pl.col("by").is_in(window["by"].unique().implode()))
+        value, times = pl.col("v").tail(MAX_SAMPLES), self.asked.threshold
         if self.asked.method == "quantile":
             high, low = value.quantile(HIGH, "linear") * times, value.quantile(LOW, "linear") / times
             bounds = [high.alias("high"), low.alias("low")]
@@ -107,18 +110,20 @@ class Baselines:
                 spread = value.ewm_std(span=self.asked.min_samples, adjust=True).last().fill_null(0.0)
             spread = pl.max_horizontal(spread, middle.abs() * 0.05, pl.lit(1.0))
             bounds = [(middle + times * spread).alias("high"), (middle - times * spread).alias("low")]
-        about = [pl.len().alias("samples"), pl.col("w").min().alias("first")]
-        return mine.sort("by", "w").group_by("by", maintain_order=True).agg(*about, *bounds)
+        about = [value.len().alias("samples"), pl.col("w").tail(MAX_SAMPLES).min().alias("first")]
+        return mine.group_by("by", maintain_order=True).agg(*about, *bounds)
 
     def _learn(self, told: pl.DataFrame) -> None:
         """What is far off counts as far as the bound: an attack does not become usual at once."""
         clipped = pl.when("enough").then(pl.col("v").clip(pl.col("low"), pl.col("high"))).otherwise("v")
         fresh = told.select("by", "slot", "w", clipped.alias("v"))
-        both = pl.concat([self._samples, fresh]).group_by("by", "slot", maintain_order=True).tail(MAX_SAMPLES)
-        self._samples = both.select(list(SAMPLES))
+        self._samples = pl.concat([self._samples, fresh])
 
     def _forget(self, mark: int) -> None:
         kept = self._samples.filter(pl.col("w") >= mark - FORGET_S * US)
+        if kept.height > 2 * self._trimmed + MAX_SAMPLES:  # now and then: what is older is passed over anyway
+            kept = kept.group_by("by", "slot", maintain_order=True).tail(MAX_SAMPLES).select(list(SAMPLES))
+            self._trimmed = kept.height
         if kept.height > MAX_KEPT:
             self.lost += kept.height - MAX_KEPT
             kept = kept.sort("w", "by", descending=[True, False]).head(MAX_KEPT).sort("w", "by")
