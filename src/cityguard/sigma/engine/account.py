@@ -10,6 +10,7 @@ from cityguard.model import Text
 WINDOW = 50_000  # events after which costs are judged
 REST = 1_000_000  # events a rule over its budget is left out for
 BUDGET_MS = 50.0  # per 10,000 events
+CALL = 1_000_000  # ns of one evaluation that are not held against a rule: small batches are not its doing
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Cost:
     nanoseconds: int = 0
     candidates: int = 0
     hits: int = 0
+    heavy: int = 0  # nanoseconds beyond ``CALL`` of each evaluation: what the budget is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Account:
     costs: dict[int, Cost] = field(default_factory=dict)
     events: int = 0
     resting: dict[int, int] = field(default_factory=dict)  # rule -> number of the event it comes back at
-    _spent: dict[int, int] = field(default_factory=dict)  # nanoseconds at the last judgement
+    _spent: dict[int, int] = field(default_factory=dict)  # heavy nanoseconds at the last judgement
     _judged: int = 0
 
     def book(self, rule: int, nanoseconds: int, candidates: int, hits: int) -> None:
@@ -59,6 +61,7 @@ class Account:
         if cost is None:
             cost = self.costs[rule] = Cost()
         cost.nanoseconds += nanoseconds
+        cost.heavy += max(nanoseconds - CALL, 0)
         cost.candidates += candidates
         cost.hits += hits
 
@@ -71,9 +74,9 @@ class Account:
         for rule in [rule for rule, until in self.resting.items() if until <= self.events]:
             del self.resting[rule]
         for rule, cost in self.costs.items():
-            each = (cost.nanoseconds - self._spent.get(rule, 0)) / since / 100  # ns per event -> ms per 10,000
+            each = (cost.heavy - self._spent.get(rule, 0)) / since / 100  # ns per event -> ms per 10,000
             if each > self.budget_ms and rule not in self.resting:
                 self.resting[rule] = self.events + REST
                 yield rule, each
-            self._spent[rule] = cost.nanoseconds
+            self._spent[rule] = cost.heavy
         self._judged = self.events
