@@ -238,6 +238,21 @@ class App:
             lateness_s=told.lateness_s,
         )
 
+    def refresh_rules(self) -> bool:
+        """Run the rules as they are switched now: made ready aside, then exchanged between two batches.
+
+        Returns whether there was anything to exchange.
+        """
+        from cityguard.detectors.rules import RuleDetector
+        from cityguard.sigma.engine.engine import Engine
+
+        ruleset, changed = self.ruleset, False
+        for one in self.detectors:
+            if isinstance(one, RuleDetector) and one.ruleset is not ruleset:
+                one.exchange(ruleset, Engine.compile(ruleset, cache=self.compiled_path), self.correlator)
+                changed = True
+        return changed
+
     @cached_property
     def forest(self) -> AnomalyDetector:
         from cityguard.detectors.anomaly import AnomalyDetector

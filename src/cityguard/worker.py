@@ -115,6 +115,7 @@ class Worker:
         for one in self.app.settings.listen:
             spool.free(self._folder(one), self._cursors[one.name].done)
         self._tell_counters()
+        self.app.refresh_rules()  # what is durable was decided by the rules before
         # much state is written more rarely: what was taken since then is taken again if need be
         self._due = time.monotonic() + max(CHECKPOINT_S, SHARE * (time.monotonic() - began))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cityguard.detectors.rules import MAX_ALERTS, RuleDetector
 from cityguard.errors import InputError
 from cityguard.model import MAX_EVENT_IDS, Alert, EventBatch, LogSource
+from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import Ruleset, load_bytes
 
 NOW = datetime(2026, 3, 11, 15, 0, tzinfo=UTC)
@@ -213,3 +214,43 @@ def test_events_without_time_ids_or_addresses_still_alert() -> None:
 def test_an_empty_rule_set_or_batch_is_quiet() -> None:
     assert RuleDetector(Ruleset()).detect(flows([{"id": 1}])) == []
     assert detector().detect(EventBatch("flow", "test", pl.DataFrame(), logsource=SOURCE)) == []
+
+
+def test_rules_are_exchanged_between_batches_and_correlations_go_on() -> None:
+    made, other = load_bytes(BURST.encode()), load_bytes((BURST + EXTRA).encode())
+    assert not made.faults and not other.faults, [str(one) for one in (*made.faults, *other.faults)]
+    detector = RuleDetector(made, clock=lambda: datetime(2026, 3, 2, 3, tzinfo=UTC))
+    first = [{"@timestamp": datetime(2026, 3, 2, 2, 0, second, tzinfo=UTC), "f": "abc"} for second in (1, 2)]
+    last = [{"@timestamp": datetime(2026, 3, 2, 2, 0, 3, tzinfo=UTC), "f": "abc", "g": "xyz"}]
+    source = LogSource(("test",))
+    assert detector.detect(EventBatch("host", "test", pl.DataFrame(first), logsource=source, part="1")) == []
+    detector.exchange(other, Engine.compile(other))
+    told = detector.detect(EventBatch("host", "test", pl.DataFrame(last), logsource=source, part="2"))
+    assert {one.title.en for one in told} == {"three", "extra"}
+
+
+BURST = """\
+title: one
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a01
+logsource: {category: test}
+detection:
+  s: {f: abc}
+  condition: s
+---
+title: three
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a02
+correlation:
+  type: event_count
+  rules: [6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a01]
+  timespan: 1m
+  condition: {gte: 3}
+"""
+EXTRA = """\
+---
+title: extra
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a03
+logsource: {category: test}
+detection:
+  s: {g: xyz}
+  condition: s
+"""

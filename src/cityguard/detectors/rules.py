@@ -61,17 +61,25 @@ class RuleDetector:
         lateness_s: int = LATENESS_S,
         correlator: Correlator | None = None,
     ) -> None:
-        self.ruleset = ruleset
-        self.engine: Matcher = engine or Engine.compile(ruleset)
         self.clock = clock
-        self.correlator = correlator or Correlator(ruleset.correlations)
         self.screen = Screen(lists or ThreatLists(), zone)
-        self.teller = Teller(ruleset, zone)
+        self._zone, self._lateness_s = zone, lateness_s
+        self._received: int | None = None  # newest receipt since the last settling, µs
+        self._arm(ruleset, engine or Engine.compile(ruleset), correlator or Correlator(ruleset.correlations))
+
+    def _arm(self, ruleset: Ruleset, engine: Matcher, correlator: Correlator) -> None:
+        self.ruleset, self.engine, self.correlator = ruleset, engine, correlator
+        self.teller = Teller(ruleset, self._zone)
         self.joins = Joins()
-        self.keepers = Keepers(ruleset, lateness_s=lateness_s)
+        self.keepers = Keepers(ruleset, lateness_s=self._lateness_s)
         self._silent = ruleset.silent
         self._noticed = 0  # notices of the engine that were told
-        self._received: int | None = None  # newest receipt since the last settling, µs
+
+    def exchange(self, ruleset: Ruleset, engine: Matcher, correlator: Correlator | None = None) -> None:
+        """Other rules from the next batch on, made ready before; what correlations and rules hold stays, by rule id."""
+        state = self.snapshot()
+        self._arm(ruleset, engine, correlator or Correlator(ruleset.correlations))
+        self.restore(state)
 
     @property
     def folded(self) -> Counter[str]:

@@ -87,7 +87,10 @@ def decode(data: bytes) -> Any:
         classes = [known[name] for name, _ in names]
         if any(len(_fields(one)) != count for one, (_, count) in zip(classes, names, strict=True)):
             raise StrangeError("a class has changed")
-        return _made(body, classes)
+        made = _made(body, classes)
+        if not dataclasses.is_dataclass(made):
+            raise StrangeError("not a record")
+        return made
     except StrangeError:
         raise
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
