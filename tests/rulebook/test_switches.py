@@ -147,3 +147,35 @@ def test_rules_named_one_by_one_know_no_switches(tmp_path: Path) -> None:
     set_(tmp_path, "disable", id=uuid(1))
     app = App(Settings(home=str(tmp_path)), rules=[tmp_path / "rules"])
     assert [one.id for one in app.ruleset.rules] == [uuid(1)]
+
+
+def test_as_many_switches_as_may_be_can_be_read_back(tmp_path: Path) -> None:
+    one = Switch("disable", Selector(id=uuid(1)), "li", "2026-11-21T00:00:00Z", "x" * 20)
+    switches._replace(tmp_path / switches.FILE, [one] * switches.MAX_SWITCHES)
+    found, faults = switches.read(tmp_path / switches.FILE)
+    assert (len(found), faults) == (switches.MAX_SWITCHES, [])
+
+
+def test_switches_of_single_rules_and_of_many_count_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switches, "MAX_SWITCHES", 4)
+    one = shelf(tmp_path, rule(1, name="first"), rule(2))
+    for act, select in (("disable", uuid(1)), ("disable", uuid(2))):
+        set_(tmp_path, act, id=select)  # type: ignore[arg-type]
+    set_(tmp_path, "enable", level="medium")
+    set_(tmp_path, "disable", id="first")
+    assert running(one) == {2}
+    set_(tmp_path, "enable", id=uuid(1))
+    assert running(one) == {1, 2}
+    with pytest.raises(InputError, match="too many"):
+        set_(tmp_path, "disable", id="another")
+
+
+def test_wide_switches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switches, "MAX_WIDE", 2)
+    set_(tmp_path, "disable", level="low")
+    set_(tmp_path, "disable", level="high")
+    with pytest.raises(InputError, match="too many"):
+        set_(tmp_path, "disable", level="medium")
+    set_(tmp_path, "enable", level="low")

@@ -112,10 +112,9 @@ class Shelf:
             correlations=tuple(self._credited(one) for one in self._whole.correlations),
         )
         every: tuple[One, ...] = (*whole.rules, *whole.correlations)
+        last = switches.LastWord(found)
         words = {
-            one.id: word
-            for one in every
-            if (word := switches.last_word(found, one, self.below(one.head.path))) and word.act == "disable"
+            one.id: word for one in every if (word := last.of(one, self.below(one.head.path))) and word.act == "disable"
         }
         off = consequences(whole, words)
         gone = {one.rule.id for one in off}

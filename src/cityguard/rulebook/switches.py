@@ -19,7 +19,8 @@ from cityguard.sigma.ast import Correlation, Rule
 from cityguard.store import locks
 
 FILE = "rule-switches.yml"
-MAX_SWITCHES = 10_000
+MAX_SWITCHES = 5_000
+MAX_WIDE = 500  # of them, those that do not name a single rule
 MAX_TEXT = 500
 _MAX_BYTES = 8 << 20
 Act = Literal["enable", "disable"]
@@ -143,8 +144,9 @@ def write(path: Path, switch: Switch) -> None:
             if faults:
                 raise ContentErrors(faults)
             kept = [one for one in found if one.select != switch.select]
-            if len(kept) >= MAX_SWITCHES:
-                raise InputError(f"more than {MAX_SWITCHES} switches", place=str(path), remedy="use wider selectors")
+            wide = sum(set(one.select.given()) != {"id"} for one in (*kept, switch))
+            if len(kept) >= MAX_SWITCHES or wide > MAX_WIDE:
+                raise InputError("too many switches", place=str(path), remedy="say the same with fewer")
             _replace(path, [*kept, switch])
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", place=str(path)) from None
@@ -159,9 +161,28 @@ def _replace(path: Path, switches: Sequence[Switch]) -> None:
     manifest.put(path, text.encode())
 
 
-def last_word(switches: Sequence[Switch], rule: Rule | Correlation, path: str) -> Switch | None:
-    """The switch that counts for a rule; None when none speaks of it."""
-    return next((one for one in reversed(switches) if one.select.fits(rule, path)), None)
+class LastWord:
+    """Which switch counts for a rule: the last that fits. Switches of single rules are looked up, not gone through."""
+
+    def __init__(self, switches: Sequence[Switch]) -> None:
+        self._by_id: dict[str, tuple[int, Switch]] = {}
+        self._wide: list[tuple[int, Switch]] = []
+        for number, one in enumerate(switches):
+            if set(one.select.given()) == {"id"}:
+                self._by_id[one.select.id] = (number, one)
+            else:
+                self._wide.append((number, one))
+
+    def of(self, rule: Rule | Correlation, path: str) -> Switch | None:
+        """The switch; None when none speaks of the rule."""
+        named = [self._by_id[name] for name in (rule.id, rule.head.name) if name in self._by_id]
+        best = max(named, key=lambda found: found[0], default=None)
+        for number, one in reversed(self._wide):
+            if best is not None and number < best[0]:
+                break
+            if one.select.fits(rule, path):
+                return one
+        return best[1] if best else None
 
 
 def moment(text: str) -> datetime | None:
