@@ -7,11 +7,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 
 HEAD = "checkpoint"
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a spool was taken. ``ends`` are blocks since the last checkpoint, the last one perhaps unfinished."""
+
+    done: int = 0
+    ends: list[int] = field(default_factory=list)
+    tries: int = 0
+    turns: list[int] = field(default_factory=list)  # when each block was taken, counted over all spools
+
+    def checkpointed(self, done: int) -> None:
+        """What detectors hold is durable up to here."""
+        if done <= self.done:
+            return
+        kept = [(end, turn) for end, turn in zip(self.ends, self.turns, strict=False) if end > done]
+        self.done, self.tries = done, 0
+        self.ends, self.turns = [end for end, _ in kept], [turn for _, turn in kept]
 
 
 class Values(Protocol):

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -21,7 +21,7 @@ from typing import Any
 
 from cityguard import pipeline, spool
 from cityguard.app import App
-from cityguard.checkpoint import Checkpoint
+from cityguard.checkpoint import Checkpoint, Cursor
 from cityguard.collect.collect import Live
 from cityguard.collect.peers import SILENT_S
 from cityguard.config import Listener
@@ -37,24 +37,6 @@ SETTLE_S = 60.0
 ON_THE_WAY = timedelta(seconds=5)  # a record stands in its spool so long after it was received
 log = logging.getLogger(__name__)
 DEATHS = 2
-
-
-@dataclass(slots=True)
-class Cursor:
-    """How far a spool was taken. ``ends`` are blocks since the last checkpoint, the last one perhaps unfinished."""
-
-    done: int = 0
-    ends: list[int] = field(default_factory=list)
-    tries: int = 0
-    turns: list[int] = field(default_factory=list)  # when each block was taken, counted over all spools
-
-    def checkpointed(self, done: int) -> None:
-        """What detectors hold is durable up to here."""
-        if done <= self.done:
-            return
-        kept = [(end, turn) for end, turn in zip(self.ends, self.turns, strict=False) if end > done]
-        self.done, self.tries = done, 0
-        self.ends, self.turns = [end for end, _ in kept], [turn for _, turn in kept]
 
 
 class Worker:

@@ -18,12 +18,12 @@ from cityguard.sigma.correlate.closing import close
 from cityguard.sigma.correlate.derived import Derived, derived
 from cityguard.sigma.correlate.firing import Firing
 from cityguard.sigma.correlate.held import Held
+from cityguard.sigma.correlate.matched import Matched, Part, together
 from cityguard.sigma.correlate.names import Names
 from cityguard.sigma.correlate.plan import MICRO, plan
-from cityguard.sigma.correlate.rows import Rows, joined, micros, nothing, owner, rows, text_of
+from cityguard.sigma.correlate.rows import joined, micros, nothing, owner, text_of
 from cityguard.sigma.correlate.slab import Touched
 from cityguard.sigma.correlate.telling import tell
-from cityguard.sigma.view import View
 
 __all__ = ["Correlator", "Firing", "nothing", "owner", "text_of"]
 
@@ -31,8 +31,6 @@ MAX_HITS = 200_000  # kept per correlation
 MAX_TOTAL = 1_000_000  # kept in all
 LATENESS_S = 600  # an event may be received so long after it happened
 _MANY_NAMES = 50_000
-
-Part = tuple[int, Rows, pl.Series, "npt.NDArray[Any] | None"]
 
 
 class Correlator:
@@ -69,8 +67,11 @@ class Correlator:
     def feed(self, hits: Mapping[str, pl.DataFrame], batch: EventBatch) -> list[Firing]:
         """Take the hits of one batch, per rule id the rows that matched, and tell what they complete."""
         matched = {
-            rule: _Matched(table, batch, self) for rule, table in hits.items() if rule in self.wanted and table.height
+            rule: Matched(table, batch, self.names, self.lateness)
+            for rule, table in hits.items()
+            if rule in self.wanted and table.height
         }
+        self.untimed += sum(one.untimed for one in matched.values())
         told: list[Firing] = []
         inner: dict[str, Derived] = {}
         for one in self.correlations:
@@ -84,7 +85,7 @@ class Correlator:
         self._bound()
         return told
 
-    def _add(self, one: Correlation, matched: Mapping[str, _Matched], inner: Mapping[str, Derived]) -> Touched | None:
+    def _add(self, one: Correlation, matched: Mapping[str, Matched], inner: Mapping[str, Derived]) -> Touched | None:
         held = self.held[one.id]
         parts = [
             part
@@ -93,7 +94,7 @@ class Correlator:
         ]
         if not parts:
             return None
-        _, found, groups, value = parts[0] if len(parts) == 1 else _together(parts)
+        _, found, groups, value = parts[0] if len(parts) == 1 else together(parts)
         rule = np.repeat(np.array([part[0] for part in parts], dtype=np.int16), [len(part[1]) for part in parts])
         behind = found.time < held.known_from
         if behind.any():
@@ -105,7 +106,7 @@ class Correlator:
         return touched if len(touched.groups) else None
 
     def _part(
-        self, one: Correlation, number: int, rule: str, matched: _Matched | None, inner: Derived | None
+        self, one: Correlation, number: int, rule: str, matched: Matched | None, inner: Derived | None
     ) -> Part | None:
         """Hits of one rule, by which group and with which value the correlation looks at them."""
         asked = self.held[one.id].asked
@@ -250,47 +251,6 @@ class Correlator:
             if one.grows and self._delay[one.id] and self.held[one.id].slab.rows:
                 self.held[one.id].waiting = [self.held[one.id].asked_of_all()]
         self.untimed, self.received = int(about["untimed"] or 0), about["received"]
-
-
-class _Matched:
-    """Hits of one rule in a batch; texts are made once for all correlations that look at them."""
-
-    def __init__(self, table: pl.DataFrame, batch: EventBatch, owner_: Correlator) -> None:
-        whole = View(table)
-        self.rows = rows(whole, batch, owner_.names, _late(table, owner_.lateness))
-        owner_.untimed += table.height - len(self.rows)
-        self._view = whole if len(self.rows) == table.height else View(table[self.rows.taken])
-        self._texts: dict[tuple[str, ...], pl.Series] = {}
-
-    def text(self, field: str) -> pl.Series:
-        return text_of(self._view, field)
-
-    def grouped(self, fields: tuple[str, ...]) -> pl.Series:
-        if fields not in self._texts:
-            self._texts[fields] = joined([self.text(field) for field in fields], self._view.height)
-        return self._texts[fields]
-
-
-def _late(table: pl.DataFrame, lateness: int) -> npt.NDArray[np.bool_] | None:
-    """True where an event was received more than ``lateness`` µs after it happened: so by itself, in any batch."""
-    if "event.ingested" not in table.columns or "@timestamp" not in table.columns:
-        return None
-    both = table["@timestamp"], table["event.ingested"]
-    if any(one.null_count() for one in both):
-        waited = both[1].dt.epoch("us") - both[0].dt.epoch("us")
-        return (waited > lateness).fill_null(value=False).to_numpy()
-    return micros(both[1]) - micros(both[0]) > lateness
-
-
-def _together(parts: list[Part]) -> Part:
-    some = [part[1] for part in parts]
-    values = [part[3] for part in parts if part[3] is not None]
-    return (
-        -1,
-        Rows(*(np.concatenate([getattr(one, name) for one in some]) for name in Rows.__slots__)),
-        pl.concat([part[2] for part in parts]),
-        np.concatenate(values) if values else None,
-    )
 
 
 def _delays(correlations: Iterable[Correlation]) -> dict[str, int]:
