@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cityguard.sigma import lint
 from cityguard.sigma.folders import MAX_BYTES
@@ -93,3 +95,47 @@ def test_a_file_that_says_nothing_keeps_no_rule_from_running(tmp_path: Path) -> 
     assert load([tmp_path]).faults == ()
     assert len(load([tmp_path]).rules) == 1
     assert [one.code for one in lint.check([tmp_path]).errors] == ["empty"] * 3
+
+
+WORDS = [
+    "not ",
+    "|all",
+    "|re",
+    "|expand",
+    "%a%",
+    "*",
+    "null",
+    "[",
+    "]",
+    "{",
+    "}",
+    "- ",
+    "\n  ",
+    "---\n",
+    ": ",
+    "'",
+    '"',
+]
+WORDS += [
+    "action: repeat\n",
+    "action: global\n",
+    "correlation:\n  ",
+    "filter:\n  ",
+    "rules: any\n  ",
+    "(?=a)",
+    "9e999",
+    "\x00",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.sampled_from(WORDS), st.integers(0, 9)), max_size=6))
+def test_whatever_is_written_the_linter_answers_with_line_and_remedy(
+    tmp_path: Path, changes: list[tuple[int, str, int]]
+) -> None:
+    text = GOOD
+    for at, word, cut in changes:
+        text = text[:at] + word + text[at + cut :]
+    (tmp_path / "a.yml").write_text(text, encoding="utf-8")
+    for one in lint.check([tmp_path], {"a": ["x"]}).errors:
+        assert one.remedy and one.place.rpartition(":")[2].isdigit(), one
