@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 
 import polars as pl
 
 from cityguard import columns
-from cityguard.detectors.rules import RuleDetector
+from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.detectors.rules import ZONE, RuleDetector
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import Alert, EventBatch, LogSource, Query
 from cityguard.rulebook.book import Book, One
 from cityguard.sigma import sequences
 from cityguard.sigma.ast import Correlation, Rule
+from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.fields import logsource
 from cityguard.sigma.rule import Ruleset, load
 from cityguard.store import groups
@@ -121,6 +124,8 @@ def run(
     start: datetime | None = None,
     end: datetime | None = None,
     limit: int = 50_000_000,
+    zone: tzinfo = ZONE,
+    lists: ThreatLists | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Outcome:
     """Hold the rule against stored events, oldest first, as the pipeline would have.
@@ -132,13 +137,17 @@ def run(
         start: first moment, by event time.
         end: the moment after the last.
         limit: rows looked at, at most.
+        zone: the city's, for calendars of rules that remember.
+        lists: threat lists that rules name.
         progress: called with the number of rows so far.
 
     Raises:
         StoreError: the store does not answer.
     """
     outcome, tally = Outcome(rule, start, end), _Tally(rule.id)
-    detector = RuleDetector(ruleset)
+    engine = Engine.compile(ruleset)
+    engine.account.budget_ms = math.inf  # a rule that rests would find less than there is
+    detector = RuleDetector(ruleset, engine=engine, zone=zone, lists=lists)
     query = Query(start=start, end=end, limit=PAGE, newest_first=False)
     datasets, outcome.passed = _of_interest(events, query, ruleset)
     for batch in _batches(events, query, datasets):

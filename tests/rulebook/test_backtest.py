@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,6 +18,7 @@ from cityguard.app import App
 from cityguard.config import Anomaly, Settings
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import EventBatch, LogSource, Query
+from cityguard.sigma.engine.engine import Engine
 
 NOW = make.NOW
 COUNT = f"""
@@ -125,3 +128,16 @@ def test_alerts_and_entities_are_bounded(app: App, monkeypatch: pytest.MonkeyPat
     assert outcome.groups == 3
     assert outcome.overflow > 0
     assert len(outcome.entities["source.ip"]) <= 4
+
+
+def test_a_rule_over_its_budget_does_not_rest_in_a_backtest(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = Engine.compile, []
+
+    def compile_(*given: Any, **named: Any) -> Engine:
+        made.append(real(*given, **named))
+        made[-1].account.budget_ms = 0.0
+        return made[-1]
+
+    monkeypatch.setattr(Engine, "compile", compile_)
+    assert outcome_of(app, "telnet").hits == 60
+    assert made[0].account.budget_ms == math.inf

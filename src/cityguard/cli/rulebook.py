@@ -185,8 +185,8 @@ def _switch(act: str, parts: tuple[str, ...], why: str, by: str | None) -> None:
         count = one.switch("disable" if act == "disable" else "enable", selector, by or actor(), why)
     off = act == "disable"
     say(
-        f"{'停用' if off else '启用'} {count} 条规则；运行中的服务在重启后生效",
-        f"{count} rules switched {'off' if off else 'on'}; running services follow at their next start",
+        f"{'停用' if off else '启用'} {count} 条规则；运行中的服务随后自动采用",
+        f"{count} rules switched {'off' if off else 'on'}; running services take it up within seconds",
     )
 
 
@@ -361,6 +361,8 @@ def backtest(
             one.store.events,
             start=moment(start, now) if start else None,
             end=moment(end, now) if end else None,
+            zone=one.settings.zone,
+            lists=one.threat_lists,
         )
     document(backtest_row(outcome)) if as_json else _print_backtest(outcome)
     if outcome.stopped:
