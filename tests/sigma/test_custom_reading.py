@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sigma.rule import SigmaRule
 
+from cityguard.detectors.trial import check
 from cityguard.errors import InputError
 from cityguard.model import Text
 from cityguard.sigma.custom import (
@@ -188,3 +193,39 @@ def test_pysigma_takes_the_block_for_what_it_does_not_know() -> None:
     rule = SigmaRule.from_yaml(HEAD + WHOLE)
     assert rule.errors == []
     assert set(rule.custom_attributes["custom"]["cityguard"]) == {"allow", "threat_match", "suppress", "response"}
+
+
+KEYS = ["allow", "new_terms", "rate", "suppress", "tests", "fields", "by", "for", "every", "per", "gte", "until", "at"]
+KEYS += [
+    "event",
+    "events",
+    "match",
+    "alerts",
+    "history",
+    "lists",
+    "ago",
+    "times",
+    "source.ip",
+    "destination.port",
+    "rule",
+]
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["1h", "a", "", "count"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+MADE = st.dictionaries(st.sampled_from(KEYS), DATA, max_size=6)
+
+
+@settings(deadline=None, max_examples=60, database=None)
+@given(MADE, st.lists(MADE, min_size=1, max_size=3), st.lists(MADE, max_size=2))
+def test_nothing_that_stands_in_the_block_breaks_the_reader_or_the_tests(
+    data: dict[str, Any], events: list[dict[str, Any]], history: list[dict[str, Any]]
+) -> None:
+    tests = [{"events": events, "alerts": 1, "history": history}, {"events": events, "match": True}]
+    for block_ in (data, {"tests": tests}, {"tests": tests, "rate": {"per": "1m", "gte": 2, "by": ["source.ip"]}}):
+        made = load_bytes(HEAD.replace("cityguard:\n", f"cityguard: {json.dumps(block_)}\n").encode())
+        assert made.rules or made.faults or made.inactive
+        check(made)

@@ -61,7 +61,10 @@ def _screened(rule: Rule, example: Example, lists: ThreatLists) -> CheckResult:
     """Event by event: the detection holds, and neither an exception nor a threat list takes the hit away."""
     screen, verdicts = Screen(_lists(example, lists), ZONE), []
     for event in example.events:
-        batch = selftest.batch([{"@timestamp": START, **event}])
+        try:
+            batch = selftest.batch([{"@timestamp": START, **event}])
+        except InputError as error:
+            return selftest.result(rule, example, False, "events that can be read", str(error))
         place = np.flatnonzero(match(rule, batch).to_numpy()).astype(np.int64)
         verdicts.append(bool(len(screen.judge(rule, place, batch, _LATER).place)))
     return selftest.judged(rule, example, verdicts)

@@ -14,8 +14,8 @@ from cityguard.errors import InputError
 from cityguard.model import EventBatch
 from cityguard.sigma.ast import Correlation, Example, Rule
 from cityguard.sigma.correlation import Correlator
-from cityguard.sigma.document import timespan
 from cityguard.sigma.match import match
+from cityguard.sigma.reader import MAX_TIMESPAN_S, shown, timespan
 from cityguard.sigma.rule import Ruleset
 
 MAX_EVENTS = 10_000  # per test, after repetition
@@ -51,7 +51,10 @@ def plain(rule: Rule, example: Example) -> CheckResult:
     """One test of a plain rule, event by event, whatever their log source."""
     if example.match is None:
         return result(rule, example, False, "match: true|false", "alerts: goes with correlations and custom.cityguard")
-    return judged(rule, example, [bool(match(rule, batch([event]))[0]) for event in example.events])
+    try:
+        return judged(rule, example, [bool(match(rule, batch([event]))[0]) for event in example.events])
+    except InputError as error:
+        return result(rule, example, False, "events that can be read", str(error))
 
 
 def judged(rule: Rule, example: Example, verdicts: list[bool]) -> CheckResult:
@@ -68,9 +71,9 @@ def correlated(one: Correlation, example: Example, ruleset: Ruleset) -> CheckRes
         return result(one, example, False, "alerts: N", "match: goes with plain rules only")
     try:
         events = list(unrolled(example.events, example.place))
+        table = batch(events)
     except InputError as error:
         return result(one, example, False, "events that can be read", str(error))
-    table = batch(events)
     needed = needed_by(one, ruleset)
     feed = {
         rule.id: table.table.filter(match(rule, table) & meant(events, rule))
@@ -116,9 +119,11 @@ def unrolled(events: Sequence[dict[str, Any]], place: str) -> Iterator[dict[str,
     made = 0
     for event in events:
         own = {key: value for key, value in event.items() if key not in _TIMES}
+        if not isinstance(event.get("rule", ""), str):
+            raise InputError("'rule' is one text", place=place, remedy="write the name or id of one rule")
         at = _seconds(event.get("at", 0)) - _seconds(event.get("ago", 0))
         every = _seconds(event.get("every", 0))
-        for index in range(int(event.get("times", 1))):
+        for index in range(_times(event.get("times", 1))):
             made += 1
             if made > MAX_EVENTS:
                 raise InputError(f"more than {MAX_EVENTS} events in one test", place=place)
@@ -127,7 +132,15 @@ def unrolled(events: Sequence[dict[str, Any]], place: str) -> Iterator[dict[str,
 
 
 def _seconds(value: Any) -> int:
-    return value if isinstance(value, int) else timespan(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_TIMESPAN_S:
+        return value
+    return timespan(value)
+
+
+def _times(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"'{shown(value)}' is no number of times", remedy="write a whole number")
+    return value
 
 
 def _counted(value: Any, number: int) -> Any:
@@ -135,8 +148,15 @@ def _counted(value: Any, number: int) -> Any:
 
 
 def batch(events: list[dict[str, Any]]) -> EventBatch:
-    """Events given as flat maps as one batch; columns of the schema take its types."""
-    table = pl.DataFrame(events, infer_schema_length=None, strict=False)
+    """Events given as flat maps as one batch; columns of the schema take its types.
+
+    Raises:
+        InputError: their values make no table.
+    """
+    try:
+        table = pl.DataFrame(events, infer_schema_length=None, strict=False)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"the events make no table: {error}", remedy="give a field values of one kind") from None
     known = [
         pl.col(name).cast(BY_NAME[name].dtype, strict=False)
         for name in table.columns
