@@ -60,6 +60,17 @@ def test_a_plan_writes_nothing(town: Town) -> None:
     assert not town.rules.exists()
 
 
+def test_rules_on_the_shelf_are_read_again_after_an_import(town: Town) -> None:
+    town.rules.mkdir()
+    shelf = Shelf([town.rules], None)
+    assert shelf.book.ruleset.rules == ()
+    town.take({"a.yml": rule(1)})
+    assert [one.head.level for one in shelf.book.ruleset.rules] == ["medium"]
+    town.take({"a.yml": rule(1, level="high")})
+    assert [one.head.level for one in shelf.book.ruleset.rules] == ["high"]
+    assert shelf.book is shelf.book
+
+
 def test_what_was_not_changed_here_is_updated_and_the_versions_are_told(town: Town) -> None:
     town.take({"a.yml": rule(1, modified="2024-05-01")})
     newer = rule(1, modified="2025-06-02", level="high")

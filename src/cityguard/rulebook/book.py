@@ -64,7 +64,7 @@ class Book:
 
 
 class Shelf:
-    """Rules read once from their folders; switches are asked again whenever their file changes.
+    """Rules as their folders held them; read again after an import, switched again when the file of switches changes.
 
     Args:
         folders: the shipped rules, then the city's.
@@ -81,14 +81,27 @@ class Shelf:
         lists: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._folders, self._switched = list(folders), switched
-        self._whole = load(self._folders, lists, folder=kept)
+        self._kept, self._lists = kept, lists
+        self._read(self._manifests())
+
+    def _read(self, manifests: object) -> None:
+        self._shelved = manifests
+        self._whole = load(self._folders, self._lists, folder=self._kept)
         self._imports = dict(_imports(self._folders))
         self._waiting = tuple(waiting(one) for one in self._whole.inactive)
         self._state: object = self
         self._book = Book(self._whole)
 
+    def _manifests(self) -> list[object]:
+        """What tells one import from the next: manifests are written last."""
+        found = [path for base in self._folders for path in (base / manifest.FOLDER).glob(f"*/{manifest.FILE}")]
+        return [(path, _state(path)) for path in sorted(found)]
+
     @property
     def book(self) -> Book:
+        manifests = self._manifests()
+        if manifests != self._shelved:
+            self._read(manifests)
         state = _state(self._switched)
         if state != self._state:
             self._book, self._state = self._made(), state
