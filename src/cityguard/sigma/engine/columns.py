@@ -19,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 SAMPLE = 512  # rows looked at to tell whether a column repeats itself
 UNLIKE = 0.5  # above this share of distinct values a row is its own code: hashing would find little to share
+ONE_BY_ONE = 8  # values fetched singly: Arrow takes a while to begin
 _TEXT = pa.large_string()
 
 
@@ -140,6 +141,10 @@ class Column:
 
     def pairs(self, wanted: Ints, folded_only: bool) -> tuple[list[str], list[str]]:
         """Some of the distinct values as text, and folded."""
+        if len(wanted) <= ONE_BY_ONE:
+            numbers = wanted.tolist()
+            folded = [self.folded[number].as_py() for number in numbers]
+            return folded if folded_only else [self.texts[number].as_py() for number in numbers], folded
         places = pa.array(wanted)
         folded = self.folded.take(places).to_pylist()
         return folded if folded_only else self.texts.take(places).to_pylist(), folded

@@ -254,11 +254,14 @@ def _swept(leaf: Regex, quick: Verdict, array: pa.LargeStringArray) -> Mask | No
 
 def words_in_bulk(leaf: Words, column: Column, wanted: Ints) -> Mask | None:
     """Text tests by Arrow's kernels; None where an automaton over all texts is better."""
-    if len(leaf.texts) > MANY and leaf.mode == "contains":
+    if len(leaf.texts) > MANY and leaf.mode == "contains" and len(wanted) > FEW:
         return None
     array = column.texts if leaf.cased else column.folded
     if len(wanted) != column.size:
         array = array.take(pa.array(wanted))
+    if len(leaf.texts) > MANY and len(array) <= FEW:
+        test, texts = _word(leaf), array.to_pylist()
+        return np.fromiter(map(test, texts, texts), np.bool_, len(texts))
     if leaf.mode == "exact":
         return _bools(pc.is_in(array, pa.array(leaf.texts, pa.large_string())))
     mask = _bools(_KERNELS[leaf.mode](array, leaf.texts[0]))
