@@ -8,6 +8,7 @@ A block that killed the worker twice is halved until the record at fault stands 
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -61,6 +62,8 @@ class Worker:
 
     def run(self, stop: Event) -> None:
         """Work until ``stop`` is set; then commit."""
+        gc.collect()
+        gc.freeze()  # rules and libraries stay: the collector need not go through them again
         while not stop.is_set():
             if not self.turn():
                 stop.wait(0.2)
