@@ -254,3 +254,31 @@ detection:
   s: {g: xyz}
   condition: s
 """
+
+
+def test_a_group_that_rules_name_differently_is_who_the_last_of_them_says() -> None:
+    text = (
+        RULES.split("---")[0]
+        + """---
+title: SSH
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a03
+name: ssh
+logsource: {category: network, service: connection}
+detection: {s: {destination.port: 22}, condition: s}
+---
+title: Reached, then reaches on
+id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8a04
+correlation:
+  type: temporal_ordered
+  rules: [telnet, ssh]
+  group-by: [host]
+  aliases: {host: {telnet: destination.ip, ssh: source.ip}}
+  timespan: 10m
+"""
+    )
+    rows = [
+        {"id": 1, "src": "10.0.0.1", "dst": "10.0.0.2"},
+        {"id": 2, "at": 60, "src": "10.0.0.2", "dst": "10.0.0.3", "port": 22},
+    ]
+    (alert,) = [one for one in detector(text).detect(flows(rows)) if one.source == "correlation"]
+    assert alert.entities == {"source.ip": "10.0.0.2"}

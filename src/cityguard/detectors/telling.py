@@ -110,7 +110,10 @@ class Teller:
     def fired(self, one: Firing, part: str) -> Alert:
         """The alert of one firing of a correlation."""
         head = one.correlation.head
-        entities = {name: one.about[name] for name in ENTITIES if name in one.about}
+        last = zip(one.correlation.group_fields(one.correlation.rules[-1]), one.group, strict=True)
+        grouped = {name: value for name, value in last if value is not None}  # an alias: as the last rule names it
+        known = grouped | one.about
+        entities = {name: known[name] for name in ENTITIES if name in known}
         explained = tuple(
             Explanation(name, value[:MAX_VALUE])
             for name, value in zip(one.correlation.group_by, one.group, strict=True)
