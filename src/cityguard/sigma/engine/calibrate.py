@@ -16,7 +16,7 @@ from cityguard.sigma.engine.witness import Literal, of_leaf
 ROWS = 4096  # of a sample
 MIN_ROWS = 1024  # fewer say too little
 FINDING = 0.2  # what it costs to find a literal where it does not count, against a row to be looked at
-AGAIN = 16  # measured anew when a class has seen so many times the rows
+AGAIN = 64  # measured anew when a class has seen so many times the rows
 
 
 def measured(nodes: Iterable[Node], table: Table) -> dict[Literal, float]:

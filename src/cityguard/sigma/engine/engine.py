@@ -28,6 +28,7 @@ from cityguard.sigma.fields import logsource
 from cityguard.sigma.rule import Ruleset
 
 MAX_STEPS = 200_000  # parts of trees made ready; beyond it they are made anew
+REMEMBERED = 1 << 16  # rows that costs of an earlier run stand for
 MAX_CLASSES = 512  # compiled at a time; the one longest unused goes
 
 
@@ -123,7 +124,7 @@ class Engine:
             nodes = list(self._nodes(key))
             costs = self._remembered(key) if found is None else {}
             found = Class(nodes, costs or self._measured(key, nodes, table), self._scan)
-            found.measured_at = MIN_ROWS if costs else seen
+            found.measured_at = REMEMBERED if costs else seen
         if found is None:
             found = Class(self._nodes(key), self._remembered(key) or self._costs, self._scan)
         found.rows = seen
