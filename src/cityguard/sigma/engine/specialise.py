@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import polars as pl
-
 from cityguard.sigma.ast import AllOf, AnyOf, Node, Not, Words
-from cityguard.sigma.engine.predicate import ONE_FIELD, one_by_one
-from cityguard.sigma.match import judge
-from cityguard.sigma.view import Values
+from cityguard.sigma.engine.predicate import ONE_FIELD
+from cityguard.sigma.engine.verdicts import one_by_one
 
 Constants = Mapping[str, str | None]
 """Field -> its folded text in every event of the class; None: some text that no rule names whole."""
@@ -60,9 +56,3 @@ def decided(node: Node, text: str) -> Node | bool:
         assert quick is not None
         return quick(text, text)
     return node
-
-
-def judged(node: Node, text: str) -> bool:
-    """One leaf over one text, by the plain evaluator."""
-    one = np.zeros(1, dtype=np.int64)
-    return bool(judge(node, Values(1, one, one, pl.Series([text])))[0])  # type: ignore[arg-type]
