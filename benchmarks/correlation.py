@@ -137,10 +137,8 @@ def main() -> None:
 
 
 def told(one: Speed) -> None:
-    print(
-        f"{one.kind:24} {one.batch:8} {one.groups:8} {one.per_second:15,.0f} {one.firings:9} {one.held:8} {one.evicted:10}",
-        flush=True,
-    )
+    counts = f"{one.firings:9} {one.held:8} {one.evicted:10}"
+    print(f"{one.kind:24} {one.batch:8} {one.groups:8} {one.per_second:15,.0f} {counts}", flush=True)
 
 
 if __name__ == "__main__":
