@@ -97,6 +97,9 @@ def fuzz(name: str, run: Callable[[bytes], None], seconds: int) -> None:
     def mutate(data: bytes, size: int, seed: int) -> bytes:
         return conversation.changed(data, size, seed, atheris.Mutate, sound.MENDERS.get(name))
 
+    for seed in sorted(seeds.glob("*")):  # loops are compiled now, not within the time of the first input
+        with contextlib.suppress(Exception):
+            run(seed.read_bytes())
     if name.startswith("wire-"):
         atheris.Setup(arguments, Watched(run, name, found), custom_mutator=mutate)
     else:
