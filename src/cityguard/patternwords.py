@@ -53,11 +53,12 @@ def _branch(pattern: str, at: int) -> tuple[Sets, int]:
         elif pattern[at] == "[":
             at = _class(pattern, at)
         elif pattern[at] in "^$":
-            at += 1
+            at = _once(pattern, at + 1)
             continue
         elif pattern[at] == "\\":
             letter, at, zero = _escape(pattern, at)
             if zero:
+                at = _once(pattern, at)
                 continue
         else:
             letter, at = ("" if pattern[at] == "." else pattern[at]), at + 1
@@ -128,8 +129,18 @@ def _repeat(pattern: str, at: int) -> tuple[int, int, bool]:
         return 1, at, False
     if pattern[at] == "{":
         end = pattern.index("}", at)
-        least = int(pattern[at + 1 : end].partition(",")[0] or 0)
+        told = pattern[at + 1 : end].partition(",")[0] or "0"
+        if not (told.isascii() and told.isdigit()):
+            raise ValueError("a number written otherwise")
+        least = int(told)
     else:
         end, least = at, int(pattern[at] == "+")
     end += 1
-    return least, end + (end < len(pattern) and pattern[end] == "?"), True
+    return least, _once(pattern, end + (end < len(pattern) and pattern[end] == "?")), True
+
+
+def _once(pattern: str, at: int) -> int:
+    """The place behind what may not be repeated (again), as it is: with a quantifier there is no telling."""
+    if at < len(pattern) and pattern[at] in _REPEATS:
+        raise ValueError("a repeat of a repeat or of a place")
+    return at

@@ -168,3 +168,31 @@ def test_rules_exchanged_between_batches_go_on_with_what_correlations_hold() -> 
 def test_expressions_over_values_beyond_ascii(value: str, pattern: str) -> None:
     text = f"  s: {{f|re: '{pattern}'}}\n  condition: s\n"
     same(Engine.compile(ruleset(text), scanner="hyperscan"), batch({"f": value}, {"f": "abc"}, {"f": ""}))
+
+
+@pytest.mark.parametrize("scanner", BACKENDS)
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [
+        (r"(?m)^$", "a\n"),
+        (r"(?m)^\s*$", "a\n"),
+        (r"(?m)^[a-z]*$", "A\n"),
+        (r"(?m)b$", "ab\n"),
+        (r"evil+{0,2}x", "evix"),
+        (r"ab{1,}{0,1}c", "ac"),
+        (r"^*foo", "xfoo"),
+        (r"\A{0,1}foo", "xfoo"),
+        (r"$?foo", "foo"),
+        (r"x{ 1 , 2 }", "x"),
+        (r"a{,2}b", "b"),
+    ],
+)
+def test_expressions_that_hyperscan_reads_otherwise(pattern: str, value: str, scanner: str) -> None:
+    rules = load_bytes(f"{HEAD}  s:\n    f|re: '{pattern}'\n  condition: s\n".encode())
+    assert not rules.faults
+    engine = Engine.compile(rules, scanner=scanner)
+    for rows in (2, 2000):
+        some = [value, *(f"Z{number}" for number in range(rows))]
+        assert same(engine, EventBatch("host", "t", pl.DataFrame({"f": some}), logsource=SOURCE)) == {
+            rules.rules[0].id: [0]
+        }

@@ -29,6 +29,7 @@ _INSIDE = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\x09-\x0d\x20"}
 _BEYOND = r"\x{80}-\x{10ffff}"
 _LOOSE = {name: told + _BEYOND for name, told in _INSIDE.items()}  # letters, digits and blanks of all the world
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
+_TIMES = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
 _LETTERS = {"t": r"\x09", "n": r"\x0a", "r": r"\x0d", "f": r"\x0c", "v": r"\x0b"}
 
 
@@ -156,6 +157,10 @@ def rewritten(pattern: str, lines: bool, names: Mapping[str, str] = _INSIDE) -> 
                 raise ValueError("a repeat of a repeat")
             out.append(pattern[at:end])
             at = end
+        elif char == "^" and lines:
+            raise ValueError("the start of a line: Hyperscan knows none behind the last line feed")
+        elif char == "{" and not _TIMES.match(pattern, at):
+            raise ValueError("a number of times in other words")
         else:
             out.append(r"\z" if char == "$" and not lines else _plain(char))
             at += 1
