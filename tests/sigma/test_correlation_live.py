@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,6 +13,7 @@ from cityguard import ids
 from cityguard.model import EventBatch
 from cityguard.sigma.correlate.names import MAX_TEXT, Names
 from cityguard.sigma.correlate.slab import Slab
+from cityguard.sigma.correlate.telling import _alike
 from cityguard.sigma.correlation import Correlator, Firing
 from cityguard.sigma.rule import load_bytes
 
@@ -37,11 +40,11 @@ def feed(one: Correlator, hits: list[tuple[str, float, str, float]]) -> list[Fir
     tables = {}
     for n, name in enumerate("ab"):
         mine = [hit for hit in hits if hit[0] == name]
-        times = [START + timedelta(seconds=second) for _, second, _, _ in mine]
+        moments = [START + timedelta(seconds=second) for _, second, _, _ in mine]
         tables[f"{ID}{n}"] = pl.DataFrame(
             {
-                "@timestamp": times,
-                "event.ingested": [time + timedelta(seconds=hit[3]) for time, hit in zip(times, mine, strict=True)],
+                "@timestamp": moments,
+                "event.ingested": [time + timedelta(seconds=hit[3]) for time, hit in zip(moments, mine, strict=True)],
                 "event.id": [f"{round(second * 1000):030x}{n:02x}" for _, second, _, _ in mine],
                 "g": [group for _, _, group, _ in mine],
             },
@@ -197,3 +200,50 @@ def _rows(slab: Slab) -> list[tuple[int, ...]]:
     place = slab.places()
     columns = [slab.owners(), *(slab[name][place] for name in ("t", "rule", "high", "low"))]
     return [tuple(row) for row in np.column_stack([column.astype(np.int64) for column in columns]).tolist()]
+
+
+def test_hits_stamped_ahead_of_their_receipt_do_not_blind_windows_that_close_later() -> None:
+    one = correlator(FEW, max_hits=100)
+    feed(one, [("a", 80_000 + n, f"f{n}", 5 - 80_000 - n) for n in range(150)])
+    settle(one, 500)
+    assert one.evicted.total() > 0
+    feed(one, [("a", 1000, "x", 1)])
+    assert [(told.group, told.total, told.first_us // 1_000_000) for told in settle(one, 2000)] == [
+        (("x",), 1, int(START.timestamp()) + 1000)
+    ]
+    assert not one.late
+
+
+def test_a_hit_happened_no_later_than_it_was_received_however_batches_are_cut_and_states_kept() -> None:
+    hits = [("a", 50 + 7 * n % 90, "xy"[n % 2], -(13 * n % 50)) for n in range(40)]
+    many = "{type: event_count, rules: [a], group-by: [g], timespan: 20s, condition: {gte: 4}}"
+    found = []
+    for size in (40, 7, 1):
+        one = correlator(FEW, many)
+        told: list[Firing] = []
+        for at in range(0, len(hits), size):
+            told += feed(one, hits[at : at + size])
+            state = one.snapshot()
+            one = Correlator(one.correlations, lateness_s=30)
+            one.restore(state)
+        told += one.finish()
+        counts: Counter[str] = Counter()
+        for firing in told:
+            counts[firing.alert_id] += firing.count
+        found.append(counts)
+    received = {second + wait for _, second, _, wait in hits}
+    assert {firing.last_us // 1_000_000 - int(START.timestamp()) for firing in told} <= received
+    assert found[0]
+    assert found[0] == found[1] == found[2]
+
+
+def test_many_hits_of_one_instant_are_counted_at_once() -> None:
+    one = correlator("{type: event_count, rules: [a], group-by: [g], timespan: 60s, condition: {gte: 1}}")
+    feed(one, [("a", 10, "x", 1)])
+    held = next(iter(one.held.values()))
+    n = 3_000_000
+    held.slab.columns["t"] = np.concatenate((np.zeros(5, dtype=np.int64), np.full(n, 7)))
+    right, start = np.array([5, n + 5, n]), np.zeros(3, dtype=np.int64)
+    before = time.process_time()
+    assert _alike(held, right, start).tolist() == [5, n, n - 5]
+    assert time.process_time() - before < 1

@@ -37,7 +37,7 @@ _DIGIT[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16, dtype
 class Rows:
     """Hits; one entry each."""
 
-    time: Ints  # µs since the epoch
+    time: Ints  # µs since the epoch, never after the receipt
     high: Halves
     low: Halves
     about: npt.NDArray[np.int32]  # [n, len(ABOUT)], numbers of texts, -1 for none
@@ -78,7 +78,7 @@ def rows(view: View, batch: EventBatch, names: Names, late: Bools | None) -> Row
         return empty()
     high, low = halves(table["event.id"], names) if "event.id" in table.columns else (_zeros(taken), _zeros(taken))
     return Rows(
-        time=micros(table["@timestamp"]),
+        time=_happened(table),
         high=high,
         low=low,
         about=_about(view, batch, names),
@@ -91,6 +91,17 @@ def micros(stamps: pl.Series) -> Ints:
     """µs since the epoch; stamps without nulls."""
     exact = stamps if stamps.dtype == _TIME else stamps.cast(_TIME)
     return exact.cast(pl.Int64).to_numpy()
+
+
+def _happened(table: pl.DataFrame) -> Ints:
+    """When each event happened, µs, never after its receipt: a forged stamp must not make what is current old."""
+    stamps = table["@timestamp"]
+    if "event.ingested" not in table.columns:
+        return micros(stamps)
+    received = table["event.ingested"]
+    if received.null_count():
+        received = received.cast(_TIME).fill_null(stamps.cast(_TIME))
+    return np.minimum(micros(stamps), micros(received))
 
 
 def _zeros(like: Ints) -> Halves:

@@ -10,7 +10,7 @@ from cityguard.sigma.correlate.asking import Instants
 from cityguard.sigma.correlate.firing import Firing, Runs, firings, name_of
 from cityguard.sigma.correlate.held import Held, Told
 from cityguard.sigma.correlate.names import Names
-from cityguard.sigma.correlate.slab import Ints
+from cityguard.sigma.correlate.slab import Ints, search
 
 MAX_FIRINGS = 10_000  # per correlation and batch; what is over is counted, never silent
 
@@ -67,14 +67,8 @@ def _begins(held: Held, found: Instants, first: Ints, told: list[Told | None]) -
 
 def _alike(held: Held, right: Ints, start: Ints) -> Ints:
     """How many hits before ``right`` are of one instant, the last one."""
-    count = np.ones(len(right), dtype=np.int64)
-    going = np.arange(len(right))
-    while len(going):
-        before = right[going] - count[going] - 1
-        same = (before >= start[going]) & (held.slab.t[before] == held.slab.t[right[going] - 1])
-        going = going[same]
-        count[going] += 1
-    return count
+    first: Ints = search(held.slab.t, start.copy(), right, held.slab.t[right - 1])
+    return right - first
 
 
 def _remember(
