@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,6 +162,91 @@ def test_what_is_damaged_says_so(tmp_path: Path, cut: int) -> None:
             assert error.remedy
         else:
             assert cut == 1  # nothing of a tar is lost with the last byte of its padding
+
+
+def test_a_tar_that_was_cut_between_members_is_refused_whole(tmp_path: Path) -> None:
+    path = tarred(tmp_path / "r.tar", {f"rules/{n}.yml": rule(n) for n in range(9)}, "w")
+    whole = path.read_bytes()
+    for size in (512, 4 * 512, 8 * 512 + 100):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="damaged"):
+            archive.read(path)
+    path.write_bytes(whole[: 4 * 512])
+    with pytest.raises(InputError, match="it ends in the middle"):
+        archive.read(path)
+    path.write_bytes(whole[: 4 * 512] + b"x" * 512 + whole[5 * 512 :])
+    with pytest.raises(InputError, match="damaged"):
+        archive.read(path)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_streams_one_after_another_are_one_archive(
+    tmp_path: Path, ending: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = tarred(tmp_path / "r.tar", {f"rules/{n}.yml": rule(n) for n in range(9)}, "w").read_bytes()
+    path = tmp_path / f"r.tar.{ending}"
+    path.write_bytes(b"".join(pack(raw[at : at + 3_000]) + bytes(4) for at in range(0, len(raw), 3_000)) + b"tail")
+    for block in (archive._BLOCK, 7):
+        monkeypatch.setattr(archive, "_BLOCK", block)
+        assert len(names(path)) == 9
+    path.write_bytes(pack(raw[:3_000]) + b"tail")
+    with pytest.raises(InputError, match=r"it ends in the middle|unexpected end"):
+        archive.read(path)
+    monkeypatch.setattr(archive, "MAX_STREAMS", 3)
+    path.write_bytes(b"".join(pack(raw[at : at + 512]) for at in range(0, len(raw), 512)))
+    with pytest.raises(InputError, match="more than 3"):
+        archive.read(path)
+
+
+def test_global_records_which_every_member_pays_for_are_few(tmp_path: Path) -> None:
+    def made(*comments: str) -> Path:
+        tail = tarred(tmp_path / "tail.tar", GOOD, "w").read_bytes()
+        heads = [tarfile.TarInfo.create_pax_global_header({"comment": one}) for one in comments]  # type: ignore[attr-defined]
+        path = tmp_path / "r.tar"
+        path.write_bytes(b"".join(heads) + tail)
+        return path
+
+    for _ in range(2):  # what one archive has is not counted against the next
+        assert len(names(made("a" * 40, "b" * 3_000))) == 2
+    for comments in (["x" * 4_100], ["x"] * 9):
+        with pytest.raises(InputError, match="global"):
+            archive.read(made(*comments))
+
+
+def test_long_names_beyond_any_path_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="header"):
+        archive.read(tarred(tmp_path / "h.tar", {"a" * 70_000 + ".yml": "x"}, "w"))
+
+
+def test_a_path_that_is_file_and_folder_keeps_what_came_first(tmp_path: Path) -> None:
+    for names_ in (["x/a.yml", "x/a.yml/b.yml"], ["x/a.yml/b.yml", "x/a.yml"]):
+        files = dict.fromkeys(["top.yml", *names_], rule())
+        taken = archive.read(tarred(tmp_path / "r.tar.gz", files))
+        assert list(taken.files) == ["top.yml", names_[0]]
+        assert [fault.place for fault in taken.refused] == [names_[1]]
+
+
+def test_a_name_with_and_without_a_dot_is_one_name(tmp_path: Path) -> None:
+    taken = archive.read(tarred(tmp_path / "r.tar.gz", {"./rules/a.yml": "first", "rules/a.yml": "second"}))
+    assert taken.files == {"rules/a.yml": b"first"}
+    with tarfile.open(tmp_path / "d.tar", "w") as made:
+        for text in ("first", "second"):
+            info = tarfile.TarInfo("./rules/a.yml")
+            info.size = len(text)
+            made.addfile(info, io.BytesIO(text.encode()))
+    twice = archive.read(tmp_path / "d.tar")
+    assert twice.files == {"rules/a.yml": b"first"}
+    assert "twice" in twice.refused[0].message
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_licence_nearest_the_top_speaks_for_all(tmp_path: Path, order: int) -> None:
+    files = {"./LICENSE": "MIT License", "./tools/LICENSE": "another", "./a.yml": rule()}
+    for make, kind in ((zipped, "zip"), (tarred, "tar.gz")):
+        taken = archive.read(make(tmp_path / f"r.{kind}", dict(list(files.items())[::order])))
+        assert taken.license == b"MIT License"
+        wrapped = {name.replace("./", "./up-1.2/", 1): data for name, data in files.items()}
+        assert archive.read(make(tmp_path / f"w.{kind}", wrapped)).license == b"MIT License"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

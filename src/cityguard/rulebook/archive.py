@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
 from cityguard.errors import InputError
@@ -31,12 +31,19 @@ MAX_DEPTH = 16
 MAX_NAME = 200  # bytes of one step of a path
 MAX_PATH = 1_000
 MAX_TOLD = 1_000
-MAX_EXTENSION = 1 << 20  # bytes of a tar header's long name or pax records
+MAX_EXTENSION = 64 << 10  # bytes of a tar header's long name or pax records
+MAX_GLOBAL = 4 << 10  # bytes of all its global pax records, which are applied to every member
+MAX_STREAMS = 20_000  # compressed streams one after another
 MAX_DIRECTORY = 16 << 20  # bytes of a zip's directory
 _TAIL, _END, _END64 = 65_557, b"PK\x05\x06", b"PK\x06\x07"
 _MEMORY = 256 << 20  # of the xz decoder
 _BLOCK = 256 << 10
+_MAGIC = 8  # bytes that tell the compression
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+_EXTENSIONS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _LICENSES = ("license", "licence", "copying")
 
 
@@ -51,6 +58,8 @@ class Taken:
     refused: list[InputError] = field(default_factory=list)
     passed: int = 0  # members that are no rules
     untold: int = 0  # further refusals
+    folders: set[str] = field(default_factory=set)  # that the files need
+    depth: int = MAX_DEPTH  # steps above the licence
 
     def refuse(self, place: str, why: str, remedy: str = "") -> None:
         if len(self.refused) < MAX_TOLD:
@@ -176,7 +185,8 @@ def _tar(file: IO[bytes], size: int, taken: Taken) -> None:
     """As a stream: no member is looked for twice, and a header cannot send the reader back."""
     stream: Any = _Stream(file, _Bound(size))
     count = 0
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, tarinfo=_Header) as archive:
+    header = type("_Counted", (_Header,), {"records": 0})  # a class of its own counts for this archive alone
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, tarinfo=header) as archive:
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it keeps every header otherwise
             count += 1
@@ -191,13 +201,26 @@ def _tar(file: IO[bytes], size: int, taken: Taken) -> None:
 
 
 class _Header(tarfile.TarInfo):
-    """A header whose extensions (long names, pax records) are small."""
+    """A header whose extensions (long names, pax records) are small; only zeros end an archive (POSIX pax, ustar)."""
+
+    records = 0  # bytes of global records so far
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if not found.isreg() and found.size > MAX_EXTENSION:
+        if len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends in the middle")
+        try:
+            found = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):
+                raise
+            raise tarfile.ReadError(str(error)) from None  # tarfile would take it for the end
+        if found.type in _EXTENSIONS and found.size > MAX_EXTENSION:
             raise tarfile.ReadError("a header is too large")
+        if found.type == tarfile.XGLTYPE:
+            cls.records += max(found.size, tarfile.BLOCKSIZE)
+            if cls.records > MAX_GLOBAL:
+                raise tarfile.ReadError("its global headers are too large")
         return found
 
 
@@ -221,8 +244,9 @@ class _Stream:
     def __init__(self, file: IO[bytes], bound: _Bound) -> None:
         file.seek(0)
         self._file, self._bound = file, bound
-        self._decoder: Any = _decoder(file.read(8))
-        self._left = b""
+        self._decoder: Any = _decoder(file.read(_MAGIC))
+        self._left = self._raw = b""
+        self._streams, self._over = 1, False
         file.seek(0)
 
     def read(self, size: int) -> bytes:
@@ -236,14 +260,33 @@ class _Stream:
         return out
 
     def _more(self) -> bytes:
-        """Some decompressed bytes; none at the end. What follows the first stream is not read."""
-        while not self._decoder.eof:
-            raw = self._file.read(_BLOCK) if self._decoder.needs_input else b""
-            if self._decoder.needs_input and not raw:
-                raise EOFError("it ends in the middle")
+        """Some decompressed bytes; none at the end of the last stream."""
+        while not self._decoder.eof or self._another():
+            raw = b""
+            if self._decoder.needs_input:
+                raw, self._raw = self._raw or self._file.read(_BLOCK), b""
+                if not raw:
+                    raise EOFError("it ends in the middle")
             if more := self._decoder.decompress(raw, _BLOCK):
                 return bytes(more)
         return b""
+
+    def _another(self) -> bool:
+        """Begin the next stream, as parallel packers write many; zeros between are padding, anything else is none."""
+        if self._over:
+            return False
+        rest = self._decoder.unused_data.lstrip(b"\0")
+        while len(rest) < _MAGIC and (more := self._file.read(_BLOCK)):
+            rest = (rest + more).lstrip(b"\0")
+        decoder = _decoder(rest[:_MAGIC])
+        if decoder is None:
+            self._over = True
+            return False
+        self._streams += 1
+        if self._streams > MAX_STREAMS:
+            raise InputError(f"more than {MAX_STREAMS} compressed streams", remedy="pack it again")
+        self._decoder, self._raw = decoder, rest
+        return True
 
 
 class _Gzip:
@@ -255,6 +298,10 @@ class _Gzip:
     @property
     def eof(self) -> bool:
         return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
 
     @property
     def needs_input(self) -> bool:
@@ -299,22 +346,27 @@ def _member(taken: Taken, name: str, open_: Callable[[], IO[bytes] | None], boun
 
 
 def _keep(taken: Taken, name: str, what: str, data: bytes) -> None:
+    name = name.removeprefix("./")
     if what == "license":
         # the one nearest the top speaks for all
-        if not taken.license and len(data) <= MAX_LICENSE:
-            taken.license = data
+        if data and len(data) <= MAX_LICENSE and name.count("/") < taken.depth:
+            taken.license, taken.depth = data, name.count("/")
         return
     why = unsafe(name)
+    above = [str(step) for step in PurePosixPath(name).parents][:-1]
     if why:
         taken.refuse(name, why, "such a name is not taken")
     elif len(data) > MAX_FILE:
         taken.refuse(name, f"larger than {MAX_FILE >> 10} KiB", "split the file")
     elif name in taken.files:
         taken.refuse(name, "the name is there twice", "the first one is taken")
+    elif name in taken.folders or any(step in taken.files for step in above):
+        taken.refuse(name, "the name is a file and a folder", "the first one is taken")
     elif len(taken.files) >= MAX_TAKEN:
         raise InputError(f"more than {MAX_TAKEN} rule files", remedy="import a part of it")
     else:
-        taken.files[name.removeprefix("./")] = data
+        taken.files[name] = data
+        taken.folders.update(above)
 
 
 def _wanted(name: str) -> str:
@@ -323,7 +375,7 @@ def _wanted(name: str) -> str:
     if base.endswith((".yml", ".yaml")) and not base.startswith("."):
         hidden = any(step.startswith(".") and step not in (".", "..") for step in name.split("/")[:-1])
         return "" if hidden else "rule"
-    return "license" if base.partition(".")[0] in _LICENSES and name.count("/") <= 1 else ""
+    return "license" if base.partition(".")[0] in _LICENSES and name.removeprefix("./").count("/") <= 1 else ""
 
 
 def unsafe(name: str) -> str:
