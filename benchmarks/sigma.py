@@ -65,7 +65,7 @@ def _ready(rules: list[str], cache: str | None) -> Any:
     import msgspec
 
     from cityguard.config import Limits
-    from cityguard.rulebook import pool
+    from cityguard.matching import pool
 
     limits = msgspec.to_builtins(Limits()) | {"file_mb": 1 << 16}
     task = pool.Task(rules, None, limits, "Asia/Shanghai", datetime(2026, 11, 1, tzinfo=UTC), cache=cache)
@@ -163,7 +163,7 @@ def latency(rules: list[str], file: str, warm: str, cache: str | None) -> Found:
 
 def start(rules: list[str], warm: str, cache: str | None) -> Found:
     """Seconds of CPU until rules are ready (without the imports before), and until every class has been compiled."""
-    importlib.import_module("cityguard.rulebook.pool")
+    importlib.import_module("cityguard.matching.pool")
     load, engine = (importlib.import_module(f"cityguard.sigma.engine.{name}") for name in ("cache", "engine"))
     imported, begun = time.process_time(), time.process_time()
     folder = Path(cache) if cache else None

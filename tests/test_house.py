@@ -15,7 +15,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("collect", "receive", "triage", "audit", "chain", "sigma", "checks", "compliance", "render"), 3),
     **dict.fromkeys(("detectors", "scan", "drill", "report", "rulebook"), 4),
     "checkpoint": 3,
-    **dict.fromkeys(("pipeline", "backtest"), 5),
+    **dict.fromkeys(("pipeline", "backtest", "matching"), 5),
     "app": 6,
     **dict.fromkeys(("jobs", "worker"), 7),
     "web": 8,

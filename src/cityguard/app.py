@@ -206,8 +206,13 @@ class App:
         """Threat lists of ``lists/``: the city's go before shipped ones of the same name."""
         from cityguard.detectors.custom.lists import ThreatLists
 
+        return ThreatLists(self.threat_folders)
+
+    @property
+    def threat_folders(self) -> tuple[Path, ...]:
+        """Folders of threat lists: the shipped one, then the city's own."""
         roots = (content.root(), self.settings.content_path)
-        return ThreatLists(tuple(base / "lists" for base in roots if base is not None))
+        return tuple(base / "lists" for base in roots if base is not None)
 
     @cached_property
     def detectors(self) -> tuple[Detector, ...]:

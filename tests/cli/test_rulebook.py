@@ -86,3 +86,38 @@ def test_a_layer_is_written_to_a_file(city: City) -> None:
     out = city.folder / "layer.json"
     city.run("navigator", "--domain", "ics", "--out", out)
     assert json.loads(out.read_text())["domain"] == "ics-attack"
+
+
+ALONE = """
+title: Watched
+id: 00000000-0000-4000-8000-0000000000a1
+logsource: {product: windows}
+detection: {one: {DestinationPort: 4444}, condition: one}
+custom: {cityguard: {threat_match: {list: watched, field: [destination.ip]}}}
+---
+title: First
+id: 00000000-0000-4000-8000-0000000000a2
+logsource: {product: windows}
+detection: {one: {DestinationPort: 4444}, condition: one}
+custom: {cityguard: {new_terms: {fields: [DestinationPort], history: 7d}}}
+"""
+
+
+def test_files_are_matched_with_the_citys_threat_lists_and_named_where_there_are_several(tmp_path: Path) -> None:
+    city, own = City(tmp_path), tmp_path / "own.yml"
+    own.write_text(ALONE)
+    event = {"EventID": 3, "Channel": "Microsoft-Windows-Sysmon/Operational", "SystemTime": "2026-03-05T06:12:09Z"}
+    event |= {"DestinationPort": 4444, "DestinationIp": "198.51.100.7"}
+    files = [tmp_path / "a.ndjson", tmp_path / "b.ndjson"]
+    for file in files:
+        file.write_text(json.dumps(event) + "\n")
+    assert city.run("match", "--rules", own, *files).stdout == ""
+    (city.content / "lists").mkdir()
+    (city.content / "lists" / "watched.txt").write_text("198.51.100.7\n")
+    for processes in ("1", "2"):
+        done = city.run("match", "--rules", own, *files, "--processes", processes)
+        hits = done.stdout.splitlines()
+        assert len(hits) == 2
+        assert all(str(file) in hit and "Watched" in hit for file, hit in zip(files, hits, strict=True))
+        assert done.stderr.count("1 rule that hangs on earlier events is left out") == 1
+    assert "a.ndjson" not in city.run("match", "--rules", own, files[0]).stdout

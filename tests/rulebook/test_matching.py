@@ -12,9 +12,11 @@ from msgspec import to_builtins
 from cityguard.collect import collect
 from cityguard.collect.narrow import Span
 from cityguard.config import Limits
+from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.detectors.screen import Screen
+from cityguard.matching import pool
+from cityguard.matching.matching import Matching, Records, alone
 from cityguard.register.register import Register
-from cityguard.rulebook import pool
-from cityguard.rulebook.matching import Matching, Records
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import Ruleset, load
 
@@ -91,9 +93,9 @@ def events(tmp_path: Path) -> Path:
     return path
 
 
-def matching(ruleset: Ruleset) -> Matching:
-    known = collect.Collectors.load()
-    return Matching(Engine.compile(ruleset), known, limits=Limits(), now=NOW, register=Register.empty())
+def matching(ruleset: Ruleset, *folders: Path) -> Matching:
+    known, screen = collect.Collectors.load(), Screen(ThreatLists(folders), UTC)
+    return Matching(Engine.compile(ruleset), known, limits=Limits(), now=NOW, register=Register.empty(), screen=screen)
 
 
 def told(records: list[Records]) -> list[dict[str, object]]:
@@ -167,3 +169,78 @@ def test_two_processes_write_what_one_writes(rules: Path, events: Path, tmp_path
     two = list(pool.run([events], task, processes=2))
     assert b"".join(part.lines for part in two) == b"".join(part.lines for part in one)
     assert sum(part.rejected for part in two) == 40
+
+
+OWN = r"""
+title: Excepted
+id: 00000000-0000-4000-8000-000000000005
+logsource: {category: process_creation, product: windows}
+detection:
+  one: {CommandLine|contains: ' -enc '}
+  condition: one
+custom:
+  cityguard:
+    allow:
+    - {fields: {Image: 'C:\Windows\p.exe'}, owner: 运维, reason: 备份, expires: 2026-03-05}
+---
+title: Expired
+id: 00000000-0000-4000-8000-000000000006
+logsource: {category: process_creation, product: windows}
+detection:
+  one: {CommandLine|contains: ' -enc '}
+  condition: one
+custom:
+  cityguard:
+    allow:
+    - {fields: {Image: 'C:\Windows\p.exe'}, owner: 运维, reason: 备份, expires: 2026-03-04}
+---
+title: Known bad
+id: 00000000-0000-4000-8000-000000000007
+logsource: {product: windows}
+detection:
+  one: {EventID: [3, 4624]}
+  condition: one
+custom:
+  cityguard:
+    threat_match: {list: city_intel, field: [destination.ip, source.ip]}
+---
+title: First
+id: 00000000-0000-4000-8000-000000000008
+logsource: {product: windows}
+detection:
+  one: {EventID: 3}
+  condition: one
+custom:
+  cityguard:
+    new_terms: {fields: [DestinationIp], history: 7d}
+---
+title: Many
+id: 00000000-0000-4000-8000-000000000009
+correlation:
+  type: event_count
+  rules: [00000000-0000-4000-8000-000000000007]
+  group-by: [host.name]
+  timespan: 1h
+  condition: {gte: 2}
+"""
+
+
+def counted(records: list[Records]) -> dict[object, int]:
+    found = [one["title"] for one in told(records)]
+    return {title: found.count(title) for title in found}
+
+
+def test_exceptions_and_threat_lists_hold_and_rules_that_remember_are_left_out(tmp_path: Path, events: Path) -> None:
+    rule, lists = tmp_path / "own.yml", tmp_path / "lists"
+    rule.write_text(OWN, encoding="utf-8")
+    lists.mkdir()
+    ruleset = load([rule])
+    assert not ruleset.faults and not ruleset.inactive
+    kept, out = alone(ruleset)
+    assert (len(kept.rules), out) == (3, 2)
+    assert counted(list(matching(kept, lists).file(events))) == {"Excepted": 40, "Expired": 80}
+    (lists / "city_intel.txt").write_text("198.51.100.0/24\n", encoding="utf-8")
+    given = {"Excepted": 40, "Expired": 80, "Known bad": 40}
+    assert counted(list(matching(kept, lists).file(events))) == given
+    task = pool.Task([str(rule)], None, to_builtins(Limits()), "Asia/Shanghai", NOW, lists=[str(lists)])
+    assert counted(list(pool.run([events], task, processes=1))) == given

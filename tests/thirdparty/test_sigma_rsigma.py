@@ -17,8 +17,10 @@ import pytest
 
 from cityguard.collect import collect
 from cityguard.config import Limits
+from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.detectors.screen import Screen
+from cityguard.matching.matching import Matching
 from cityguard.register.register import Register
-from cityguard.rulebook.matching import Matching
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import load
 
@@ -73,7 +75,9 @@ def test_our_answer(case: Case, tmp_path: Path) -> None:
     engine = Engine.compile(load([rules]))
     now = datetime(2026, 11, 1, tzinfo=UTC)
     known = collect.Collectors.load()
-    matching = Matching(engine, known, limits=Limits(), now=now, register=Register.empty())
+    matching = Matching(
+        engine, known, limits=Limits(), now=now, register=Register.empty(), screen=Screen(ThreatLists(), UTC)
+    )
     assert bool(sum(part.hits for part in matching.file(events))) is case.ours
 
 

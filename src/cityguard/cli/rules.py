@@ -13,7 +13,7 @@ import typer
 from cityguard.cli import rulebook, rules_check
 from cityguard.cli.output import document, err, jsonl, language, pick, safe, say, table
 from cityguard.cli.reading import rule_faults
-from cityguard.cli.state import STATE, application
+from cityguard.cli.state import application
 
 if TYPE_CHECKING:
     from cityguard.errors import CityguardError
@@ -96,30 +96,40 @@ def match(
 
     from cityguard.clock import utc_now
     from cityguard.collect import collect
-    from cityguard.rulebook import pool
+    from cityguard.matching import matching, pool
     from cityguard.sigma.engine.cache import load
 
-    settings = STATE.settings()
     paths = collect.walk(files)
-    task = pool.Task(
-        [str(one) for one in rules],
-        str(settings.content_path) if settings.content_path else None,
-        to_builtins(settings.limits),
-        settings.zone.key,
-        utc_now(),
-        collector,
-        dataset,
-        str(settings.home_path / "compiled") if settings.home_path.is_dir() else None,
-    )
-    ruleset = load(rules, folder=Path(task.cache) if task.cache else None)
+    with application() as one:
+        settings = one.settings
+        task = pool.Task(
+            [str(path) for path in rules],
+            str(settings.content_path) if settings.content_path else None,
+            to_builtins(settings.limits),
+            settings.zone.key,
+            utc_now(),
+            collector,
+            dataset,
+            str(settings.home_path / "compiled") if settings.home_path.is_dir() else None,
+            [str(folder) for folder in one.threat_folders],
+            one.rule_lists,
+        )
+    ruleset = load(rules, task.placeholders, folder=Path(task.cache) if task.cache else None)
+    if out := matching.alone(ruleset)[1]:
+        say(
+            f"{out} 条依赖先前事件的规则（关联、首次出现、基线、速率、缺失、序列）未参与匹配",
+            f"{out} {'rules that hang on earlier events are' if out > 1 else 'rule that hangs on earlier events is'} "
+            "left out: "
+            "correlations, new_terms, baseline, rate, absence, sequence",
+        )
     if processes > 1:
         found = pool.run(paths, task, processes=processes)
     else:
-        matching = pool.ready(task, ruleset)
+        ready = pool.ready(task, ruleset)
         pool.settled()
-        found = (records for path in paths for records in matching.file(path))
+        found = (records for path in paths for records in ready.file(path))
     for records in found:
-        _print_hits(records.lines, as_jsonl)
+        _print_hits(records.lines, as_jsonl, named=len(paths) > 1)
         for letter in records.dead[:3]:
             say(
                 f"{letter.source}: 第 {letter.place} 处未能使用：{letter.reason}",
@@ -129,7 +139,7 @@ def match(
         raise typer.Exit(code)
 
 
-def _print_hits(lines: bytes, as_jsonl: bool) -> None:
+def _print_hits(lines: bytes, as_jsonl: bool, *, named: bool) -> None:
     if as_jsonl:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
@@ -137,7 +147,8 @@ def _print_hits(lines: bytes, as_jsonl: bool) -> None:
     title = "title_zh" if language().startswith("zh") else "title"
     for line in lines.splitlines():
         one = orjson.loads(line)
-        typer.echo(f"{one['level']:13} {one['event_index']:8} {safe(one[title])}")
+        file = f"{safe(one['file'])}  " if named else ""
+        typer.echo(f"{one['level']:13} {file}{one['event_index']:8} {safe(one[title])}")
 
 
 def _faults(faults: Sequence[CityguardError]) -> None:

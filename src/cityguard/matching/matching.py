@@ -1,12 +1,13 @@
 """Files of events past the rules: one record per hit of a rule on an event, as JSON lines.
 
-Nothing is stored, so only the columns rules look at are made.
+Nothing is stored, so only the columns rules look at are made. Exceptions and threat lists hold; rules whose verdict
+hangs on what came before, and correlations, are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,15 +18,26 @@ import orjson
 from cityguard.collect import collect
 from cityguard.collect.narrow import Narrow, Span
 from cityguard.config import Limits
+from cityguard.detectors.screen import Screen
 from cityguard.model import DeadLetter, EventBatch, LogSource
 from cityguard.register.register import Register
 from cityguard.sigma import fields
-from cityguard.sigma.ast import Reference, Rule, leaves
+from cityguard.sigma.ast import Leaf, Reference, Rule, leaves
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import Ruleset
 
 MADE = fields.BOOKKEEPING - {"log.offset", "event.sequence"}
 """Columns that come about after reading, or not from what a source says: a rule that names one needs all of them."""
+
+
+def alone(ruleset: Ruleset) -> tuple[Ruleset, int]:
+    """The rules that an event answers by itself, and how many are left out: rules that remember, and correlations.
+
+    ``suppress`` joins alerts and takes no hit away, so it leaves no rule out.
+    """
+    rules = tuple(one for one in ruleset.rules if one.head.custom is None or one.head.custom.memory is None)
+    out = len(ruleset.rules) - len(rules) + len(ruleset.correlations)
+    return (replace(ruleset, rules=rules, correlations=()), out) if out else (ruleset, 0)
 
 
 class Looked:
@@ -56,11 +68,23 @@ class Looked:
         for rule in self._rules:
             if source is not None and not source.covers(rule.category, rule.product, rule.service):
                 continue
-            for leaf in leaves(rule.node, positive=False):
+            for leaf in _leaves(rule):
                 names.add(leaf.field or "")
                 if isinstance(leaf, Reference):
                     names.add(leaf.other)
+            ours = rule.head.custom
+            if ours and ours.allow:
+                names.add("@timestamp")  # exceptions expire by the time of the event
+            if ours and ours.threat_match is not None:
+                names.update(ours.threat_match.fields)
         return frozenset(names)
+
+
+def _leaves(rule: Rule) -> Iterator[Leaf]:
+    """All that a rule and its exceptions ask."""
+    yield from leaves(rule.node, positive=False)
+    for entry in rule.head.custom.allow if rule.head.custom else ():
+        yield from leaves(entry.node, positive=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +119,14 @@ class Matching:
         limits: Limits,
         now: datetime,
         register: Register,
+        screen: Screen,
         collector: str | None = None,
         dataset: str | None = None,
     ) -> None:
         engine.account.budget_ms = float("inf")  # what is found in a file does not hang on the clock
         self._engine, self._collectors, self._limits, self._now = engine, collectors, limits, now
         self._register, self._collector, self._dataset = register, collector, dataset
+        self._screen = screen
         self._looked = Looked(engine.ruleset)
         self._heads: dict[tuple[str, str], bytes] = {}
 
@@ -133,7 +159,9 @@ class Matching:
                 batch = self._register.enrich(batch)
             places = batch.table["event.sequence"].to_numpy()
             for rule, rows in self._engine.rows(batch):
-                told = np.unique(places[rows]).tolist()
+                told = np.unique(places[self._screen.judge(rule, rows, batch, self._now).place]).tolist()
+                if not told:
+                    continue
                 head = self._head(rule, path)
                 out += [b"%s%d}\n" % (head, index) for index in told]
                 hits += len(told)

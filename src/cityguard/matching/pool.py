@@ -26,10 +26,12 @@ import msgspec
 from cityguard.collect import collect
 from cityguard.collect.narrow import Span
 from cityguard.config import Limits
+from cityguard.detectors.custom.lists import ThreatLists
+from cityguard.detectors.screen import Screen
 from cityguard.errors import InputError
+from cityguard.matching.matching import Matching, Records, alone
 from cityguard.model import DeadLetter
 from cityguard.register.register import Register
-from cityguard.rulebook.matching import Matching, Records
 from cityguard.sigma.engine.cache import load
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import Ruleset
@@ -53,6 +55,8 @@ class Task(msgspec.Struct, frozen=True):
     collector: str | None = None
     dataset: str | None = None
     cache: str | None = None
+    lists: list[str] = []  # folders of threat lists
+    placeholders: dict[str, list[str]] = {}
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -78,13 +82,17 @@ class Answer(msgspec.Struct, frozen=True):
 def ready(task: Task, ruleset: Ruleset | None = None) -> Matching:
     """Rules compiled, collectors read."""
     cache = Path(task.cache) if task.cache else None
-    engine = Engine.compile(ruleset or load([Path(one) for one in task.rules], folder=cache), cache=cache)
+    if ruleset is None:
+        ruleset = load([Path(one) for one in task.rules], task.placeholders, folder=cache)
+    engine = Engine.compile(alone(ruleset)[0], cache=cache)
+    zone = ZoneInfo(task.zone)
     return Matching(
         engine,
         collect.Collectors.load(Path(task.content) if task.content else None),
         limits=msgspec.convert(task.limits, Limits),
         now=task.now,
-        register=Register.empty(zone=ZoneInfo(task.zone)),
+        register=Register.empty(zone=zone),
+        screen=Screen(ThreatLists([Path(one) for one in task.lists]), zone),
         collector=task.collector,
         dataset=task.dataset,
     )
@@ -176,7 +184,7 @@ class _Process:
     def __init__(self, task: Task) -> None:
         environment = os.environ | {"POLARS_MAX_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cityguard.rulebook.pool"],
+            [sys.executable, "-m", "cityguard.matching.pool"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
