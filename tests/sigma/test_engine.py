@@ -17,6 +17,7 @@ from tests import synthetic
 from cityguard import content
 from cityguard.model import EventBatch, LogSource
 from cityguard.sigma import selftest
+from cityguard.sigma.decimals import number_text
 from cityguard.sigma.engine import cache, codec
 from cityguard.sigma.engine.account import WINDOW
 from cityguard.sigma.engine.engine import Engine
@@ -196,3 +197,30 @@ def test_expressions_that_hyperscan_reads_otherwise(pattern: str, value: str, sc
         assert same(engine, EventBatch("host", "t", pl.DataFrame({"f": some}), logsource=SOURCE)) == {
             rules.rules[0].id: [0]
         }
+
+
+@pytest.mark.parametrize("written", ["0.00001", "1.0e-5", "'0.00001'"])
+def test_small_decimals_match_however_they_are_held(written: str) -> None:
+    engine = Engine.compile(ruleset(f"  s: {{f: {written}}}\n  condition: s\n"))
+    for value in (0.00001, "0.00001", [0.5, 0.00001]):
+        assert list(same(engine, batch({"f": value})).values()) == [[0]]
+    assert list(same(engine, batch({"event.fields": '{"f": 1e-5}'})).values()) == [[0]]
+    single = pl.DataFrame({"f": pl.Series([0.00001], dtype=pl.Float32)})
+    assert list(same(engine, EventBatch("host", "t", single, logsource=SOURCE)).values()) == [[0]]
+
+
+@pytest.mark.parametrize("number", [1e-20, -2.5e-7, 1.5e15, 1e15, 1.5e16, 1e20, 1e21, 1e300, 5e-324, 123456.789, -0.0])
+def test_a_number_of_a_rule_is_found_in_a_column_and_in_json(number: float) -> None:
+    engine = Engine.compile(ruleset(f"  s: {{f: {number:.17e}}}\n  condition: s\n"))
+    assert list(same(engine, batch({"f": number}, {"f": 0.5})).values()) == [[0]]
+    assert list(same(engine, batch({"event.fields": f'{{"f": {number!r}}}'})).values()) == [[0]]
+
+
+def test_digits_of_great_numbers_are_not_written_out() -> None:
+    assert [number_text(number) for number in (1e300, 1e-300, 1e20)] == ["1e+300", "1e-300", "1" + "0" * 20]
+
+
+def test_a_map_that_is_not_there_says_nothing() -> None:
+    engine = Engine.compile(ruleset("  s: ['null']\n  condition: s\n"))
+    table = pl.DataFrame({"f": [None, {"a": "null"}], "g": [[None], [{"b": 1}]]})
+    assert same(engine, EventBatch("host", "t", table, logsource=SOURCE)) == {engine.ruleset.rules[0].id: [1]}

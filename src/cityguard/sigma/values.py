@@ -23,6 +23,7 @@ from cityguard.sigma.ast import (
     TimePart,
     Words,
 )
+from cityguard.sigma.decimals import number_text
 from cityguard.sigma.reader import shown
 from cityguard.sigma.spec import ANY, COMPARE, TIMES, Item
 from cityguard.sigma.wildcard import Pattern, Shape, Wild
@@ -37,13 +38,6 @@ def leaves_of(item: Item, value: Any) -> Iterable[Node]:
         InputError: the value does not go with the item's modifiers.
     """
     return _MAKERS.get(item.spec.kind, _text)(item, value)
-
-
-def number_text(value: float) -> str:
-    """A number as events' texts are compared with it: 3.0 is ``3``."""
-    if isinstance(value, int):
-        return str(value)
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 # ---------------------------------------------------------------- texts

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from cityguard.sigma import fields
+from cityguard.sigma import decimals, fields
 from cityguard.sigma.wildcard import fold_series
 
 Mask = npt.NDArray[np.bool_]
@@ -69,13 +69,12 @@ class Values:
 
     @cached_property
     def text(self) -> pl.Series:
-        """Distinct values as text: 3.0 is ``3``, true is ``true``, times are ISO 8601."""
+        """Distinct values as text: 3.0 is ``3``, 1e-05 is ``0.00001``, true is ``true``, times are ISO 8601."""
         values = self.distinct
         if values.dtype == pl.String:
             return values
         if values.dtype.is_float():
-            whole = (values == values.round(0)) & (values.abs() < 1e15)
-            return values.cast(pl.Int64, strict=False).cast(pl.String).zip_with(whole, values.cast(pl.String))
+            return _floats(values)
         if isinstance(values.dtype, pl.Datetime):
             return values.dt.to_string("iso:strict")
         return values.cast(pl.String)
@@ -148,6 +147,16 @@ def _packed(text: str) -> bytes | None:
         return None
 
 
+def _floats(values: pl.Series) -> pl.Series:
+    """``decimals.number_text`` over a column; polars writes most as that does, the others are few."""
+    whole = (values == values.round(0)) & (values.abs() < 1e15)
+    texts = values.cast(pl.Int64, strict=False).cast(pl.String).zip_with(whole, values.cast(pl.String))
+    odd = texts.str.contains(r"e|\.0$")
+    if not odd.any():
+        return texts
+    return texts.scatter(odd.arg_true(), [decimals.spelled_out(text) for text in texts.filter(odd)])
+
+
 def _plain(series: pl.Series) -> pl.Series:
     """A column of a type that rules can look at; what is stranger becomes text."""
     kind = series.dtype
@@ -155,7 +164,8 @@ def _plain(series: pl.Series) -> pl.Series:
         # Arrow has no 128-bit integers
         return series.cast(pl.String) if kind in (pl.Int128, pl.UInt128) else series
     if isinstance(kind, pl.Struct):
-        return series.struct.json_encode()
+        present = series.is_not_null()  # of a null polars makes the text ``null``
+        return series.struct.json_encode().zip_with(present, pl.Series([None], dtype=pl.String))
     if kind == pl.Null:
         return pl.Series(series.name, [None] * len(series), dtype=pl.String)
     if kind == pl.Binary:
@@ -252,6 +262,6 @@ def _scalars(value: Any) -> list[str]:
         return [text for item in value for text in _scalars(item)]
     if isinstance(value, bool):
         return ["true" if value else "false"]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return [str(int(value))]
+    if isinstance(value, float):
+        return [decimals.number_text(value)]
     return [orjson.dumps(value).decode() if isinstance(value, dict) else str(value)]
