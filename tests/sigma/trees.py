@@ -10,6 +10,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from cityguard.model import EventBatch, LogSource, Text
+from cityguard.sigma import regex
 from cityguard.sigma.ast import (
     AllOf,
     AnyOf,
@@ -31,12 +32,13 @@ from cityguard.sigma.rule import Ruleset
 from cityguard.sigma.wildcard import fold
 
 SOURCE = LogSource(("test",), ("p",), ())
-ALPHABET = "aAbBkKsS1.\\-/ *İıſσΣςKé\0"
+ALPHABET = "aAbBkKsS1.\\-/ *İıſσΣςKé\0\n"
 WORD = st.text(alphabet=ALPHABET, max_size=4)
 VALUE = st.one_of(
     st.none(),
     st.just(""),
     st.text(alphabet=ALPHABET, max_size=9),
+    st.text(alphabet="abk1\n", max_size=4).map(lambda text: text + "\n"),
     st.sampled_from(["10.1.2.3", "::ffff:10.9.9.9", "fe80::1", "443", "3.0", "true", "2026-03-11T04:05:06"]),
 )
 FIELDS = ("f", "g", "n", "x", "b", "t", "EventID", "Spaced", "SourceIp", "k", "in.ner", "gone")
@@ -56,6 +58,14 @@ REGEXES = (
     "s(?:1|k)+",
     "",
 )
+ATOMS = ("a", "b", "k", "S", "1", ".", "^", "$", "\\A", "\\z", "\\s", "[a-k]", "(?:ab|k)", "(?:aB)", "\\n", "\\.")
+TIMES = ("", "", "", "", "*", "+", "?", "+?", "??", "{0,1}", "{1,}", "{2}", "{,2}", "{ 1 , 2 }")
+FLAGS = ("", "", "", "(?m)", "(?i)", "(?s)", "(?im)")
+PIECE = st.builds("".join, st.tuples(st.sampled_from(ATOMS), st.sampled_from(TIMES), st.sampled_from(TIMES)))
+ODD = st.builds(
+    lambda flags, pieces: flags + "".join(pieces), st.sampled_from(FLAGS), st.lists(PIECE, min_size=1, max_size=4)
+).filter(regex.linear)
+"""Expressions with quantifiers after quantifiers and after places; some are no expressions and are left out."""
 
 
 def _words(told: tuple[Any, ...]) -> Words:
@@ -70,6 +80,7 @@ LEAF: st.SearchStrategy[Node] = st.one_of(
         st.tuples(ANYWHERE, st.sampled_from(SHAPES), st.lists(WORD, min_size=1, max_size=6), st.booleans()),
     ),
     st.builds(Regex, ANYWHERE, st.sampled_from(REGEXES)),
+    st.builds(Regex, ANYWHERE, ODD),
     st.builds(
         lambda field, word: Regex(field, f"(?s)^{'' if word == 'a' else '.*'}{word}", True),
         FIELD,
