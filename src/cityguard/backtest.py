@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from pathlib import Path
@@ -49,8 +49,16 @@ class Outcome:
     stopped: bool = False  # the limit of rows was reached
 
 
-def find(book: Book, named: str, folders: Sequence[Path] = ()) -> tuple[One, Ruleset]:
+def find(
+    book: Book, named: str, folders: Sequence[Path] = (), lists: Mapping[str, Sequence[str]] | None = None
+) -> tuple[One, Ruleset]:
     """The rule meant, by file, id, name or title, with those it needs: correlations stand on others.
+
+    Args:
+        book: the rules that are here.
+        named: what is asked for.
+        folders: where rules that a file stands on are looked for, and their lists.
+        lists: placeholders that stand in no file, such as the register's.
 
     Raises:
         InputError: there is none, or several of that title.
@@ -58,10 +66,10 @@ def find(book: Book, named: str, folders: Sequence[Path] = ()) -> tuple[One, Rul
     """
     path = Path(named)
     if path.suffix in (".yml", ".yaml") and path.is_file():
-        own = load([path])
+        own = load([path], lists)
         these: tuple[One, ...] = (*own.rules, *own.correlations)
         ids = {one.id for one in these}
-        made = load([*folders, path])
+        made = load([*folders, path], lists)
         mine = [fault for fault in made.faults if fault.place.startswith(f"{path}:")]
         waiting = [one for one in made.inactive if one.place.startswith(f"{path}:")]
         if mine:

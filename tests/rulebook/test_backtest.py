@@ -141,3 +141,12 @@ def test_a_rule_over_its_budget_does_not_rest_in_a_backtest(app: App, monkeypatc
     monkeypatch.setattr(Engine, "compile", compile_)
     assert outcome_of(app, "telnet").hits == 60
     assert made[0].account.budget_ms == math.inf
+
+
+def test_a_file_is_tested_with_the_registers_lists(app: App, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.yml"
+    draft.write_text(rule(9, detection="{one: {destination.port|expand: '%segments.ot%'}, condition: one}"))
+    with pytest.raises(InputError, match="placeholder"):
+        backtest.find(app.rulebook, str(draft))
+    found, ruleset = backtest.find(app.rulebook, str(draft), lists={"segments.ot": ["22"]})
+    assert backtest.run(found, ruleset, app.store.events).hits == 60

@@ -354,7 +354,7 @@ def backtest(
 
     with application() as one:
         now = one.clock()
-        found, ruleset = tests.find(one.rulebook, rule, one.rule_folders)
+        found, ruleset = tests.find(one.rulebook, rule, one.rule_folders, one.rule_lists)
         outcome = tests.run(
             found,
             ruleset,
