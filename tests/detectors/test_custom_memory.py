@@ -214,7 +214,7 @@ def test_what_is_remembered_is_bounded_and_what_is_given_up_is_counted(kind: Any
 # ---------------------------------------------------------------- alerts
 
 
-def detector(ours: str, more: str = "") -> RuleDetector:
+def detector(ours: str, more: str = "", change: tuple[str, str] = ("", "")) -> RuleDetector:
     text = f"""title: Polled
 id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8b01
 name: polled
@@ -227,7 +227,7 @@ custom:
     group: [source.ip]
     {ours}
 """
-    made = load_bytes((text + more).encode())
+    made = load_bytes((text.replace(*change) + more).encode())
     assert not made.faults, [str(fault) for fault in made.faults]
     return RuleDetector(made, clock=lambda: START + timedelta(days=30))
 
@@ -392,6 +392,52 @@ def test_a_rule_that_asks_for_something_else_begins_anew() -> None:
     assert next(iter(other.keepers.of.values())).order.since is None
 
 
+@pytest.mark.parametrize(
+    "change", [("destination.port: 502", "destination.port: 23"), ("group: [source.ip]", 'version: "2"')]
+)
+def test_a_rule_that_looks_for_something_else_or_has_another_version_begins_anew(change: tuple[str, str]) -> None:
+    terms = "new_terms: {fields: [source.ip], history: 1d, learn: 1m}"
+    before, again, other = detector(terms), detector(terms), detector(terms, change=change)
+    if "version" in change[1]:
+        before, again = (detector(terms, change=(change[0], 'version: "1"')) for _ in range(2))
+    before.detect(batch([(n, "10.0.0.1") for n in range(40)]))
+    for one, since in ((again, int(START.timestamp()) * US), (other, None)):
+        one.restore(before.snapshot())
+        assert next(iter(one.keepers.of.values())).order.since == since
+
+
+def test_an_exception_that_changes_leaves_what_is_remembered() -> None:
+    terms = "new_terms: {fields: [source.ip], history: 1d, learn: 1m}"
+    one = detector(terms)
+    one.detect(batch([(n, "10.0.0.1") for n in range(40)]))
+    entry = "{fields: {source.ip: 10.0.0.9}, reason: probe, owner: ops, expires: 2026-12-31}"
+    other = detector(f"{terms}\n    allow: [{entry}]")
+    other.restore(one.snapshot())
+    assert next(iter(other.keepers.of.values())).order.since is not None
+
+
+def test_a_condition_as_deep_as_it_may_be_has_a_fingerprint_of_its_own() -> None:
+    terms = "new_terms: {fields: [source.ip], history: 1d, learn: 1m}"
+    deep = "condition: " + "not (s and " * 45 + "s" + ")" * 45
+    one, other = detector(terms, change=("condition: s", deep)), detector(terms)
+    assert next(iter(one.keepers.of.values())).asked != next(iter(other.keepers.of.values())).asked
+
+
+def test_what_was_given_up_is_still_counted_after_a_restart() -> None:
+    terms = "new_terms: {fields: [source.ip], history: 1d, learn: 1m}\n    suppress: {by: [source.ip], for: 1h}"
+    one, other = detector(terms), detector(terms)
+    (keeper,) = one.keepers.of.values()
+    assert isinstance(keeper.kind, Terms) and keeper.openings is not None
+    keeper.kind.most, keeper.openings.most = 20, 10
+    one.detect(batch([(100 * n, f"10.0.0.{n}") for n in range(100)]))
+    assert keeper.kind.lost and keeper.openings.lost
+    keeper.order.hurried = 7  # as after more than 100,000 rows that wait
+    keeper.forward(int(START.timestamp()) * US)
+    other.restore(one.snapshot())
+    assert other.counters()["rules.given_up"] == one.counters()["rules.given_up"] == keeper.lost > 7
+    assert other.snapshot() == one.snapshot()
+
+
 CORRELATED = """---
 title: New And Loud
 id: 6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8b02
@@ -415,6 +461,17 @@ def test_a_correlation_counts_what_fires_of_a_rule_that_remembers(live: bool) ->
     (alert,) = one.forward(int((START + timedelta(hours=1)).timestamp()) * US) if live else one.finish()
     assert (alert.source, alert.count, alert.dataset) == ("correlation", 2, "flow")
     assert alert.event_ids == tuple(sorted((f"{21:032x}", f"{22:032x}")))
+
+
+def test_a_correlation_takes_what_fires_at_its_receipt_where_its_stamp_lies_ahead() -> None:
+    one = detector("new_terms: {fields: [source.ip], history: 1d, learn: 1m}", CORRELATED)
+    seen = [(0, "10.0.0.1"), (100, "10.0.0.2"), (80_000, "10.0.0.3")]
+    forged = batch(seen)
+    received = [START + timedelta(seconds=min(at, 110)) for at, _ in seen]
+    table = forged.table.with_columns(pl.Series("event.ingested", received, dtype=pl.Datetime("us", "UTC")))
+    assert one.detect(EventBatch("flow", "test", table, logsource=SOURCE, part="p")) == []
+    (alert,) = one.finish()
+    assert (alert.count, alert.last_seen) == (2, START + timedelta(seconds=110))
 
 
 def test_a_rule_over_its_budget_raises_an_alert_once() -> None:

@@ -37,6 +37,7 @@ class Keeper:
         self.rule = rule
         self.custom = custom
         self.needs = needs  # fields by which correlations look at what fires
+        self.asked = fingerprint(rule, needs)
         self.roles = _roles(rule, custom.memory)
         self.order = Order(lateness_s * 1_000_000)
         self.kind: Kind | None = None if custom.memory is None else _KINDS[type(custom.memory)](custom.memory)
@@ -118,7 +119,10 @@ class Keeper:
     @property
     def lost(self) -> int:
         """Rows, groups and values given up because there were too many."""
-        return self.order.hurried + (self.kind.lost if self.kind else 0) + (self.openings.lost if self.openings else 0)
+        return self.order.hurried + sum(self._lost())
+
+    def _lost(self) -> list[int]:
+        return [self.kind.lost if self.kind else 0, self.openings.lost if self.openings else 0]
 
     def snapshot(self) -> bytes:
         """All state; the same bytes as long as nothing has changed."""
@@ -126,7 +130,7 @@ class Keeper:
             tables = {f"kind.{name}": one for name, one in (self.kind.tables() if self.kind else {}).items()}
             tables |= {f"open.{name}": one for name, one in (self.openings.tables() if self.openings else {}).items()}
             tables |= {} if self.order.held is None else {"held": self.order.held}
-            head = {"asked": fingerprint(self.rule, self.needs), "counts": self._counts, **self.order.counts()}
+            head = {"asked": self.asked, "counts": self._counts, "lost": self._lost(), **self.order.counts()}
             self._written = pack(head, {name: table(one) for name, one in tables.items()})
         return self._written
 
@@ -139,14 +143,16 @@ class Keeper:
         fresh = Keeper(self.rule, self.custom, needs=self.needs)
         try:
             head, parts = unpack(raw)
-            if head["asked"] != fingerprint(self.rule, self.needs):
+            if head["asked"] != self.asked:
                 return
             tables = {name: frame(part) for name, part in parts.items()}
             fresh.order = Order.of(head, tables.get("held"))
             counts = {str(name): int(count) for name, count in head["counts"].items()}
-            for owner, name in ((fresh.kind, "kind."), (fresh.openings, "open.")):
+            lost = [int(count) for count in head["lost"]]
+            for owner, name, given_up in zip((fresh.kind, fresh.openings), ("kind.", "open."), lost, strict=True):
                 if owner is not None:
                     owner.restore({key[5:]: one for key, one in tables.items() if key.startswith(name)})
+                    owner.lost = given_up
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             raise InputError(f"not a snapshot of rule {self.rule.id}: {error}", remedy="start without it") from None
         fresh.order.lateness_us = self.order.lateness_us
@@ -155,9 +161,13 @@ class Keeper:
 
 
 def fingerprint(rule: Rule, needs: tuple[str, ...]) -> str:
-    """Changes when what a rule remembers would mean something else."""
-    custom = rule.head.custom
-    told = (rule.id, custom.memory, custom.suppress, rule.head.group, rule.fields, needs) if custom else rule.id
+    """Changes when what a rule remembers would mean something else; exceptions and lists may change meanwhile."""
+    head, custom = rule.head, rule.head.custom
+    told: object = rule.id
+    if custom is not None:
+        source = (rule.category, rule.product, rule.service)
+        asked = (rule.id, head.version, source, rule.node, custom.memory, custom.suppress)
+        told = (*asked, head.group, rule.fields, needs)
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 

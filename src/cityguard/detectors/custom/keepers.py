@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import polars as pl
 
-from cityguard.detectors.custom.frame import OWNERS, Facts, clamped, group, times
+from cityguard.detectors.custom.frame import OWNERS, TIME, Facts, clamped, group, times
 from cityguard.detectors.custom.keeper import Keeper
 from cityguard.detectors.custom.order import LATENESS_S, Lanes
 from cityguard.detectors.screen import Screened
@@ -80,7 +80,9 @@ def as_events(keeper: Keeper, rows: pl.DataFrame) -> pl.DataFrame:
         **{name: rows[f"need{index}"] for index, name in enumerate(keeper.needs)},
         **{f"destination.{name}": rows[name] for name in OWNERS},
     }
-    return pl.DataFrame({"@timestamp": rows["time"], "event.id": rows["id"], **named})
+    # the moment it counts at is none after its receipt, whatever its own stamp says
+    when = rows.select(pl.min_horizontal("time", pl.col("e").cast(TIME))).to_series()
+    return pl.DataFrame({"@timestamp": when, "event.id": rows["id"], **named})
 
 
 def _some(keeper: Keeper, rows: pl.DataFrame | None) -> Fired:

@@ -61,11 +61,13 @@ class Order:
             held.select(pl.col("t").cast(pl.Int64), pl.col("role").cast(pl.Int64), pl.col("by", "sup", "id"))
         since = None if counts["since"] is None else int(counts["since"])
         lanes = {str(name) for name in counts["lanes"]}
-        return cls(LATENESS_S * 1_000_000, lanes, int(counts["mark"]), since, held, int(counts["late"]))
+        late, hurried = int(counts["late"]), int(counts["hurried"])
+        return cls(LATENESS_S * 1_000_000, lanes, int(counts["mark"]), since, held, late, hurried)
 
     def counts(self) -> dict[str, Any]:
         """All state but the rows that wait."""
-        return {"lanes": sorted(self.lanes), "mark": self.mark, "since": self.since, "late": self.late}
+        lost = {"late": self.late, "hurried": self.hurried}
+        return {"lanes": sorted(self.lanes), "mark": self.mark, "since": self.since, **lost}
 
     def take(self, lane: str, reached: Lanes, newest: Ints, rows: pl.DataFrame, place: Ints) -> pl.DataFrame | None:
         """Add rows of one batch; gives those that are decided now.
