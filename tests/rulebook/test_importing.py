@@ -190,6 +190,38 @@ def test_a_link_in_the_way_is_not_followed(town: Town) -> None:
     with pytest.raises(InputError, match="link"):
         town.take({"rules/a.yml": rule(1)})
     assert list(outside.iterdir()) == []
+    with pytest.raises(InputError, match="link"):
+        town.take({"rules/deep/a.yml": rule(1)})
+    assert list(outside.iterdir()) == []  # not even a folder
+
+
+def test_a_move_never_lands_on_a_file_of_the_citys_own(town: Town) -> None:
+    town.take({"rules/old/a.yml": rule(1)})
+    (town.there / "rules" / "new").mkdir(parents=True)
+    (town.there / "rules" / "new" / "a.yml").write_text(rule(7))
+    kinds = town.take({"rules/new/a.yml": rule(1)})
+    assert kinds == {"rules/new/a.yml": "conflict", "rules/old/a.yml": "removed"}
+    assert (town.there / "rules" / "new" / "a.yml").read_text() == rule(7)
+    assert (town.there / "rules" / "new" / "a.yml.upstream").read_text() == rule(1)
+    assert (town.there / "rules" / "old" / "a.yml").read_text() == rule(1)
+
+
+def test_an_edit_between_plan_and_run_is_not_lost(town: Town) -> None:
+    town.take({"a.yml": rule(1), "gone.yml": rule(2), "old/c.yml": rule(3)})
+    newer = {"a.yml": rule(1, level="high"), "gone.yml": rule(2, level="high"), "new/c.yml": rule(3)}
+    plan = town.plan({**newer, "b.yml": rule(4)})
+    assert plan.counts == {"new": 1, "updated": 2, "moved": 1}
+    (town.there / "new").mkdir()
+    mine = {"a.yml": rule(1, level="low"), "b.yml": rule(5), "new/c.yml": rule(6)}
+    for path, text in mine.items():
+        (town.there / path).write_text(text)
+    (town.there / "gone.yml").unlink()
+    importing.run(plan, by="x", at="t")
+    for path, text in mine.items():
+        assert (town.there / path).read_text() == text
+        assert (town.there / f"{path}.upstream").exists()
+    assert not (town.there / "gone.yml").exists()
+    assert (town.there / "old" / "c.yml").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "", "A", "a/b", "x" * 65])

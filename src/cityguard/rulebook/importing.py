@@ -181,13 +181,14 @@ def run(plan: Plan, *, by: str, at: str) -> Manifest:
 
 def _apply(plan: Plan, change: Change, files: dict[str, Entry], at: str) -> None:
     path, data = change.path, plan.taken.files.get(change.path, b"")
-    match change.kind:
+    match _kind_now(plan, change):
         case "new" | "updated":
             _put(plan.folder, path, data)
         case "moved":
             old = _old_path(change)
             _put(plan.folder, path, data)
             if (there := _there(plan.folder, old)) is not None and change.old and digest(there) == change.old.sha256:
+                _inside(plan.folder, plan.folder / old)
                 (plan.folder / old).unlink(missing_ok=True)
             files.pop(old, None)
         case "conflict":
@@ -202,12 +203,30 @@ def _apply(plan: Plan, change: Change, files: dict[str, Entry], at: str) -> None
         files[path] = change.new
 
 
+def _kind_now(plan: Plan, change: Change) -> Kind:
+    """The kind by what stands at the target now: an edit since the plan was made is not written over."""
+    if change.kind not in ("new", "updated", "moved") or change.new is None:
+        return change.kind
+    here = _there(plan.folder, change.path)
+    if here is None:
+        return "deleted" if change.kind == "updated" else change.kind
+    expected = {change.new.sha256}
+    if change.kind == "updated" and change.old is not None:
+        expected.add(change.old.sha256)
+    return change.kind if digest(here) in expected else "conflict"
+
+
 def _put(folder: Path, path: str, data: bytes) -> None:
     target = folder / path
+    _inside(folder, target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    manifest.put(target, data, synced=False)
+
+
+def _inside(folder: Path, target: Path) -> None:
+    """Looked at before any folder is made: ``resolve`` follows links whose end is not there, too."""
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise InputError("a link stands in the way", place=str(target.parent), remedy="remove it")
-    manifest.put(target, data, synced=False)
 
 
 # ---------------------------------------------------------------- comparing
@@ -255,6 +274,10 @@ class _Compare:
 
     def _move(self, path: str, before: str, new: Entry) -> Change:
         old, here = self._base.files[before], _there(self._folder, before)
+        target = _there(self._folder, path)
+        if target is not None and digest(target) != new.sha256:
+            note = f"a file of yours has this name; it stays, and so does {before}"
+            return Change("conflict", path, None, new, note)
         self._moved.add(before)
         if here is None:
             return Change(
