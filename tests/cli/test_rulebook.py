@@ -121,3 +121,15 @@ def test_files_are_matched_with_the_citys_threat_lists_and_named_where_there_are
         assert all(str(file) in hit and "Watched" in hit for file, hit in zip(files, hits, strict=True))
         assert done.stderr.count("1 rule that hangs on earlier events is left out") == 1
     assert "a.ndjson" not in city.run("match", "--rules", own, files[0]).stdout
+
+
+def test_rules_are_listed_and_tested_by_path_with_the_lists_of_their_folder(tmp_path: Path) -> None:
+    city, part = City(tmp_path), tmp_path / "rules" / "host"
+    part.mkdir(parents=True)
+    (tmp_path / "rules" / "placeholders.yml").write_text("hosts: [n1]\n")
+    text = rule(1, detection="{one: {host.name|expand: '%hosts%'}, condition: one}")
+    (part / "one.yml").write_text(text)
+    for words in (["test", part], ["test", "--rules", part], ["list", part / "one.yml"], ["check", "--rules", part]):
+        done = city.run(*words)
+        assert "has no list" not in done.stderr, done.stderr
+    assert "1 files, 0 errors" in done.stderr

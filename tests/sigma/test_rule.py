@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cityguard.sigma.engine import cache
 from cityguard.sigma.rule import MAX_BYTES, load, load_bytes
 
 GOOD = """title: Good
@@ -205,3 +206,26 @@ def test_a_bad_correlation_says_what_is_wrong(old: str, new: str, said: str) -> 
     made = load_bytes((GOOD + CORRELATION.replace(old, new)).encode())
     assert len(made.rules) == 1
     assert any(said in str(fault) for fault in made.faults), [str(fault) for fault in made.faults]
+
+
+def test_a_part_of_a_folder_of_rules_has_the_lists_of_the_whole(tmp_path: Path) -> None:
+    part = tmp_path / "rules" / "host"
+    part.mkdir(parents=True)
+    text = "title: t\nid: 00000000-0000-4000-8000-0000000000f1\nlogsource: {product: windows}\n"
+    file = part / "one.yml"
+    file.write_text(text + "detection: {one: {a|expand: '%hosts%'}, condition: one}\n", encoding="utf-8")
+    (tmp_path / "placeholders.yml").write_text("hosts: [outside]\n", encoding="utf-8")  # above `rules`: not ours
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    assert load([part]).inactive
+    lists = tmp_path / "rules" / "placeholders.yml"
+    for value in ("n1", "n2"):  # what is kept of an earlier start follows the lists, too
+        lists.write_text(f"hosts: [{value}]\n", encoding="utf-8")
+        for path in (tmp_path / "rules", part, file):
+            for ruleset in (load([path]), cache.load([path], folder=kept)):
+                assert not ruleset.inactive
+                assert value in repr(ruleset.rules[0].node)
+    city = tmp_path / "city"
+    city.mkdir()
+    (city / "placeholders.yml").write_text("hosts: [own]\n", encoding="utf-8")
+    assert "own" in repr(load([city, file]).rules[0].node)

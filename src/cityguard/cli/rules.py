@@ -34,14 +34,16 @@ Rules = Annotated[
     list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)
 ]
 
+Paths = Annotated[list[Path] | None, typer.Argument(help="规则文件或目录 / rule files or folders", exists=True)]
+
 
 @app.command("list")
-def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")] = False) -> None:
+def list_(paths: Paths = None, rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")] = False) -> None:
     """列出规则及停用原因 / List rules, and why any is inactive."""
     from cityguard.detectors.notices import notices
     from cityguard.detectors.screen import Screen
 
-    with application(rules=rules) as one:
+    with application(rules=[*(paths or ()), *(rules or ())]) as one:
         ruleset = one.ruleset
         notes = list(notices(ruleset, {}, Screen(one.threat_lists, one.settings.zone), one.clock()))
     every = [*(one.head for one in ruleset.rules), *(one.head for one in ruleset.correlations)]
@@ -64,11 +66,11 @@ def list_(rules: Rules = None, as_jsonl: Annotated[bool, typer.Option("--jsonl")
 
 
 @app.command()
-def test(rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def test(paths: Paths = None, rules: Rules = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """运行规则内自带的测试 / Run the tests inside the rules."""
     from cityguard.detectors import trial
 
-    with application(rules=rules) as one:
+    with application(rules=[*(paths or ()), *(rules or ())]) as one:
         ruleset = one.ruleset
     results = trial.check(ruleset, one.threat_lists)
     bad = [f"{r.place}: {r.name}: {r.expected} != {r.actual}" for r in results if not r.passed]

@@ -26,13 +26,16 @@ def check(
         list[Path] | None,
         typer.Argument(help="规则文件或目录，缺省为全部规则 / rule files or folders, all rules by default"),
     ] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option("--rules", help="规则文件或目录 / rule files or folders", exists=True)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """检查规则的写法、字段与逻辑 / Look for faults and doubtful places in rules."""
     from cityguard.sigma import lint
 
     with application() as one:
-        report = lint.check(paths or one.rule_folders, one.rule_lists, _vocabulary(one))
+        report = lint.check([*(paths or ()), *(rules or ())] or one.rule_folders, one.rule_lists, _vocabulary(one))
     if as_json:
         document(
             {

@@ -10,6 +10,7 @@ from cityguard.errors import CityguardError, InputError
 
 MAX_BYTES = 512 * 1024  # the largest public rule, a list of driver hashes, has 289 KiB
 MAX_FILES = 50_000
+MAX_DEPTH = 32  # folders above a file that are looked into
 PLACEHOLDERS = "placeholders.yml"
 
 
@@ -33,15 +34,36 @@ def files(path: Path, faults: list[CityguardError]) -> list[Path]:
 def lists(
     paths: Sequence[Path], given: Mapping[str, Sequence[str]] | None, faults: list[CityguardError]
 ) -> dict[str, Sequence[str]]:
-    """Placeholder lists: of each path's ``placeholders.yml`` in turn, then those given; later ones win."""
+    """Placeholder lists: of folders above, of each path in turn, then those given; later ones win."""
     found: dict[str, Sequence[str]] = {}
-    for path in paths:
-        found.update(_lists(path, faults))
+    for file in placeholders(paths):
+        found.update(_lists(file, faults))
     return {**found, **(given or {})}
 
 
-def _lists(path: Path, faults: list[CityguardError]) -> dict[str, Sequence[str]]:
-    file = path / PLACEHOLDERS
+def placeholders(paths: Sequence[Path]) -> list[Path]:
+    """Where lists for these paths may stand, the weakest first: each file once.
+
+    A file, or a folder inside a folder ``rules``, has the lists of the folders above it too, up to that one; a city's
+    folder that is named goes before them.
+    """
+    own = [path / PLACEHOLDERS for path in paths if not path.is_file()]
+    named = {file.absolute() for file in own}
+    above = dict.fromkeys(file for path in paths for file in _above(path) if file not in named)
+    return [*above, *own]
+
+
+def _above(path: Path) -> list[Path]:
+    """Lists of the folders a path stands in, the outermost first."""
+    whole = path.absolute()
+    folders = list(whole.parents) if path.is_file() else [whole, *whole.parents]
+    end = next((number for number, one in enumerate(folders[:MAX_DEPTH]) if one.name == "rules"), None)
+    if end is None:  # no content folder: nothing but the folder the file stands in
+        end = 0
+    return [one / PLACEHOLDERS for one in reversed(folders[: end + 1])]
+
+
+def _lists(file: Path, faults: list[CityguardError]) -> dict[str, Sequence[str]]:
     if not file.is_file():
         return {}
     try:

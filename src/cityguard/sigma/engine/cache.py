@@ -91,14 +91,19 @@ def load(
 def _contents(paths: Sequence[Path], placeholders: Mapping[str, Sequence[str]]) -> Iterable[bytes]:
     for path in paths:
         yield str(path).encode("utf-8", "surrogateescape")
-        for file in [*folders.files(path, []), path / folders.PLACEHOLDERS]:
-            yield str(file).encode("utf-8", "surrogateescape")
-            try:
-                yield file.read_bytes()
-            except OSError as error:
-                yield str(error.errno).encode()
+        yield from _read(folders.files(path, []))
+    yield from _read(folders.placeholders(paths))
     for key, values in sorted(placeholders.items()):
         yield repr((key, list(values))).encode()
+
+
+def _read(files: Iterable[Path]) -> Iterable[bytes]:
+    for file in files:
+        yield str(file).encode("utf-8", "surrogateescape")
+        try:
+            yield file.read_bytes()
+        except OSError as error:
+            yield str(error.errno).encode()
 
 
 @lru_cache(maxsize=1)
