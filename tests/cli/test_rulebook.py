@@ -57,7 +57,8 @@ def test_rules_are_imported_switched_covered_and_tested(city: City) -> None:
     assert (done["counts"], done["license"]) == ({"new": 2, "faulty": 1}, "DRL 1.1")
     assert (city.content / "rules" / "imported" / "up" / "rules" / "a.yml").is_file()
 
-    city.run("disable", "--path", "imported/up/*/a.yml", "--why", "scanner noise", "--as", "li")
+    said = city.run("disable", "--path", "imported/up/*/a.yml", "--why", "scanner noise", "--as", "li").stderr
+    assert "at their next checkpoint" in " ".join(said.split())
     found = json.loads(city.run("coverage", "--json").stdout)
     states = {one["id"]: one for one in found["rules"]}
     assert states[uuid(1)]["state"] == "off"

@@ -235,6 +235,9 @@ def test_a_rule_is_switched_off_with_a_reason_and_on_again(fresh: FastAPI) -> No
     page = browser.get(path).text
     assert "扫描器误报" in page
     assert 'value="enable"' in page
+    assert "在下一个检查点采用" in page
+    browser.client.cookies.set("lang", "en")
+    assert "at their next checkpoint" in browser.get(path).text
     listed = browser.get("/api/v1/rules/coverage?state=off").json()
     assert rule.id in {one["id"] for one in listed["items"]}
     browser.post("/coverage", {"do": "enable", "rule": rule.id, "next": path})

@@ -185,8 +185,9 @@ def _switch(act: str, parts: tuple[str, ...], why: str, by: str | None) -> None:
         count = one.switch("disable" if act == "disable" else "enable", selector, by or actor(), why)
     off = act == "disable"
     say(
-        f"{'停用' if off else '启用'} {count} 条规则；运行中的服务随后自动采用",
-        f"{count} rules switched {'off' if off else 'on'}; running services take it up within seconds",
+        f"{'停用' if off else '启用'} {count} 条规则；运行中的服务在下一个检查点采用，通常在数秒内",
+        f"{count} rules switched {'off' if off else 'on'}; "
+        "running services take it up at their next checkpoint, usually within seconds",
     )
 
 

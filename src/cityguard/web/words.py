@@ -407,7 +407,7 @@ EN: dict[str, str] = {
     "停用原因（写入审计日志）": "reason (kept in the audit log)",
     "启用规则": "Switch on",
     "停用规则": "Switch off",
-    "运行中的处理随后自动采用": "Running services take it up within seconds",
+    "运行中的处理在下一个检查点采用，通常在数秒内": "Running services take it up at their next checkpoint, usually within seconds",
     "已停用规则": "The rule is off",
     "已启用规则": "The rule is on",
     "生效": "Active",
