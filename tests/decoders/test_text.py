@@ -58,3 +58,9 @@ def test_a_few_lines_of_a_large_block_do_not_keep_it() -> None:
     raw = b"".join(b"line %d of a block\n" % n for n in range(200))
     (frames,) = lines.frames([raw], line_bytes=1 << 10)
     assert module._clean(frames.take(np.arange(5))) is None
+
+
+def test_a_letter_that_lies_across_two_items_is_in_neither() -> None:
+    read = module.text(lines.one_each([b"\xe0", b"\xa0\x80", b"a"]))
+    assert len(read.values) == 3 and read.values[2] == "a"
+    assert [bool(flags) for flags in read.flags.to_list()] == [True, True, False]

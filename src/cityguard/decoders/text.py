@@ -86,10 +86,9 @@ def text(frames: Frames) -> Text:
     try:
         if not ascii_:
             raw.decode()
-    except UnicodeDecodeError:
-        values, flags = _mixed(data, raw, offsets, cut)
-    else:
         values, flags = _strings(raw, offsets), _flagged(cut)
+    except (UnicodeDecodeError, pl.exceptions.ComputeError):  # the latter: a letter lies across two items
+        values, flags = _mixed(data, raw, offsets, cut)
     values = values.str.strip_chars_end("\0\r\n").str.strip_prefix("\ufeff")
     clean = values
     if b"\0" in raw:
