@@ -14,16 +14,17 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-numba: Any
-try:
-    numba = importlib.import_module("numba")
-    importlib.import_module("numba.extending")
-except ImportError:  # the extra is not installed
-    numba = None
+numba: Any = None
+if os.environ.get("CITYGUARD_FAST", "1") != "0":  # turned off it is not even read: it takes some 60 MB
+    try:
+        numba = importlib.import_module("numba")
+        importlib.import_module("numba.extending")
+    except ImportError:  # the extra is not installed
+        numba = None
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ON = numba is not None and os.environ.get("CITYGUARD_FAST", "1") != "0"
+ON = numba is not None
 """Compiled paths are used."""
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from tests.decoders import wire
 
+from cityguard import fast
 from cityguard.decoders import capture, flow, netflow, packet
 from cityguard.errors import DecodeError
 from cityguard.model import Decoded, Frames
@@ -63,6 +65,7 @@ def test_every_datagram_is_decoded_or_rejected(shared: Path) -> None:
         wire.merge([one.decode(datagrams([path])), one.flush()])
 
 
+@pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
 def test_compiled_and_numpy_paths_say_the_same_of_every_capture(shared: Path) -> None:
     for path in sorted(path for path in shared.rglob("*") if path.suffix in CAPTURES):
         try:
