@@ -13,6 +13,7 @@ from cityguard.errors import InputError
 from cityguard.rulebook import importing, manifest
 from cityguard.rulebook.book import Shelf
 from cityguard.rulebook.importing import Plan
+from cityguard.sigma import imported
 from cityguard.sigma.rule import load
 
 DRL = "The rules are released under the Detection Rule License (DRL) 1.1 (https://example.org)"
@@ -222,6 +223,75 @@ def test_an_edit_between_plan_and_run_is_not_lost(town: Town) -> None:
         assert (town.there / f"{path}.upstream").exists()
     assert not (town.there / "gone.yml").exists()
     assert (town.there / "old" / "c.yml").exists()
+
+
+FILTER = """title: Quiet
+id: {id}
+logsource: {{category: network}}
+filter: {{rules: {rules}, any: {{source.ip: 10.0.0.1}}, condition: not any}}
+"""
+PAIR = """title: Pair
+id: {id}
+correlation: {{type: event_count, rules: [{rule}], group-by: [source.ip], timespan: 1m, condition: {{gte: 2}}}}
+level: high
+"""
+
+
+def shipped(town: Town, **files: str) -> list[Path]:
+    folder = town.folder / "product" / "rules"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / f"{name}.yml").write_text(text)
+    return [folder]
+
+
+def test_a_filter_that_was_imported_excepts_nothing_from_the_rules_of_others(town: Town) -> None:
+    own = shipped(town, a=rule(1), f=FILTER.format(id=uuid(8), rules="any"))
+    assert town.take({"b.yml": rule(2), "f.yml": FILTER.format(id=uuid(9), rules="any")}, shipped=own) == {
+        "b.yml": "new",
+        "f.yml": "new",
+    }
+    found = {one.id: one.filters for one in load([*own, town.rules]).rules}
+    assert found == {uuid(1): (uuid(8),), uuid(2): (uuid(8), uuid(9))}
+    plan = town.plan({"b.yml": rule(2), "f.yml": FILTER.format(id=uuid(9), rules=f"[{uuid(1)}]")}, shipped=own)
+    assert [change.kind for change in plan.changes] == ["faulty", "unchanged"]
+    assert "no rule" in str(plan.faults[0])
+
+
+@pytest.mark.parametrize("where", ["shipped", "city", "another import"])
+def test_an_id_or_a_name_of_others_is_not_taken_unless_told(town: Town, where: str) -> None:
+    own = shipped(town, **({"a": rule(1, name="login")} if where == "shipped" else {}))
+    if where != "shipped":
+        folder = town.rules / ("mine" if where == "city" else "imported/other")
+        folder.mkdir(parents=True)
+        (folder / "a.yml").write_text(rule(1, name="login"))
+    files = {"id.yml": rule(1, level="low"), "name.yml": rule(2, name="login"), "ok.yml": rule(3, name="x")}
+    plan = town.plan(files, shipped=own)
+    assert {change.path: change.kind for change in plan.changes} == {
+        "id.yml": "conflict",
+        "name.yml": "conflict",
+        "ok.yml": "new",
+    }
+    assert all("a.yml" in change.note and "--allow-override" in change.note for change in plan.changes[:2])
+    importing.run(plan, by="x", at="t")
+    assert sorted(path.name for path in town.there.glob("*.yml*")) == ["ok.yml"]
+    assert town.take(files, shipped=own, allow_override=True)["id.yml"] == "new"
+    assert set(town.take(files, shipped=own).values()) == {"unchanged"}
+
+
+def test_a_name_means_the_rule_of_the_one_who_uses_it(town: Town) -> None:
+    own = shipped(town, a=rule(1, name="login"), c=PAIR.format(id=uuid(5), rule="login"))
+    files = {"b.yml": rule(2, name="login"), "c.yml": PAIR.format(id=uuid(6), rule="login")}
+    town.take(files, shipped=own, allow_override=True)
+    found = {one.id: one.rules for one in load([*own, town.rules]).correlations}
+    assert found == {uuid(5): (uuid(1),), uuid(6): (uuid(2),)}
+
+
+def test_whose_a_file_is_stands_in_its_path() -> None:
+    for path in ("rules/network/a.yml", "/srv/imported/x/rules/a.yml", "/c/rules/imported/a.yml"):
+        assert imported.of(Path(path)) == ""
+    for path in ("/c/rules/imported/up/a.yml", "/c/rules/imported/up/rules/imported/z/a.yml"):
+        assert imported.of(Path(path)) == "/" + "/c/rules/imported/up"
 
 
 @pytest.mark.parametrize("name", ["../x", "", "A", "a/b", "x" * 65])

@@ -35,6 +35,12 @@ def import_(
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="允许旧版本覆盖 / an older version may replace a newer one")
     ] = False,
+    allow_override: Annotated[
+        bool,
+        typer.Option(
+            "--allow-override", help="允许替换已有规则或占用其名称 / rules may replace others of the same id or name"
+        ),
+    ] = False,
     licence: Annotated[
         str, typer.Option("--license", help="许可（无许可文件时）/ licence, where no file says it")
     ] = "",
@@ -61,6 +67,7 @@ def import_(
             shipped=[folder for folder in one.rule_folders if folder != rules],
             statuses=[*statuses, ""] if statuses else importing.STATUSES,
             allow_older=allow_older,
+            allow_override=allow_override,
             license=licence,
         )
         _told(made, dry_run=dry_run, as_json=as_json)
@@ -123,7 +130,7 @@ def _kind(kind: str) -> str:
         "new": pick("新增", "new"),
         "updated": pick("更新", "updated"),
         "moved": pick("移动", "moved"),
-        "conflict": pick("双方均改，保留本地", "changed on both sides, yours stays"),
+        "conflict": pick("冲突，保留本地", "conflict, yours stays"),
         "kept": pick("本地已改，保留", "changed here, kept"),
         "older": pick("来者较旧，未覆盖", "older than what is here, not taken"),
         "deleted": pick("本地已删，不恢复", "removed here, stays so"),

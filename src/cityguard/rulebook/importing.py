@@ -7,18 +7,20 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from cityguard import content
 from cityguard.errors import CityguardError, InputError
 from cityguard.rulebook import archive, manifest
 from cityguard.rulebook.archive import Taken
 from cityguard.rulebook.book import waiting
 from cityguard.rulebook.manifest import Entry, Manifest, digest
+from cityguard.sigma import folders, heading
 from cityguard.sigma.ast import Correlation, Filter, Rule
-from cityguard.sigma.rule import PLACEHOLDERS, Ruleset, load
+from cityguard.sigma.rule import MAX_BYTES, PLACEHOLDERS, Ruleset, load
 from cityguard.store import locks
 
 Kind = Literal[
@@ -51,6 +53,7 @@ class Change:
     old: Entry | None = None
     new: Entry | None = None
     note: str = ""
+    held: bool = False  # nothing of it is written, not even beside
 
     @property
     def title(self) -> str:
@@ -101,6 +104,7 @@ def plan(
     shipped: Sequence[Path] = (),
     statuses: Collection[str] = STATUSES,
     allow_older: bool = False,
+    allow_override: bool = False,
     license: str = "",
 ) -> Plan:
     """Read what comes and compare; nothing is written.
@@ -112,6 +116,7 @@ def plan(
         shipped: rule folders that correlations may refer to.
         statuses: which of Sigma's statuses are taken.
         allow_older: whether a rule that is older than the one imported replaces it.
+        allow_override: whether rules may replace others of the same id, and take names that others have.
         license: under which the rules are given, where the source has no licence file.
 
     Raises:
@@ -124,12 +129,15 @@ def plan(
         raise InputError("no rules in it", place=str(source), remedy="give a checkout or a release of rules")
     folder = rules / manifest.FOLDER / name
     base = manifest.load(folder) or Manifest(name)
-    known, faults, bad = _checked(taken, shipped)
+    known, names, faults, bad = _checked(taken, shipped, name)
+    others = {} if allow_override else _others([*shipped, rules], folder)
     compare = _Compare(folder, base, taken, known, allow_older)
     changes = [
         *(Change("faulty", path, base.files.get(path), note=str(fault)) for path, fault in sorted(bad.items())),
         *(
-            compare.one(path, entry) if entry.status in statuses else _skipped(path, entry, base)
+            _held(compare.one(path, entry), names.get(path, ()), others)
+            if entry.status in statuses
+            else _skipped(path, entry, base)
             for path, entry in sorted(known.items())
         ),
         *compare.gone(bad),
@@ -180,6 +188,8 @@ def run(plan: Plan, *, by: str, at: str) -> Manifest:
 
 
 def _apply(plan: Plan, change: Change, files: dict[str, Entry], at: str) -> None:
+    if change.held:
+        return
     path, data = change.path, plan.taken.files.get(change.path, b"")
     match _kind_now(plan, change):
         case "new" | "updated":
@@ -337,14 +347,15 @@ def _there(folder: Path, path: str) -> bytes | None:
 
 
 def _checked(
-    taken: Taken, shipped: Sequence[Path]
-) -> tuple[dict[str, Entry], list[CityguardError], dict[str, CityguardError]]:
-    """Sound files with what they say, all faults, and the first fault of each bad file."""
+    taken: Taken, shipped: Sequence[Path], name: str
+) -> tuple[dict[str, Entry], dict[str, set[str]], list[CityguardError], dict[str, CityguardError]]:
+    """Sound files with what they say, the names they give, all faults, and the first fault of each bad file."""
     for path in [path for path in taken.files if path.rpartition("/")[2] == PLACEHOLDERS]:
         del taken.files[path]
         taken.refuse(path, "lists of placeholders are the city's own", "copy what you need into rules/placeholders.yml")
-    with tempfile.TemporaryDirectory(prefix="cityguard-import-") as name:
-        staging = Path(name).resolve()
+    with tempfile.TemporaryDirectory(prefix="cityguard-import-") as made:
+        staging = Path(made).resolve() / "rules" / manifest.FOLDER / name  # so that it is read as an import
+        staging.mkdir(parents=True)
         for path, data in taken.files.items():
             target = staging / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -355,7 +366,48 @@ def _checked(
         for fault in faults:
             bad.setdefault(re.sub(r":\d+$", "", fault.place), fault)
         known = {path: _joined(taken.files[path], said) for path, said in _said(ruleset, staging).items()}
-    return {path: entry for path, entry in known.items() if path not in bad}, faults, bad
+        names = _names(ruleset, staging)
+    return {path: entry for path, entry in known.items() if path not in bad}, names, faults, bad
+
+
+def _others(paths: Sequence[Path], mine: Path) -> dict[str, Path]:
+    """Ids and names that rules outside this import have, with their files; what cannot be read has none."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in folders.files(path, []):
+            if file.is_relative_to(mine):
+                continue
+            try:
+                documents = content.load_all(file, max_bytes=MAX_BYTES)
+            except CityguardError:
+                continue
+            for data in (one.data for one in documents if isinstance(one.data, dict)):
+                found.setdefault(heading.identity(data), file)
+                if data.get("name"):
+                    found.setdefault(str(data["name"]), file)
+    return found
+
+
+def _held(change: Change, names: Collection[str], others: Mapping[str, Path]) -> Change:
+    """The change, or why it is not made: it would replace a rule of others, or answer to its name."""
+    if change.kind not in ("new", "updated", "moved") or change.new is None:
+        return change
+    taken = next((one for one in (*change.new.ids, *sorted(names)) if one in others), None)
+    if taken is None:
+        return change
+    note = f"'{taken[:80]}' is already that of {others[taken].name}; --allow-override takes it all the same"
+    return replace(change, kind="conflict", note=note, held=True)
+
+
+def _names(ruleset: Ruleset, staging: Path) -> dict[str, set[str]]:
+    every: tuple[Rule | Correlation | Filter, ...] = (*ruleset.rules, *ruleset.correlations, *ruleset.filters)
+    named = [(one.head.name, one.head.path) for one in every]
+    named += [(one.name, Path(one.place.rpartition(":")[0])) for one in ruleset.inactive]
+    found: dict[str, set[str]] = {}
+    for name, path in named:
+        if name and path.is_relative_to(staging):
+            found.setdefault(path.relative_to(staging).as_posix(), set()).add(name)
+    return found
 
 
 def _placed(fault: CityguardError, staging: Path) -> CityguardError:

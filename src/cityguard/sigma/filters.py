@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cityguard.sigma import imported
 from cityguard.sigma.ast import AllOf, Filter, Head, Rule, leaves
 from cityguard.sigma.detection import RESERVED, Detection, logsource
 from cityguard.sigma.reader import Lists, Reader, identifier
@@ -61,6 +62,9 @@ def _filtered(rule: Rule, filters: Sequence[Filter]) -> Rule:
 
 
 def meant(one: Filter, rule: Rule) -> bool:
-    """True when the filter names the rule (or any) and its log source covers the rule's."""
+    """True when the filter names the rule (or any) and its log source covers the rule's.
+
+    One that was imported is meant for rules of the same import alone.
+    """
     named = one.rules is None or rule.id in one.rules or (rule.head.name != "" and rule.head.name in one.rules)
-    return named and one.covers(rule)
+    return named and one.covers(rule) and imported.of(one.head.path) in ("", imported.of(rule.head.path))

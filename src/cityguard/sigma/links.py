@@ -6,8 +6,10 @@ import difflib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cityguard.errors import CityguardError, InputError
+from cityguard.sigma import imported
 from cityguard.sigma.ast import Clause, Correlation, Filter, Rule
 from cityguard.sigma.filters import meant
 from cityguard.sigma.reader import identifier, shown
@@ -41,11 +43,15 @@ def link(rules: Iterable[Rule], correlations: Sequence[Correlation], inactive: S
     One that names an inactive rule is inactive itself; one that names nothing, or itself by a circle, is a fault.
     """
     every: tuple[Rule | Correlation, ...] = (*rules, *correlations)
-    names = {one.head.name: one.id for one in every if one.head.name}
-    names.update({one.name: one.id for one in inactive if one.name and one.name not in names})
+    names = imported.Names(
+        (
+            *((one.name, one.id, _file(one)) for one in inactive),  # an active one goes before it
+            *((one.head.name, one.id, one.head.path) for one in every),
+        )
+    )
     asleep = {one.id: one.title for one in inactive}
     known = {one.id for one in rules}
-    resolved = [_resolve(one, names) for one in correlations]
+    resolved = [_resolve(one, names.to(one.head.path)) for one in correlations]
     made = Linked([], [], [])
     waiting = _in_order(resolved, known, made)
     for one in waiting:
@@ -57,7 +63,7 @@ def link(rules: Iterable[Rule], correlations: Sequence[Correlation], inactive: S
     stuck = {one.id for one in waiting} - {one.id for one in made.inactive}
     lost = [one for one in waiting if one.id in stuck]
     for place, one in enumerate(lost):
-        made.faults.append(_stuck(one, known, stuck, names if place < MAX_NEAR else {}))
+        made.faults.append(_stuck(one, known, stuck, names.to(one.head.path) if place < MAX_NEAR else {}))
     return made
 
 
@@ -134,10 +140,11 @@ def _resolve(one: Correlation, names: Mapping[str, str]) -> Correlation:
 
 def strangers(filters: Iterable[Filter], rules: Sequence[Rule], inactive: Sequence[Inactive]) -> Iterable[InputError]:
     """Filters that name what is no rule, or a rule whose log source they do not cover."""
-    by_name = {name: rule for rule in rules for name in (rule.id, rule.head.name) if name}
+    by_import = _reach(rules)
     asleep = {name for one in inactive for name in (one.id, one.name) if name}
     told = 0
     for one in filters:
+        by_name = by_import.get(imported.of(one.head.path), {})
         for name in one.rules or ():
             rule = by_name.get(name)
             if rule is not None and not meant(one, rule):
@@ -150,3 +157,17 @@ def strangers(filters: Iterable[Filter], rules: Sequence[Rule], inactive: Sequen
                 yield InputError(
                     f"the filter names '{shown(name)}', which is no rule", place=one.head.place, remedy=remedy
                 )
+
+
+def _reach(rules: Iterable[Rule]) -> dict[str, dict[str, Rule]]:
+    """By import, the rules its filters may name, by id and name; those of the city and the shipped ones: every rule."""
+    found: dict[str, dict[str, Rule]] = {"": {}}
+    for rule in rules:
+        names = {name: rule for name in (rule.id, rule.head.name) if name}
+        found.setdefault(imported.of(rule.head.path), {}).update(names)
+    others = {name: rule for key, names in found.items() if key for name, rule in names.items()}
+    return found | {"": others | found[""]}
+
+
+def _file(one: Inactive) -> Path:
+    return Path(one.place.rpartition(":")[0])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cityguard.errors import CityguardError, InputError
-from cityguard.sigma import custom
+from cityguard.sigma import custom, imported
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.reader import identifier
 
 
 def linked(rules: Sequence[Rule], faults: list[CityguardError]) -> tuple[Rule, ...]:
     """The rules with their steps resolved; those whose steps are no active rules fall out, with a fault."""
-    names = {one.head.name: one.id for one in rules if one.head.name}
+    names = imported.Names((one.head.name, one.id, one.head.path) for one in rules)
     known = {one.id for one in rules}
-    return tuple(made for one in rules if (made := _linked(one, names, known, faults)) is not None)
+    return tuple(made for one in rules if (made := _linked(one, names.to(one.head.path), known, faults)) is not None)
 
 
 def steps(rule: Rule) -> custom.Sequence | None:
@@ -38,7 +38,7 @@ def named(one: custom.Sequence) -> tuple[str, ...]:
     return (*one.steps, *((one.until,) if one.until else ()))
 
 
-def _linked(rule: Rule, names: dict[str, str], known: set[str], faults: list[CityguardError]) -> Rule | None:
+def _linked(rule: Rule, names: Mapping[str, str], known: set[str], faults: list[CityguardError]) -> Rule | None:
     one = steps(rule)
     if one is None or rule.head.custom is None:
         return rule
