@@ -187,7 +187,9 @@ def test_disorder_within_the_lateness_changes_nothing(kind: str) -> None:
 Kept = tuple[int, datetime, datetime, tuple[str, ...]]
 
 
-def life(ruleset: Ruleset, rows: Sequence[dict[str, Any]], seed: int, *, crash: bool) -> dict[str, Kept]:
+def life(
+    ruleset: Ruleset, rows: Sequence[dict[str, Any]], seed: int, *, crash: bool, of: str = KEPT, lag: int = 30
+) -> dict[str, Kept]:
     """What a store holds in the end; killed halfway, it goes on from a snapshot some batches back."""
     draw = random.Random(seed)
     stored: dict[str, Alert] = {}
@@ -205,7 +207,7 @@ def life(ruleset: Ruleset, rows: Sequence[dict[str, Any]], seed: int, *, crash: 
         keep(one.detect(batch(rows[at : at + 7], f"p{at}")))
         at += 7
         if draw.random() < 0.3:  # time moves on between batches, in one life elsewhere than in the other
-            past = START + timedelta(seconds=rows[min(at, len(rows)) - 1]["at"] - 30)
+            past = START + timedelta(seconds=rows[min(at, len(rows)) - 1]["at"] - lag)
             keep(one.forward(int(past.timestamp()) * 1_000_000))
         if at % 21 == 0:
             state, safe = one.snapshot(), at
@@ -216,7 +218,7 @@ def life(ruleset: Ruleset, rows: Sequence[dict[str, Any]], seed: int, *, crash: 
     return {
         name: (alert.count, alert.first_seen, alert.last_seen, alert.event_ids)
         for name, alert in stored.items()
-        if alert.rule_id == KEPT
+        if alert.rule_id == of
     }
 
 
@@ -229,4 +231,54 @@ def test_a_crash_changes_no_alert(kind: str) -> None:
         straight = life(ruleset, rows, seed, crash=False)
         assert life(ruleset, rows, seed, crash=True) == straight
         fired = fired or bool(straight)
+    assert fired
+
+
+FED = "6f1c1b8e-3a53-4c33-9d6b-2f0f5c1e8b02"
+CORRELATED = f"""---
+title: Fed
+id: {FED}
+correlation:
+  type: event_count
+  rules: [kept]
+  group-by: [source.ip]
+  timespan: 10m
+  condition: {{gte: 1}}
+"""
+SUPPRESSED = "custom: {cityguard: {suppress: {by: [], for: 10m}}}\n"
+
+
+def many(seed: int) -> list[dict[str, Any]]:
+    """Rows among which much fires, so that alerts grow from call to call."""
+    draw = random.Random(seed)
+    moments = sorted(draw.sample(range(1200), 200))
+    ports, names = [1, 1, 2, 3], [str(number) for number in range(60)]
+    return [
+        {"at": at, "id": n, "src": "10.0.0.1", "who": draw.choice(names), "port": draw.choice(ports), "bytes": 1}
+        for n, at in enumerate(moments, 1)
+    ]
+
+
+def at_once(ruleset: Ruleset, rows: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Counts by alert when nothing is cut."""
+    one = RuleDetector(ruleset, engine=Plain(ruleset))
+    alerts = [*one.detect(batch(rows, "p")), *one.finish()]
+    last = {(alert.id, alert.part): alert.count for alert in alerts if alert.rule_id == FED}
+    counts: Counter[str] = Counter()
+    for (name, _), count in last.items():
+        counts[name] += count
+    return counts
+
+
+@pytest.mark.parametrize("more", ["", SUPPRESSED], ids=["plain", "suppressed"])
+@pytest.mark.parametrize("kind", ["rate", "new_terms", "sequence"])
+def test_a_crash_changes_no_alert_of_a_correlation_that_is_fed_either(kind: str, more: str) -> None:
+    ruleset, fired = load_bytes(f"{HEAD}    {kind}: {KINDS[kind]}\n{STEPS}{CORRELATED}{more}".encode()), False
+    assert not ruleset.faults, [str(fault) for fault in ruleset.faults]
+    for seed in range(MANY // 2):
+        rows = many(seed)
+        straight = life(ruleset, rows, seed, crash=False, of=FED, lag=0)
+        assert life(ruleset, rows, seed, crash=True, of=FED, lag=0) == straight
+        assert {name: count for name, (count, *_) in straight.items()} == at_once(ruleset, rows)
+        fired = fired or any(count > 9 for count, *_ in straight.values())
     assert fired

@@ -73,6 +73,7 @@ class RuleDetector:
         self.joins = Joins()
         self.keepers = Keepers(ruleset, lateness_s=self._lateness_s)
         self._silent = ruleset.silent
+        self._kept = _fed(ruleset, self.keepers.of)
         self._noticed = 0  # notices of the engine that were told
 
     def exchange(self, ruleset: Ruleset, engine: Matcher, correlator: Correlator | None = None) -> None:
@@ -178,12 +179,23 @@ class RuleDetector:
     # ------------------------------------------------------------ correlations
 
     def _told(self, firings: Sequence[Firing], part: str) -> list[Alert]:
-        told = [self.teller.fired(self._joined(one), part) for one in firings if one.correlation.id not in self._silent]
+        loud = [one for one in firings if one.correlation.id not in self._silent]
+        told = [self.teller.fired(self._joined(one), self._part(one, part)) for one in loud]
         # two firings that belong to one alert are one alert, with all that stands behind both
         return list(merged(told))
 
+    def _part(self, one: Firing, part: str) -> str:
+        """What a firing's alert is merged by.
+
+        Which call tells of what fires of a rule that remembers depends on when a watermark was passed. What it feeds
+        is told with all its hits as one part of its own, so that told again after a crash it counts once.
+        """
+        return f"kept:{one.alert_id}" if one.correlation.id in self._kept else part
+
     def _joined(self, one: Firing) -> Firing:
         """The firing under the id of the alert that ``suppress`` says it belongs to."""
+        if one.correlation.id in self._kept:
+            one = replace(one, count=one.total)
         head = one.correlation.head
         suppress = head.custom.suppress if head.custom is not None else None
         if suppress is None:
@@ -221,6 +233,15 @@ class RuleDetector:
             if f"rule.{name}" in parts:
                 keeper.restore(parts[f"rule.{name}"])
         self.keepers.lanes.reached, self.joins.opened = lanes, joins
+
+
+def _fed(ruleset: Ruleset, names: Iterable[str]) -> frozenset[str]:
+    """Ids of the correlations that what fires of these rules reaches, directly or through others."""
+    found = set(names)
+    for one in ruleset.correlations:  # each after those it refers to
+        if not found.isdisjoint(one.rules):
+            found.add(one.id)
+    return frozenset(found)
 
 
 def _received(table: pl.DataFrame, now_us: int) -> int:

@@ -161,11 +161,12 @@ def rested(notice: Rested, now: datetime, part: str) -> Alert:
 
 
 def merged(alerts: Iterable[Alert]) -> Iterator[Alert]:
-    """Alerts of one call, each id once: counts added up, the widest span, the first event ids."""
-    found: dict[str, Alert] = {}
+    """Alerts of one call, each id and part once: counts added up, the widest span, the first event ids."""
+    found: dict[tuple[str, str], Alert] = {}
     for alert in alerts:
-        before = found.get(alert.id)
-        found[alert.id] = alert if before is None else _both(before, alert)
+        key = (alert.id, alert.part)
+        before = found.get(key)
+        found[key] = alert if before is None else _both(before, alert)
     yield from found.values()
 
 
