@@ -279,6 +279,13 @@ def test_an_id_or_a_name_of_others_is_not_taken_unless_told(town: Town, where: s
     assert set(town.take(files, shipped=own).values()) == {"unchanged"}
 
 
+def test_a_rule_that_waits_for_a_list_puts_none_of_others_to_sleep(town: Town) -> None:
+    one = "abcdef00-0000-4000-8000-000000000001"
+    own = shipped(town, a=rule(1, id=one))
+    waits = rule(1, id=one.upper(), detection="{one: {source.ip|expand: '%nobody%'}, condition: one}")
+    assert town.take({"a.yml": waits, "b.yml": rule(2)}, shipped=own) == {"a.yml": "conflict", "b.yml": "new"}
+
+
 def test_a_name_means_the_rule_of_the_one_who_uses_it(town: Town) -> None:
     own = shipped(town, a=rule(1, name="login"), c=PAIR.format(id=uuid(5), rule="login"))
     files = {"b.yml": rule(2, name="login"), "c.yml": PAIR.format(id=uuid(6), rule="login")}

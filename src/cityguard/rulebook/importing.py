@@ -401,8 +401,10 @@ def _held(change: Change, names: Collection[str], others: Mapping[str, Path]) ->
 
 def _names(ruleset: Ruleset, staging: Path) -> dict[str, set[str]]:
     every: tuple[Rule | Correlation | Filter, ...] = (*ruleset.rules, *ruleset.correlations, *ruleset.filters)
-    named = [(one.head.name, one.head.path) for one in every]
-    named += [(one.name, Path(one.place.rpartition(":")[0])) for one in ruleset.inactive]
+    named = [(rule.head.name, rule.head.path) for rule in every]
+    for one in ruleset.inactive:  # its id too, in the canonical form: it would put another to sleep
+        path = Path(one.place.rpartition(":")[0])
+        named += [(one.name, path), (one.id, path)]
     found: dict[str, set[str]] = {}
     for name, path in named:
         if name and path.is_relative_to(staging):
