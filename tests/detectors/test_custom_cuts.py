@@ -275,7 +275,7 @@ def at_once(ruleset: Ruleset, rows: Sequence[dict[str, Any]]) -> Counter[str]:
 def test_a_crash_changes_no_alert_of_a_correlation_that_is_fed_either(kind: str, more: str) -> None:
     ruleset, fired = load_bytes(f"{HEAD}    {kind}: {KINDS[kind]}\n{STEPS}{CORRELATED}{more}".encode()), False
     assert not ruleset.faults, [str(fault) for fault in ruleset.faults]
-    for seed in range(MANY // 2):
+    for seed in range((MANY + 3) // 4):
         rows = many(seed)
         straight = life(ruleset, rows, seed, crash=False, of=FED, lag=0)
         assert life(ruleset, rows, seed, crash=True, of=FED, lag=0) == straight
