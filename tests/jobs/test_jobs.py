@@ -426,7 +426,7 @@ def test_an_act_that_does_not_stop_lets_no_second_one_begin_beside_it(
 
 
 def test_whatever_writes_to_a_store_is_fenced() -> None:
-    reads = {"query", "get", "aggregate", "find", "count", "groups", "ledger", "verify_audit"}
+    reads = {"query", "get", "aggregate", "find", "count", "groups", "ledger", "verify_audit", "verdicts"}
     ours = {"claim", "finish", "append_audit"}  # the runs themselves, and the log that is never refused
     for room in (Events, Alerts, Records):
         for name in vars(room):

@@ -72,7 +72,7 @@ def test_a_large_hostile_file_is_refused_quickly(tmp_path: Path, raw: bytes, sai
     file.write_bytes(raw)
     began = time.process_time()
     made = load([file])
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 10  # on any machine; what is quadratic would take minutes
     assert not made.rules
     assert not said or any(said in str(fault) and "large.yml:" in str(fault) for fault in made.faults), made.faults
 
@@ -83,7 +83,7 @@ def test_sound_rules_beside_broken_ones_run_and_every_fault_is_told(tmp_path: Pa
         (tmp_path / "rules" / f"sound{n}.yml").write_text(GOOD.replace("8a01", f"8a0{n}"), encoding="utf-8")
     began = time.process_time()
     report = lint.check([tmp_path / "rules"])
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60
     assert {one.head.path.name for one in report.ruleset.rules} >= {"sound0.yml", "sound1.yml", "sound2.yml"}
     faulty = {one.place.rpartition("/")[2].partition(":")[0] for one in report.errors}
     assert {case["file"] for case in cases()} <= faulty

@@ -277,6 +277,7 @@ def test_a_store_of_the_version_before_is_brought_up(home: Path) -> None:
     with store._database.write() as con:
         con.execute("DROP TABLE appended")
         con.execute("DROP TABLE retired")
+        con.execute("DROP TABLE sightings")
         con.execute("PRAGMA user_version=1")
     store.close()
     store = opened(home)

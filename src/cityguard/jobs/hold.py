@@ -30,7 +30,7 @@ LOCK = "lock:"  # no schedule's id holds a colon
 WRITES = frozenset(
     {
         *("append", "purge", "merge", "update", "account", "add_dead"),
-        *("put_evidence", "put_assessment", "put_drill", "put_schedule", "put_value"),
+        *("put_evidence", "put_assessment", "put_drill", "put_schedule", "put_value", "add_sightings"),
     }
 )
 """What a run may do to the store only while it holds its slot. Audit entries are always taken."""
