@@ -155,7 +155,7 @@ By = Annotated[str | None, typer.Option("--as", help="操作人 / who decides")]
 
 
 def disable(
-    why: Annotated[str, typer.Option("--why", help="原因，写入审计日志 / reason, kept in the audit log")],
+    why: Why,
     id: Id = "",
     level: LevelOf = "",
     product: Product = "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from cityguard.model import Level, Text
 
@@ -220,16 +220,7 @@ Kind = Literal[
     "temporal",
     "temporal_ordered",
 ]
-CORRELATIONS: tuple[Kind, ...] = (
-    "event_count",
-    "value_count",
-    "value_sum",
-    "value_avg",
-    "value_percentile",
-    "value_median",
-    "temporal",
-    "temporal_ordered",
-)
+CORRELATIONS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
