@@ -52,7 +52,13 @@ _FLOW = re.compile(rf"^\t\d+\t(?:TCP|UDP) {_END} (?:<->|->) {_END} \[proto: [\d.
 def decoded(capture: Path) -> tuple[Row, ...]:
     """Our ``ot`` rows of a capture, in order."""
     none = {one.name: None for one in columns.OT} | {"event.fields": None}
-    return tuple(none | row for row in base.rows(capture, "ot").to_dicts())
+    return tuple(_numbered(none | row) for row in base.rows(capture, "ot").to_dicts())
+
+
+def _numbered(row: Row) -> Row:
+    """Peers write units as numbers."""
+    unit = row["ot.unit_id"]
+    return row | {"ot.unit_id": int(unit)} if unit and unit.isdigit() and len(unit) < 10 else row
 
 
 def ours(capture: Path, protocol: str | tuple[str, ...]) -> list[Row]:

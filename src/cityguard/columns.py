@@ -271,7 +271,7 @@ OT = _group(
     ("function.code", "int", "decimal, as docs/fields.md fixes it per protocol", "功能码"),
     ("function.name", "keyword", "name of the function", "功能名"),
     ("function.class", "keyword", "read, write, control, program, diagnostic or error", "功能类别"),
-    ("unit_id", "int", "unit, station or slave", "单元号"),
+    ("unit_id", "keyword", "unit, station, slave or device, as the protocol writes it", "单元号"),
     ("address", "keyword", "first address, object or tag", "地址"),
     ("quantity", "int", "number of items", "数量"),
     ("value", "keyword", "values, comma separated, bounded", "值"),
@@ -279,6 +279,19 @@ OT = _group(
     ("message.type", "keyword", "the protocol's own kind of message, lower case", "报文类型"),
     ("transaction_id", "long", "transaction or invoke id", "事务号"),
     ("is_request", "bool", "request rather than response", "是否请求"),
+    ("request_id", "keyword", "request number where it is no plain number: QN, SN, call id", "请求编号"),
+    ("edition", "keyword", "edition of the protocol the message follows", "协议版本"),
+    ("time", "date", "time the message itself tells", "报文时间"),
+    ("time_offset", "float", "that time minus the time of capture, seconds", "时间偏差"),
+    ("station_kind", "keyword", "kind of station or device as it says itself: code and word", "站点类型"),
+    ("platform_id", "keyword", "platform or centre the message names", "平台编号"),
+    ("target", "keyword", "host, address or URL a command sends the device to", "指向目标"),
+    ("target_ip", "ip", "the same where it is an IP address", "指向地址"),
+    ("password.verdict", "keyword", "weak, default or ok: a password seen in clear", "口令判定"),
+    ("password.length", "int", "its length", "口令长度"),
+    ("password.hash", "keyword", "keyed hash of it, to see one password at many stations", "口令摘要"),
+    ("encrypted", "bool", "the content is enciphered", "是否加密"),
+    ("flags", "keywords", "marks of the message: data flags, variants of a check", "报文标记"),
 )
 
 PROCESS = _group(

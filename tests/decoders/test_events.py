@@ -9,11 +9,11 @@ TALK = Talk((0, 0xFFFF_0A00_0001, 40_000), (0, 0xFFFF_0A00_0002, 502), 6, False,
 
 def test_numbers_too_wide_and_text_that_is_none_become_null_alone() -> None:
     rows = Rows("ot")
-    rows.add(1, 10**18, TALK, {"ot.unit_id": 2**40, "ot.value": "a", "event.flags": ["x"]})
-    rows.add(2, 10**18, TALK, {"ot.unit_id": 7, "ot.value": "\ud800", "event.flags": ["\udc00"]})
-    rows.add(3, 10**18, TALK, {"ot.unit_id": 2**70, "ot.transaction_id": 2**64})
+    rows.add(1, 10**18, TALK, {"ot.quantity": 2**40, "ot.value": "a", "event.flags": ["x"]})
+    rows.add(2, 10**18, TALK, {"ot.quantity": 7, "ot.value": "\ud800", "event.flags": ["\udc00"]})
+    rows.add(3, 10**18, TALK, {"ot.quantity": 2**70, "ot.transaction_id": 2**64})
     (table,) = rows.take()
-    assert table["ot.unit_id"].to_list() == [None, 7, None]
+    assert table["ot.quantity"].to_list() == [None, 7, None]
     assert table["ot.value"].to_list() == ["a", "?", None]
     assert table["event.flags"].to_list() == [["x"], ["?"], None]
     assert table["ot.transaction_id"].to_list() == [None, None, None]

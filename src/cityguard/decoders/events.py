@@ -136,6 +136,8 @@ def _column(name: str, values: list[Any]) -> pl.Series:
     """A column of the schema; a value that does not fit it becomes null, alone."""
     dtype = columns.BY_NAME[name].dtype
     try:
+        if dtype == pl.String and int in set(map(type, values)):  # a unit is a number here and a name there
+            values = [str(value) if type(value) is int else value for value in values]
         if dtype == _LISTS:  # Arrow takes lists of texts many times faster
             return pl.Series(name, pa.array(values, pa.large_list(pa.large_string())), dtype)
         return pl.Series(name, values, dtype)

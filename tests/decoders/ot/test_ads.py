@@ -26,8 +26,8 @@ VALUE = packet(2, struct.pack("<II", 0, 4) + b"\1\2\3\4", answers=True)
 def test_a_read_is_answered_with_the_address_of_its_request() -> None:
     ask, answer = said(ADS, (0, READ), (1, VALUE))
     assert some(ask, "function.code", "function.class", "address", "quantity") == (2, "read", "0x4020:0x8", 4)
-    assert some(ask, "unit_id", "transaction_id") == (851, 3)
-    assert some(answer, "address", "value", "status", "unit_id") == ("0x4020:0x8", "01020304", "0x0", 851)
+    assert some(ask, "unit_id", "transaction_id") == ("851", 3)
+    assert some(answer, "address", "value", "status", "unit_id") == ("0x4020:0x8", "01020304", "0x0", "851")
     assert json.loads(ask["event.fields"])["ams.target"] == "5.13.117.96.1.1"
 
 

@@ -32,7 +32,7 @@ ASK = local(0xA0, 3, 77, b"\x04\x01\x40\x0f\x02@GV.A.\0@GV.B.\0")
 def test_names_are_read_and_answered() -> None:
     ask, answer = sent(BSAP, (0, ASK), (1, local(3, 0xA0, 77, b"\0\2\1\2\3\4")))
     assert some(ask, "function.code", "function.name", "address") == (4, "Read Signal by Name", "@GV.A.,@GV.B.")
-    assert some(ask, "quantity", "unit_id", "transaction_id") == (2, 1, 77)
+    assert some(ask, "quantity", "unit_id", "transaction_id") == (2, "1", 77)
     assert some(answer, "function.code", "address", "value", "status") == (4, "@GV.A.,@GV.B.", "01020304", "0x00")
     assert some(answer, "is_request") == (False,)
 

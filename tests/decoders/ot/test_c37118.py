@@ -33,7 +33,7 @@ DATA = frame(0, struct.pack(">HHHhhH", 0x0000, 1, 2, -20, 0, 0) + struct.pack(">
 def test_a_command_says_what_is_wanted() -> None:
     on, cfg = said(C37, (0, COMMAND + frame(4, b"\0\5")))
     assert some(on, "function.code", "function.name", "function.class") == (4, "Data Transmission On", "control")
-    assert some(cfg, "value", "function.class", "unit_id") == ("5", "read", 7)
+    assert some(cfg, "value", "function.class", "unit_id") == ("5", "read", "7")
 
 
 def test_data_is_read_with_the_configuration_before_it() -> None:

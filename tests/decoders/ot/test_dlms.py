@@ -34,7 +34,7 @@ GET, GOT = b"\xc0\x01\xc1" + ENERGY, b"\xc4\x01\xc1\0\6\0\0\x04\xd2"
 def test_a_register_is_read_over_the_wrapper() -> None:
     ask, answer = said(DLMS, (0, wrapped(GET)), (1, wrapped(GOT)))
     assert some(ask, "function.code", "function.class", "address") == (0xC0, "read", "3/1-0:1.8.0*255/2")
-    assert some(answer, "address", "value", "status", "unit_id") == ("3/1-0:1.8.0*255/2", "1234", "0", 1)
+    assert some(answer, "address", "value", "status", "unit_id") == ("3/1-0:1.8.0*255/2", "1234", "0", "1")
 
 
 def test_setting_and_acting_are_told() -> None:
@@ -74,7 +74,7 @@ def test_frames_of_hdlc_carry_units_and_names_of_their_own() -> None:
         (0, hdlc(0x31)),
     )
     assert [row.get("ot.function.name") for row in rows] == ["SNRM", "UA", "Get Request", "Get Response", "RR"]
-    assert some(rows[3], "value", "unit_id") == ("1234", 1)
+    assert some(rows[3], "value", "unit_id") == ("1234", "1")
     assert some(rows[0], "function.code", "message.type") == (None, "snrm")
 
 

@@ -63,7 +63,7 @@ def test_a_control_and_its_response_are_two_rows() -> None:
     assert (answer["ot.function.code"], answer["ot.status"], answer["ot.is_request"]) == (129, "0x0000", False)
     assert (answer["ot.function.class"], answer["ot.message.type"]) == (None, "response")
     for row in (command, answer):
-        assert (row["ot.protocol"], row["network.protocol"], row["ot.unit_id"]) == ("dnp3", "dnp3", STATION)
+        assert (row["ot.protocol"], row["network.protocol"], row["ot.unit_id"]) == ("dnp3", "dnp3", str(STATION))
         assert (row["ot.address"], row["ot.value"], row["ot.quantity"]) == ("12.1:7", "PULSE_ON+CLOSE", 1)
         assert row["ot.transaction_id"] == 3
     assert json.loads(command["event.fields"])["objects"][0]["control"] == [[0x41, 1, 100, 200]]
@@ -151,7 +151,7 @@ def test_a_fragment_in_several_segments_is_one_row() -> None:
 def test_link_frames_without_data_are_rows_of_their_own() -> None:
     status, answer = rows((0, frame(b"", control=0xC9)), (1, frame(b"", control=0x0B, to=MASTER, by=STATION)))
     assert (status.get("ot.function.code"), status["ot.message.type"]) == (None, "request_link_status")
-    assert (answer["ot.message.type"], answer["ot.is_request"], answer["ot.unit_id"]) == ("link_status", False, STATION)
+    assert (answer["ot.message.type"], answer["ot.is_request"], answer["ot.unit_id"]) == ("link_status", False, str(STATION))
 
 
 def test_a_wrong_checksum_is_flagged_and_what_follows_is_found() -> None:

@@ -127,8 +127,8 @@ def test_an_unconnected_send_is_unwrapped_and_answered_by_what_is_inside() -> No
     wrapped = struct.pack("<BBH", 5, 240, len(inner)) + inner + b"\1\0" + b"\1\3"
     outer, inside, told = embedded((0, rr(asked(0x52, place(6, 1), wrapped), 5)), (1, rr(answer(0x07), 5)))
     assert (outer["ot.function.name"], inside["ot.function.name"]) == ("Unconnected_Send", "Stop")
-    assert (inside["ot.function.class"], inside["ot.unit_id"], inside["ot.address"]) == ("control", 3, "0x8E/1")
-    assert (told["ot.function.name"], told["ot.address"], told["ot.unit_id"]) == ("Stop", "0x8E/1", 3)
+    assert (inside["ot.function.class"], inside["ot.unit_id"], inside["ot.address"]) == ("control", "3", "0x8E/1")
+    assert (told["ot.function.name"], told["ot.address"], told["ot.unit_id"]) == ("Stop", "0x8E/1", "3")
 
 
 def test_a_forward_open_tells_its_connections() -> None:

@@ -27,7 +27,7 @@ def test_controls_are_told_with_their_bytes() -> None:
         (1, message(0xF3, 1, b"\x02\xf6")),
         (0, message(0xFE, 1)),
     )
-    assert some(control, "function.name", "function.class", "unit_id") == ("Control Data", "control", 1)
+    assert some(control, "function.name", "function.class", "unit_id") == ("Control Data", "control", "1")
     assert some(control, "address", "value", "quantity") == ("2", "246", 1)
     assert some(back, "message.type", "is_request") == ("response", False)
     assert some(run, "function.name") == ("Execute Controls",)
@@ -35,7 +35,7 @@ def test_controls_are_told_with_their_bytes() -> None:
 
 def test_indications_are_reads() -> None:
     poll, data, done = said(GENISYS, (0, message(0xFB, 9)), (1, message(0xF2, 9, b"\0\1\1\2") + ACKNOWLEDGE))
-    assert some(poll, "function.code", "unit_id") == (0xFB, 9)
+    assert some(poll, "function.code", "unit_id") == (0xFB, "9")
     assert some(data, "function.class", "address", "value") == ("read", "0,1", "1,2")
     assert some(done, "function.name", "value") == ("Acknowledge Client", None)
 

@@ -74,7 +74,7 @@ def test_a_message_has_its_control_block_counters_and_values() -> None:
     (row,) = frames(wire.ether(payload(PDU) + bytes(20), 0x88B8))
     assert (row["ot.protocol"], row["ot.function.name"], row["ot.function.code"]) == ("goose", "GOOSE", None)
     assert (row["ot.address"], row["ot.value"]) == ("LD0/LLN0$GO$gcb", "true,10,7")
-    assert (row["ot.unit_id"], row["ot.quantity"], row["ot.transaction_id"]) == (0x3001, 3, 256)
+    assert (row["ot.unit_id"], row["ot.quantity"], row["ot.transaction_id"]) == (str(0x3001), 3, 256)
     extra = json.loads(row["event.fields"])
     assert (extra["stNum"], extra["sqNum"], extra["goID"], extra["t"]) == (5, 256, "trip", "1700000000.500000")
     assert (extra["time_allowed_to_live"], extra["simulation"]) == (2000, False)
@@ -104,7 +104,7 @@ def test_routed_messages_are_read(pdu: bytes, kind: int, name: str) -> None:
     packet = wire.ether(wire.ip4(wire.CLIENT, "239.0.0.1", 17, wire.udp(102, 102, routed(pdu, kind))))
     found = frames(packet)
     assert {row["ot.protocol"] for row in found} == {name}
-    assert (found[0]["ot.unit_id"], found[0]["destination.ip"]) == (0x3001, "239.0.0.1")
+    assert (found[0]["ot.unit_id"], found[0]["destination.ip"]) == (str(0x3001), "239.0.0.1")
 
 
 def test_other_contents_are_rejected() -> None:

@@ -42,7 +42,7 @@ def test_a_command_and_its_answer_know_the_device() -> None:
 def test_writes_resets_and_locks_are_told_apart() -> None:
     said_ = sent(HART, *((0, message(3, token(command, b"\1", short=5))) for command in (6, 17, 42, 71, 41)))
     assert [row["ot.function.class"] for row in said_] == ["program", "write", "control", "control", "diagnostic"]
-    assert {row["ot.unit_id"] for row in said_} == {5}
+    assert {row["ot.unit_id"] for row in said_} == {"5"}
 
 
 def test_a_refused_command_is_an_error() -> None:

@@ -59,7 +59,7 @@ def test_a_command_and_its_confirmation_are_two_rows() -> None:
             "C_SC_NA_1",
             "control",
         )
-        assert (row["ot.unit_id"], row["ot.address"], row["ot.value"]) == (400, "4500", "1")
+        assert (row["ot.unit_id"], row["ot.address"], row["ot.value"]) == ("400", "4500", "1")
         assert json.loads(row["event.fields"])["quality"] == ["select"]
     assert (measured["ot.address"], measured["ot.value"], measured["ot.quantity"]) == ("10,11", "1.5,0.1", 2)
     assert json.loads(measured["event.fields"])["quality"] == ["", "iv"]

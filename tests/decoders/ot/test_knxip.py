@@ -33,7 +33,7 @@ def test_switching_a_group_is_a_write_and_asking_it_a_read() -> None:
 def test_a_tunnel_carries_channel_and_sequence() -> None:
     request = frame(0x0420, b"\x04\x21\x09\0" + telegram(0x080, b"\x0c\x1a"))
     row, ack = sent(KNX, (0, request), (1, frame(0x0421, b"\x04\x21\x09\0")))
-    assert some(row, "unit_id", "transaction_id", "value", "is_request") == (0x21, 9, "0c1a", True)
+    assert some(row, "unit_id", "transaction_id", "value", "is_request") == ("33", 9, "0c1a", True)
     assert some(ack, "status", "is_request") == ("0x00", False)
 
 

@@ -41,7 +41,7 @@ def test_a_read_and_its_answer_are_two_rows_that_know_each_other() -> None:
     for row in (ask, answer):
         assert (row["ot.protocol"], row["network.protocol"]) == ("modbus", "modbus")
         assert (row["ot.function.code"], row["ot.function.name"]) == (3, "Read Holding Registers")
-        assert (row["ot.function.class"], row["ot.unit_id"], row["ot.transaction_id"]) == ("read", 17, 1)
+        assert (row["ot.function.class"], row["ot.unit_id"], row["ot.transaction_id"]) == ("read", "17", 1)
         assert (row["ot.address"], row["ot.quantity"]) == ("100", 2)
     assert (ask["ot.value"], answer["ot.value"]) == (None, "7,65535")
     assert (ask["destination.port"], answer["source.port"]) == (502, 502)

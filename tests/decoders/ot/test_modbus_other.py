@@ -50,7 +50,7 @@ def test_every_framing_is_known_by_its_content(form: Any, port: int, pieces: int
         *((0, form(READ)), (1, form(ANSWER)), (0, form(WRITE)), (1, form(b"\x90\x02"))), port=port, pieces=pieces
     )
     assert [row["ot.is_request"] for row in (ask, answer, write, failed)] == [True, False, True, False]
-    assert (ask["ot.protocol"], ask["network.protocol"], ask["ot.unit_id"]) == ("modbus", "modbus", 17)
+    assert (ask["ot.protocol"], ask["network.protocol"], ask["ot.unit_id"]) == ("modbus", "modbus", "17")
     assert (answer["ot.address"], answer["ot.quantity"], answer["ot.value"]) == ("100", 2, "7,65535")
     assert (write["ot.value"], write["ot.function.class"]) == ("1,2", "write")
     assert (failed["ot.status"], failed["ot.function.class"], failed["ot.address"]) == ("2", "error", "40")

@@ -19,7 +19,7 @@ def message(code: int, data: bytes = b"", *, answers: bool = False) -> bytes:
 def test_parameters_are_read_and_written_at_their_points() -> None:
     read, write = said(ROC, (0, message(180, b"\2\x65\0\1\x67\1\2") + message(181, b"\1\x66\0\3\x01")))
     assert some(read, "function.class", "quantity", "address") == ("read", 2, "101.0.1,103.1.2")
-    assert some(write, "function.class", "address", "value", "unit_id") == ("write", "102.0.3", "01", 1)
+    assert some(write, "function.class", "address", "value", "unit_id") == ("write", "102.0.3", "01", "1")
 
 
 def test_the_clock_a_login_a_reset_and_a_file() -> None:
@@ -38,7 +38,7 @@ def test_the_clock_a_login_a_reset_and_a_file() -> None:
 
 def test_an_answer_comes_from_the_device_and_an_error_is_one() -> None:
     answer, error = said(ROC, (1, message(7, bytes(8), answers=True) + message(255, b"\x0d\0", answers=True)))
-    assert some(answer, "is_request", "unit_id") == (False, 1)
+    assert some(answer, "is_request", "unit_id") == (False, "1")
     assert some(error, "function.class", "status") == ("error", "13")
 
 

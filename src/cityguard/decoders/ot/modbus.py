@@ -248,7 +248,7 @@ class Modbus(Speaker):
                         pl.Series("ot.protocol", ["modbus"], pl.String).new_from_index(0, len(row)),
                         pl.Series("ot.function.code", function, pl.Int32),
                         *_named(function, start, failed),
-                        pl.Series("ot.unit_id", unit, pl.Int32),
+                        _UNITS[unit.astype(np.int64)].alias("ot.unit_id"),
                         count(quantity).cast(pl.Int32).alias("ot.quantity"),
                         _asked_bits(values, function, asks, quantity).alias("ot.value"),
                         count(status).cast(pl.String).alias("ot.status"),
@@ -264,6 +264,7 @@ class Modbus(Speaker):
         )
 
 
+_UNITS = pl.Series("", [str(unit) for unit in range(256)], pl.String)
 _NAMES = pl.Series("", [modbus_pdu.name(code, None) for code in range(128)], pl.String)
 _CLASSES = pl.Series("", [modbus_pdu.klass(code, None, failed=False) for code in range(128)], pl.String)
 
