@@ -281,8 +281,8 @@ OT = _group(
     ("is_request", "bool", "request rather than response", "是否请求"),
     ("request_id", "keyword", "request number where it is no plain number: QN, SN, call id", "请求编号"),
     ("edition", "keyword", "edition of the protocol the message follows", "协议版本"),
-    ("time", "date", "time the message itself tells", "报文时间"),
-    ("time_offset", "float", "that time minus the time of capture, seconds", "时间偏差"),
+    ("time", "time", "time the message itself tells", "报文时间"),
+    ("time_offset", "double", "that time minus the time of capture, seconds", "时间偏差"),
     ("station_kind", "keyword", "kind of station or device as it says itself: code and word", "站点类型"),
     ("platform_id", "keyword", "platform or centre the message names", "平台编号"),
     ("target", "keyword", "host, address or URL a command sends the device to", "指向目标"),
@@ -292,6 +292,32 @@ OT = _group(
     ("password.hash", "keyword", "keyed hash of it, to see one password at many stations", "口令摘要"),
     ("encrypted", "bool", "the content is enciphered", "是否加密"),
     ("flags", "keywords", "marks of the message: data flags, variants of a check", "报文标记"),
+    ("station.id", "keyword", "register: the registered station the message is about", "登记站点"),
+    (
+        "station.registered",
+        "bool",
+        "register: whether the message's station is listed; null: none of its protocol is",
+        "站点是否已登记",
+    ),
+    ("station.in_maintenance", "bool", "register: inside a maintenance window of the station", "是否在维护窗口内"),
+    (
+        "station.limit_exceeded",
+        "bool",
+        "register: a value written is outside the limits of the station",
+        "写入值是否超出登记限值",
+    ),
+    (
+        "platform.registered",
+        "bool",
+        "register: one end is a registered platform of the station; null: none is listed",
+        "平台地址是否已登记",
+    ),
+    (
+        "carrier.registered",
+        "bool",
+        "register: the other end is an address or carrier range of the station",
+        "站点地址是否已登记",
+    ),
 )
 
 PROCESS = _group(
