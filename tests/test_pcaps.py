@@ -27,5 +27,6 @@ def test_a_capture_makes_the_alerts_it_promises(path: Path) -> None:
     assert done.received == told["packets"]
     found = {head.name: level for head, level in heads if head}
     assert set(told["alerts"]) <= set(found)
+    assert not told.get("exact") or set(told["alerts"]) == set(found)
     if not told["alerts"]:
         assert not {"high", "critical"} & set(found.values())

@@ -1,4 +1,4 @@
-"""The register of the sample city: 50 departments, 110 systems, their assets and segments."""
+"""The register of the sample city: 50 departments, 115 systems, their assets and segments."""
 
 from __future__ import annotations
 
@@ -76,6 +76,16 @@ SHARED = (
 )
 
 
+FIELD = (
+    ("sys-env", "污染源自动监控系统", "市生态环境局", 2, 3, ("iot",)),
+    ("sys-hydro", "水情遥测系统", "市水务局", 2, 3, ("iot",)),
+    ("sys-video", "公共安全视频平台", "市公安局", 3, 3, ("iot",)),
+    ("sys-meter", "公共机构能耗监测系统", "市机关事务管理局", 2, 2, ("iot",)),
+    ("sys-charge", "公交充电管理系统", "市公共交通集团", 2, 2, ("iot",)),
+)
+"""Systems of the city's field equipment."""
+
+
 def department_id(index: int) -> str:
     return f"dept-{index + 1:02d}"
 
@@ -84,6 +94,9 @@ def build(rng: random.Random) -> dict[str, list[dict[str, Any]]]:
     """The whole register as plain lists, in the order of the file."""
     ids = {name: department_id(index) for index, name in enumerate(DEPARTMENTS)}
     systems, assets = _systems(rng, ids)
+    field = random.Random(f"{plan.SEED}/register/field")
+    systems += [_system(field, identity, name, ids[owner], s, a, more) for identity, name, owner, s, a, more in FIELD]
+    assets += _field()
     return {
         "departments": [
             {"id": ids[name], "name": name, "leader": "分管领导", "contact": "安全专员", "phone": f"0000-88{index:04d}"}
@@ -226,6 +239,31 @@ def _special() -> list[dict[str, Any]]:
     return [{key: value for key, value in zip(keys, row, strict=True) if value != []} for row in (*rows, *fronts)]
 
 
+def _field() -> list[dict[str, Any]]:
+    """Platforms and stations of the field equipment."""
+    rows: list[tuple[str, str, str, str, str]] = [
+        ("env-platform", "污染源监控平台", "sys-env", plan.ENV_PLATFORM, "application"),
+        ("hydro-centre", "水情中心站", "sys-hydro", plan.HYDRO_CENTRE, "application"),
+        ("video-platform", "视频联网平台", "sys-video", plan.VIDEO_PLATFORM, "application"),
+        ("video-media", "视频流媒体服务器", "sys-video", plan.VIDEO_MEDIA, "server"),
+        ("video-nvr-1", "路口硬盘录像机", "sys-video", plan.VIDEO_NVR, "camera"),
+        ("meter-master", "能耗采集主站", "sys-meter", plan.METER_MASTER, "application"),
+        ("charge-central", "充电管理平台", "sys-charge", plan.CHARGE_CENTRAL, "application"),
+        ("tlcp-gw-01", "国密接入网关", "sys-vpn", plan.TLCP_GATEWAY, "security"),
+    ]
+    for prefix, name, system, kind, addresses in (
+        ("env-station", "数采仪", "sys-env", "rtu", plan.ENV_STATIONS),
+        ("hydro-station", "水文遥测终端", "sys-hydro", "rtu", plan.HYDRO_STATIONS),
+        ("meter-gw", "表计集中器", "sys-meter", "meter", plan.METER_GATEWAYS),
+        ("charge-point", "充电桩", "sys-charge", "charger", plan.CHARGE_POINTS),
+    ):
+        rows += [(f"{prefix}-{n}", f"{name}{n}", system, address, kind) for n, address in enumerate(addresses, 1)]
+    return [
+        {"id": identity, "name": name, "system": system, "addresses": [address], "kind": kind}
+        for identity, name, system, address, kind in rows
+    ]
+
+
 def _segments(ids: dict[str, str]) -> list[dict[str, Any]]:
     rows: list[tuple[str, str, list[str], str, bool, str]] = [
         ("seg-public", "公用网络区", ["10.10.0.0/16"], "公用网络区", False, "passive"),
@@ -241,6 +279,11 @@ def _segments(ids: dict[str, str]) -> list[dict[str, Any]]:
         ("seg-heat-dmz", "供热隔离区", ["10.67.0.0/24"], "工业互联网", True, "never"),
         ("seg-heat", "供热控制网", ["10.67.10.0/24"], "工业互联网", True, "never"),
         ("seg-signal", "交通信号控制网", ["10.68.10.0/24"], "工业互联网", True, "never"),
+        ("seg-env", "污染源监控网", ["10.69.0.0/16"], "工业互联网", True, "never"),
+        ("seg-hydro", "水情遥测网", ["10.70.0.0/16"], "工业互联网", True, "never"),
+        ("seg-video", "视频专网", ["10.71.0.0/16"], "工业互联网", True, "never"),
+        ("seg-meter", "能耗采集网", ["10.72.0.0/16"], "工业互联网", True, "never"),
+        ("seg-charge", "充电桩网", ["10.73.0.0/16"], "工业互联网", True, "never"),
     ]
     made = [{"id": i, "name": n, "cidrs": c, "zone": z, "ot": ot, "scan": scan} for i, n, c, z, ot, scan in rows]
     for index, name in enumerate(DEPARTMENTS):

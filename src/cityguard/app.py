@@ -70,9 +70,13 @@ class App:
 
     @cached_property
     def store(self) -> Store:
+        from cityguard.decoders import passwords
+        from cityguard.store import chain
         from cityguard.store.open import open_store
 
-        return open_store(self.settings, self.clock)
+        store = open_store(self.settings, self.clock)
+        passwords.use_key(chain.load_key(self.settings.home_path / "passwords.key"))
+        return store
 
     @property
     def register(self) -> Register:
