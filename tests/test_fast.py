@@ -32,3 +32,9 @@ def test_turned_off_numba_is_not_even_imported() -> None:
 @pytest.mark.skipif(not fast.ON, reason="the extra [fast] is not there")
 def test_turned_on_it_is() -> None:
     assert told("1") == "True True"
+
+
+def test_a_process_that_matches_does_not_read_what_makes_spreadsheets() -> None:
+    tell = "import sys; import cityguard.matching.pool; print(sorted({'openpyxl', 'xlsxwriter', 'docx'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
