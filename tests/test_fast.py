@@ -35,6 +35,6 @@ def test_turned_on_it_is() -> None:
 
 
 def test_a_process_that_matches_does_not_read_what_makes_spreadsheets() -> None:
-    tell = "import sys; import cityguard.matching.pool; print(sorted({'openpyxl', 'xlsxwriter', 'docx'} & set(sys.modules)))"
+    tell = "import cityguard.matching.pool, sys; print(sorted({'openpyxl', 'xlsxwriter', 'docx'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
