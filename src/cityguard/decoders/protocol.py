@@ -126,6 +126,11 @@ class Protocol:
     """Of a recognised UDP conversation only datagrams that one of these fits are given to the speaker; () = all."""
     columnar: bool = False
     """The speaker takes TCP packets as arrays (``Speaker.table``)."""
+    within: Callable[[bytes], bool] | None = None
+    """For frames that serial gateways cut, join and send among noise: whether a sound one, its check right, lies
+    anywhere in the first bytes of one side of a TCP connection. Asked where no payload's beginning told, and only when
+    one of ``needles`` is in them; must be sure, and cheap on bytes that are not of it."""
+    needles: tuple[bytes, ...] = ()
 
     def over(self, *, tcp: bool) -> bool:
         """Whether it is spoken over TCP, or over UDP; a mere name is over both."""

@@ -1,18 +1,23 @@
 """Which protocol a conversation speaks: marks and ports choose whom to ask, the first bytes decide.
 
 Only the first payloads of a conversation are looked at; the marks are compared as arrays, a protocol's own word
-(``Protocol.starts``) is asked for those alone that one of them or the port points to.
+(``Protocol.starts``) is asked for those alone that one of them or the port points to. In a TCP connection of which no
+payload's beginning told, frames of field protocols are looked for anywhere (``Protocol.within``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from cityguard.decoders.faults import FAULTS, Faults
 from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Window, Words
 from cityguard.decoders.protocol import Mark, Protocol
+from cityguard.decoders.stream import FULL, distance
 
 LOOK = 4
 """Payloads of each direction that are looked at."""
@@ -20,6 +25,8 @@ WINDOW = 16
 """Payloads of both directions after which a conversation is given up."""
 HEAD = 512
 """Bytes of a payload shown to ``starts``."""
+JOINED = 8_192
+"""Bytes of one side of a connection, put together, in which ``within`` looks for a frame."""
 _SYN, _ACK = 0x02, 0x10
 _EVENTS = 0x07  # FIN, SYN, RST
 _EIGHT = np.dtype([("head", ">u8")])
@@ -51,6 +58,7 @@ class Recogniser:
         marks = [(index, mark) for index, one in enumerate(protocols) for mark in one.marks]
         self._short = _table([(index, mark) for index, mark in marks if mark.offset + len(mark.value) <= 8])
         self._long = [(index, mark) for index, mark in marks if mark.offset + len(mark.value) > 8]
+        self._within = [(index, one.needles, one.within) for index, one in enumerate(protocols) if one.within]
 
     def look(
         self,
@@ -122,7 +130,33 @@ class Recogniser:
                     decided[groups[at]] = int(rows[at])
             except FAULTS as error:
                 faults.add(index + 1, error)
+        if tcp and self._within:
+            rest = data[(whole < WINDOW) & (told[group[data]] == 0)]
+            for mine, index, place in self._found(buffer, packets.take(rest), group[rest], forward[rest], faults):
+                if mine not in decided:
+                    told[mine] = index + 1
+                    decided[mine] = int(rest[place])
         return told, list(decided.values()), np.bincount(group[data], minlength=size)
+
+    def _found(
+        self, buffer: U8s, packets: Packets, group: Words, forward: Bools, faults: Faults
+    ) -> Iterator[tuple[int, int, int]]:
+        """Frames anywhere in what a side has said: its conversation, the protocol, the place of its first packet."""
+        order = np.argsort(group * 2 + forward, kind="stable")
+        sides = (group * 2 + forward)[order].tolist()
+        columns = (packets.seq[order], packets.payload[order], packets.captured[order])
+        parts = zip(sides, order.tolist(), *(column.tolist() for column in columns), strict=True)
+        view = buffer.data
+        for side, several in groupby(parts, key=itemgetter(0)):
+            said = list(several)
+            text = _joined(view, [(seq, start, size) for _, _, seq, start, size in said])
+            for index, needles, within in self._within:
+                try:
+                    if any(needle in text for needle in needles) and within(text):
+                        yield side // 2, index, said[0][1]
+                        break
+                except FAULTS as error:
+                    faults.add(index + 1, error)
 
     def _asked(self, buffer: U8s, packets: Packets, *, tcp: bool) -> list[tuple[int, int]]:
         """Which payload is shown to which protocol: pairs of their places, marks before ports, in order."""
@@ -158,6 +192,23 @@ class Recogniser:
         order = np.lexsort((rank, row))
         pairs = zip(row[order].tolist(), (rank[order] % len(self._protocols)).tolist(), strict=True)
         return list(dict.fromkeys(pairs))
+
+
+def _joined(view: memoryview, segments: list[tuple[int, int, int]]) -> bytes:
+    """Payloads of one side in order of their sequence numbers, every byte once; holes are closed."""
+    if len(segments) == 1:
+        _, start, size = segments[0]
+        return bytes(view[start : start + min(size, JOINED)])
+    base = segments[0][0]
+    text, reached = bytearray(), None
+    for seq, start, size in sorted(segments, key=lambda one: distance(one[0], base)):
+        late = 0 if reached is None else max(-distance(seq, reached), 0)
+        if late < size:
+            text += view[start + late : start + size]
+            reached = (seq + size) % FULL
+        if len(text) >= JOINED:
+            break
+    return bytes(text[:JOINED])
 
 
 def _ports(given: list[tuple[int, ...]]) -> dict[int, list[int]]:
