@@ -44,6 +44,7 @@ _PENDING = re.compile(r" \(from the pending call\)$")
 _PLACES = frozenset(
     (
         *("log.offset", "log.file.path", "@timestamp", "event.id", "event.ingested", "event.start", "event.end"),
+        "event.sequence",
         *("source.ip", "source.port", "destination.ip", "destination.port", "client.ip", "server.ip"),
         "network.community_id",
     )
