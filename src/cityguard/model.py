@@ -309,6 +309,25 @@ class Segment:
     department: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A field station, meter, vehicle, camera or controller by the id its protocol writes, and how it should speak."""
+
+    id: str
+    name: str
+    protocol: str  # as in ot.protocol
+    unit: str = ""  # as in ot.unit_id; empty = the id (protocols with ids of their own), else any unit
+    department: str | None = None
+    system: str | None = None
+    addresses: tuple[str, ...] = ()  # its own, where they are fixed
+    platforms: tuple[str, ...] = ()  # who may direct it and receive its reports
+    carriers: tuple[str, ...] = ()  # ranges a mobile operator gives it addresses from
+    period_s: float | None = None  # it is heard of at least so often
+    periods: tuple[str, ...] = ()  # the same for single codes: 2051=600
+    limits: tuple[str, ...] = ()  # what may be written: w01018=0..60
+    maintenance: tuple[str, ...] = ()  # workday 09:00-11:00, or 2026-03-11T22:00/2026-03-12T04:00
+
+
 # ---------------------------------------------------------------- checks, compliance
 
 EvidenceVerdict = Literal["符合", "部分符合", "不符合", "不适用", "未判定"]

@@ -12,8 +12,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from cityguard.errors import InputError
-from cityguard.model import Asset, Department, Segment, System
-from cityguard.register import asset_kinds
+from cityguard.model import Asset, Department, Segment, Station, System
+from cityguard.register import asset_kinds, stations
 from cityguard.register.files import KINDS, SEPARATORS, Row, nearest
 
 MAX_TEXT = 500
@@ -26,7 +26,7 @@ _ID = re.compile(r"[\w.-]{1,64}")
 _PORT = re.compile(r"(\d{1,5})/(tcp|udp)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
-Item = Department | System | Asset | Segment
+Item = Department | System | Asset | Segment | Station
 At = Callable[[str], str]  # field name -> place
 
 
@@ -81,6 +81,11 @@ def of_item(item: Item, at: At) -> Iterator[InputError]:
         if item.ot and item.scan == "active":
             remedy = "nothing is ever sent into an OT segment: scan: passive"
             yield InputError("scan: active on an ot segment", place=at("scan"), remedy=remedy)
+    elif isinstance(item, Station):
+        for name in ("addresses", "platforms", "carriers"):
+            yield from _networks(getattr(item, name), name, at)
+        for name, message, remedy in stations.faults(item):
+            yield InputError(message, place=at(name), remedy=remedy)
 
 
 def _kind_remedy(word: str) -> str:
@@ -148,12 +153,18 @@ def of_whole(items: Sequence[tuple[str, Item, At]], known: Mapping[str, set[str]
         items: (kind, record, places) in file order.
         known: ids per kind, also those of records that could not be made, so that one fault makes no others.
     """
-    seen: dict[tuple[str, Any], str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
     for kind, item, at in items:
         if (kind, item.id) in seen:
             place = seen[kind, item.id]
             yield InputError(f"id: '{item.id}' twice in {kind}", place=at("id"), remedy=f"first at {place}")
         seen.setdefault((kind, item.id), at("id"))
+        if isinstance(item, Station):
+            told = stations.told_by(item)
+            if told in seen:
+                remedy = f"first at {seen[told]}; give each its own unit or addresses"
+                yield InputError(f"'{item.id}' cannot be told from another station", place=at("unit"), remedy=remedy)
+            seen.setdefault(told, at("id"))
         yield from _references(item, at, known)
         name, networks = ("cidrs", item.cidrs) if isinstance(item, Segment) else ("addresses", ())
         if isinstance(item, Asset):
@@ -179,6 +190,8 @@ def _references(item: Item, at: At, known: Mapping[str, set[str]]) -> Iterator[I
         wanted.append(("parent", "departments", item.parent))
     elif isinstance(item, (System, Segment)):
         wanted.append(("department", "departments", item.department))
+    elif isinstance(item, Station):
+        wanted += [("department", "departments", item.department), ("system", "systems", item.system)]
     else:
         wanted.append(("system", "systems", item.system))
     for name, kind, value in wanted:

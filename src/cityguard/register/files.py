@@ -14,10 +14,16 @@ import yaml
 
 from cityguard import content
 from cityguard.errors import InputError
-from cityguard.model import Asset, Department, Segment, System
+from cityguard.model import Asset, Department, Segment, Station, System
 
-KINDS: dict[str, type] = {"departments": Department, "systems": System, "assets": Asset, "segments": Segment}
-SHEETS = {"departments": "部门", "systems": "系统", "assets": "资产", "segments": "网段"}
+KINDS: dict[str, type] = {
+    "departments": Department,
+    "systems": System,
+    "assets": Asset,
+    "segments": Segment,
+    "stations": Station,
+}
+SHEETS = {"departments": "部门", "systems": "系统", "assets": "资产", "segments": "网段", "stations": "站点"}
 HEADERS: dict[str, dict[str, str]] = {
     "departments": {
         "id": "编号", "name": "名称", "leader": "分管领导", "contact": "安全专员", "phone": "电话",
@@ -36,6 +42,11 @@ HEADERS: dict[str, dict[str, str]] = {
     "segments": {
         "id": "编号", "name": "名称", "cidrs": "网段", "zone": "安全域", "ot": "工控", "scan": "扫描策略",
         "department": "部门",
+    },
+    "stations": {
+        "id": "编号", "name": "名称", "protocol": "协议", "unit": "设备标识", "department": "部门", "system": "系统",
+        "addresses": "地址", "platforms": "平台地址", "carriers": "运营商网段", "period_s": "上报周期秒",
+        "periods": "分类周期", "limits": "限值", "maintenance": "维护窗口",
     },
 }  # fmt: skip
 """Column titles of the XLSX sheets; the English field name is understood too."""

@@ -1,4 +1,4 @@
-"""The register: departments, systems, assets and segments; who an address belongs to, for one or for a whole batch."""
+"""The register: departments, systems, assets, segments, stations; whose an address is, for one or for a whole batch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import polars as pl
 
 from cityguard import columns
 from cityguard.errors import ContentErrors
-from cityguard.model import Asset, Department, EventBatch, Segment, System
+from cityguard.model import Asset, Department, EventBatch, Segment, Station, System
 from cityguard.register import faults as register_faults
 from cityguard.register import files
 from cityguard.register.lookup import PrefixTable, parse
+from cityguard.register.stations import Directory
 
 CITY = ZoneInfo("Asia/Shanghai")
 
@@ -40,6 +41,7 @@ class _Index:
     homes: Indices  # asset -> segment of its first address, -1 = none; one more -1 at the end
     of_asset: Mapping[str, pl.Series]  # fact -> value per asset, one more null at the end
     of_segment: Mapping[str, pl.Series]
+    stations: Directory
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Register:
     systems: tuple[System, ...] = ()
     assets: tuple[Asset, ...] = ()
     segments: tuple[Segment, ...] = ()
+    stations: tuple[Station, ...] = ()
     zone: ZoneInfo = field(default=CITY, compare=False)
     holidays: frozenset[date] = field(default=frozenset(), compare=False)
     _index: _Index = field(init=False, compare=False, repr=False)
@@ -103,6 +106,7 @@ class Register:
                 "department": _values(item.department for item in self.segments),
                 "zone": _values(item.zone or None for item in self.segments),
             },
+            Directory(self.stations),
         )
 
     # ------------------------------------------------------------ files
@@ -141,7 +145,7 @@ class Register:
         files.write_yaml(path, self._tables())
 
     def save_xlsx(self, path: Path) -> None:
-        """Write everything as a workbook of four sheets; loading it gives an equal register."""
+        """Write everything as a workbook of five sheets; loading it gives an equal register."""
         files.write_xlsx(path, self._tables())
 
     def _tables(self) -> dict[str, Any]:
@@ -160,6 +164,10 @@ class Register:
     def asset(self, asset_id: str) -> Asset | None:
         """An asset by id, or None."""
         return next((asset for asset in self.assets if asset.id == asset_id), None)
+
+    def station(self, station_id: str) -> Station | None:
+        """A station by id, or None."""
+        return self._index.stations.by_id.get(station_id)
 
     def assets_of(self, system: System | str) -> tuple[Asset, ...]:
         """Assets of a system (or system id), in register order."""
@@ -197,6 +205,8 @@ class Register:
         for side in ("source", "destination"):
             table = self._side(table, side)
         table = self._calendar(table)
+        if batch.dataset == "ot":
+            table = self._index.stations.enrich(table, self.zone)
         return EventBatch(batch.dataset, batch.collector, table, batch.segment, batch.logsource, batch.part)
 
     def _side(self, table: pl.DataFrame, side: str) -> pl.DataFrame:

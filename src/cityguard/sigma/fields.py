@@ -74,6 +74,12 @@ BOOKKEEPING = frozenset(
         "destination.is_registered",
         "calendar.workday",
         "calendar.hour",
+        "ot.station.id",
+        "ot.station.registered",
+        "ot.station.in_maintenance",
+        "ot.station.limit_exceeded",
+        "ot.platform.registered",
+        "ot.carrier.registered",
     }
 )
 """What we add to an event; keywords look at what its source said only."""

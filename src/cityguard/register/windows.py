@@ -1,0 +1,74 @@
+"""Recurring and single windows of time, as people write them: ``workday 09:00-11:00``, ``周六 22:00-04:00``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+ANY_DAY, WORKDAY, RESTDAY = 0b1111111, 1 << 7, 1 << 8
+"""Bits 0-6 are Monday to Sunday; two more stand for the calendar's workdays and the other days."""
+
+_DAYS = {
+    **{name: index for index, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))},
+    **{f"周{name}": index for index, name in enumerate("一二三四五六日")},
+    "周天": 6,
+}
+_KINDS = {
+    **dict.fromkeys(("", "daily", "every", "每天", "每日"), ANY_DAY),
+    **dict.fromkeys(("workday", "工作日"), WORKDAY),
+    **dict.fromkeys(("restday", "休息日", "非工作日"), RESTDAY),
+}
+_WEEKLY = re.compile(r"(?:(\S{1,16})\s+)?(\d{1,2}):(\d{2})\s?[-–~]\s?(\d{1,2}):(\d{2})")
+DAY = 24 * 60
+FORM = "e.g. workday 09:00-11:00, 周六 22:00-04:00 or 2026-03-11T22:00/2026-03-12T04:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Weekly when ``days`` is set: minutes of the city's day, ``end`` past 1440 goes into the next day."""
+
+    days: int = 0
+    begin: int = 0
+    end: int = 0
+    since: datetime | None = None  # a single window, city time without a zone
+    until: datetime | None = None
+
+
+def parse(text: str) -> Window:
+    """Read one window.
+
+    Raises:
+        ValueError: it is none, with what one looks like.
+    """
+    text = text.strip()
+    if "/" in text:
+        return _single(text)
+    match = _WEEKLY.fullmatch(text.lower())
+    if match is None:
+        raise ValueError(FORM)
+    begin, end = int(match[2]) * 60 + int(match[3]), int(match[4]) * 60 + int(match[5])
+    if begin >= DAY or end > DAY or begin == end or int(match[3]) > 59 or int(match[5]) > 59:
+        raise ValueError(FORM)
+    return Window(_days(match[1] or ""), begin, end if end > begin else end + DAY)
+
+
+def _single(text: str) -> Window:
+    first, _, last = text.partition("/")
+    since, until = datetime.fromisoformat(first.strip()), datetime.fromisoformat(last.strip())
+    if since.tzinfo is not None or until.tzinfo is not None:
+        raise ValueError("city time, without an offset")
+    if until <= since:
+        raise ValueError("it ends before it begins")
+    return Window(since=since, until=until)
+
+
+def _days(word: str) -> int:
+    if word in _KINDS:
+        return _KINDS[word]
+    first, dash, last = re.sub("[–~至]", "-", word).partition("-")
+    if first not in _DAYS or (dash and last not in _DAYS):
+        raise ValueError(FORM)
+    begin, end = _DAYS[first], _DAYS[last or first]
+    span = range(begin, end + 1) if end >= begin else (*range(begin, 7), *range(end + 1))
+    return sum(1 << day for day in span)
