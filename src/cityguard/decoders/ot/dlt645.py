@@ -1,0 +1,162 @@
+"""DL/T 645 electricity meters (2007 and 1997) behind serial servers and concentrators: one row per frame.
+
+No port is the protocol's; a frame is known by its two 68h, an address in digits, a control code, its length, its 16h
+and its sum. Frames are gathered as they come and read together once a piece (``dlt645_rows``).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from cityguard.decoders.events import Talk
+from cityguard.decoders.ot import dlt645_frame
+from cityguard.decoders.ot.dlt645_rows import Rows
+from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
+from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.sought import Sought
+
+MAX_GATHERED = 100_000
+"""Frames read together."""
+MAX_TALKS = 65_536
+"""Conversations over UDP whose requests wait for answers."""
+_FILLER = b"\xfe"
+
+
+class Meter(Sought):
+    """One connection."""
+
+    __slots__ = ("_speaker", "_way")
+
+    def __init__(self, speaker: Dlt645, talk: Talk, way: int) -> None:
+        self._speaker, self._way = speaker, way
+        super().__init__(
+            talk, b"h", dlt645_frame.size, speaker.frame, dlt645_frame.MOST, speaker.malformed, filler=_FILLER
+        )
+
+    def feed(self, side: int, data: bytes, at: Moment) -> None:
+        if self._buffers[side]:
+            self._through(side)
+            super().feed(side, data, at)
+            return
+        begin = 0 if data[0] == 0x68 else len(data) - len(data.lstrip(_FILLER))
+        if len(data) - begin >= 12 and dlt645_frame.size(data, begin) == len(data) - begin:  # nearly always
+            self._speaker.gather(data[begin:], at, self._way + side)
+            return
+        self._through(side)
+        super().feed(side, data, at)
+
+    def _through(self, side: int) -> None:
+        self._speaker.way = self._way + side
+
+    def gap(self, side: int) -> None:
+        self._through(side)
+        super().gap(side)
+
+    def close(self) -> None:
+        super().close()
+        self._speaker.closed(self._way)
+
+
+class Dlt645(Speaker):
+    """Every meter's conversation of a capture."""
+
+    def __init__(self, out: Out, *, fast: bool = True) -> None:
+        super().__init__(out)
+        self._rows = Rows(fast=fast)
+        self._frames: list[bytes] = []
+        self._number: list[int] = []
+        self._time: list[int] = []
+        self._who: list[int] = []
+        self._talks: dict[int, Talk] = {}
+        self._closed: list[int] = []
+        self._heard: OrderedDict[Talk, int] = OrderedDict()
+        self._next = 0
+        self.way = 0
+        """The conversation and direction whose frames come next."""
+
+    def stream(self, talk: Talk) -> Meter:
+        return Meter(self, talk, self._begin(talk))
+
+    def _begin(self, talk: Talk) -> int:
+        way = self._next
+        self._talks[way], self._talks[way + 1] = talk, talk.turned()
+        self._next += 2
+        return way
+
+    def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
+        place, taken = 0, False
+        while place < len(data):
+            if data[place] == _FILLER[0]:
+                place += 1
+                continue
+            size = dlt645_frame.size(data, place)
+            if not 0 < size <= len(data) - place:
+                break
+            self.gather(data[place : place + size], at, self._between(talk))
+            place, taken = place + size, True
+        return taken
+
+    def _between(self, talk: Talk) -> int:
+        """The direction of a conversation over UDP."""
+        turned = talk.source > talk.destination
+        key = talk.turned() if turned else talk
+        way = self._heard.get(key)
+        if way is None:
+            way = self._heard[key] = self._begin(key)
+            if len(self._heard) > MAX_TALKS:
+                self.closed(self._heard.popitem(last=False)[1])
+        self._heard.move_to_end(key)
+        return way + turned
+
+    def frame(self, frame: bytes, talk: Talk, at: Moment) -> None:
+        """A frame found among others, of ``way``."""
+        self.gather(frame, at, self.way)
+
+    def gather(self, frame: bytes, at: Moment, way: int) -> None:
+        """Keep a whole frame until the piece is over."""
+        self._frames.append(frame)
+        self._number.append(at.number)
+        self._time.append(at.time)
+        self._who.append(way)
+        if len(self._frames) >= MAX_GATHERED:
+            self._tell()
+
+    def closed(self, way: int) -> None:
+        """A conversation is over; its ends are needed until its frames are read."""
+        self._closed.append(way)
+
+    def malformed(self, talk: Talk, at: Moment) -> None:
+        """A stream that is no longer of this protocol."""
+        self.out.add("ot", at, talk, {"ot.protocol": "dlt645", "ot.status": "malformed"})
+
+    def expire(self, now: int) -> None:
+        self._tell()
+
+    def close(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        """Read what was gathered."""
+        frames, number, time, who = self._frames, self._number, self._time, self._who
+        self._frames, self._number, self._time, self._who = [], [], [], []
+        if frames:
+            self.out.rows("ot").tables += self._rows.tables(frames, number, time, who, self._talks)
+        for way in self._closed:
+            self._talks.pop(way, None)
+            self._talks.pop(way + 1, None)
+        self._closed.clear()
+
+
+def starts(data: bytes, usual: bool) -> bool:
+    """A whole frame behind nothing but FEh: with the right sum, or filling the payload to its end."""
+    place = len(data) - len(data.lstrip(_FILLER))
+    if place >= len(data):
+        return False
+    size = dlt645_frame.size(data, place)
+    if not 0 < size <= len(data) - place:
+        return False
+    return dlt645_frame.checked(data, place, size) or place + size == len(data)
+
+
+_HEAD = Mark(b"h\0\0\0\0\0\0h", 0, b"\xff\0\0\0\0\0\0\xff")
+PROTOCOLS = (Protocol("dlt645", starts, Dlt645, marks=(_HEAD, Mark(b"\xfeh"), Mark(b"\xfe\xfe"))),)

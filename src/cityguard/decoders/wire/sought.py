@@ -1,0 +1,95 @@
+"""Streams of frames behind a start octet, among noise: found again after what does not fit, and given up in time.
+
+Serial gateways join and cut frames at will. A resynchronisation is one run of octets passed over between two frames;
+a stream that needs too many of them is none of the protocol's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cityguard.decoders.events import Talk
+from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.framed import Size, Unit
+
+MAX_RUNS = 1_000
+"""Resynchronisations of one stream."""
+MAX_PASSED = 1 << 20
+"""Octets passed over one after the other."""
+Spoiled = Callable[[Talk, Moment], None]
+"""Told once when a stream is given up, with the side that spoiled it."""
+
+
+class Sought:
+    """A stream parser of one connection; never raises on any bytes as long as its functions do not."""
+
+    __slots__ = ("_buffers", "_filler", "_last", "_most", "_passed", "_runs", "_size", "_spoiled", "_start", "_talks",
+                 "_unit", "done", "held")  # fmt: skip
+
+    def __init__(
+        self, talk: Talk, start: bytes, size: Size, unit: Unit, most: int, spoiled: Spoiled, filler: bytes = b""
+    ) -> None:
+        """Args:
+        talk: the ends in key order.
+        start: the octet frames begin with.
+        size: octets of the frame at a place that has ``start``.
+        unit: takes the frames.
+        most: octets of one frame at most; ``size`` must not tell more.
+        spoiled: told when the stream is given up.
+        filler: octets that may stand between frames and mean nothing.
+        """
+        self.done, self.held = False, 0
+        self._talks = (talk, talk.turned())
+        self._start, self._size, self._unit, self._most = start, size, unit, most
+        self._spoiled, self._filler = spoiled, filler
+        self._buffers = [b"", b""]
+        self._last = [Moment(0, 0), Moment(0, 0)]
+        self._runs = self._passed = 0
+
+    def feed(self, side: int, data: bytes, at: Moment) -> None:
+        self._last[side] = at
+        self._buffers[side] = self._read(side, self._buffers[side] + data, at, last=False)
+        self.held = len(self._buffers[0]) + len(self._buffers[1])
+
+    def gap(self, side: int) -> None:
+        """What was begun will not be ended, but a frame may stand behind a false beginning."""
+        self._read(side, self._buffers[side], self._last[side], last=True)
+        self._buffers[side] = b""
+        self.held = len(self._buffers[0]) + len(self._buffers[1])
+
+    def close(self) -> None:
+        self.gap(0)
+        self.gap(1)
+
+    def _read(self, side: int, raw: bytes, at: Moment, *, last: bool) -> bytes:
+        """Take the frames out of some octets; returns what waits for more."""
+        place, sound, end = 0, 0, len(raw)
+        while not self.done:
+            place = raw.find(self._start, place)
+            if place < 0:
+                self._pass(side, raw[sound:], at)
+                return b""
+            size = self._size(raw, place)
+            if size > self._most or size < 0 or (last and (size == 0 or place + size > end)):
+                place += 1
+                continue
+            if size == 0 or place + size > end:
+                self._pass(side, raw[sound:place], at)
+                return raw[place:] if end - place <= self._most else b""
+            self._pass(side, raw[sound:place], at)
+            self._passed = 0
+            self._unit(raw[place : place + size], self._talks[side], at)
+            place += size
+            sound = place
+        return b""
+
+    def _pass(self, side: int, octets: bytes, at: Moment) -> None:
+        """Octets between frames."""
+        noise = len(octets.strip(self._filler)) if self._filler else len(octets)
+        if not noise:
+            return
+        self._runs += 1
+        self._passed += noise
+        if not self.done and (self._runs > MAX_RUNS or self._passed > MAX_PASSED):
+            self.done = True
+            self._spoiled(self._talks[side], at)
