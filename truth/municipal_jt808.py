@@ -42,7 +42,7 @@ def _body(frame: pdu.Frame) -> dict[str, Any]:
         return {"params": pdu.shown(pdu.parameters(body)), "count": body[0] if body else 0}
     if message == 0x8105:
         word, given = pdu.control(body)
-        target, secret = pdu.server(word, given)
+        target, _ = pdu.server(word, given)
         return {"command": word, "command_name": CONTROLS.get(word), "target": target or None, "arguments": given}
     if message in (0x0102, 0x8100):
         secret = pdu.code(frame)

@@ -92,6 +92,8 @@ def frames(data: bytes, marks: bytes) -> list[bytes]:
         if opens == closes and end == start + 1:
             place = end
             continue
+        if opens != closes:  # an opening mark in between: what it opens is the frame
+            start = data.rfind(opens, start, end)
         found.append(data[start : end + 1])
         place = end + 1
     return found
