@@ -333,6 +333,7 @@ OT = _group(
         "register: one end is a registered platform of the station; null: none is listed",
         "平台地址是否已登记",
     ),
+    ("platform.ip", "ip", "register: the end that is a registered platform of the station", "平台地址（登记）"),
     (
         "carrier.registered",
         "bool",

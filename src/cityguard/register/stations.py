@@ -29,6 +29,7 @@ COLUMNS: dict[str, Any] = {
     "ot.station.in_maintenance": pl.Boolean(),
     "ot.station.limit_exceeded": pl.Boolean(),
     "ot.platform.registered": pl.Boolean(),
+    "ot.platform.ip": pl.String(),
     "ot.carrier.registered": pl.Boolean(),
 }
 _PROTOCOL = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -214,6 +215,7 @@ class Directory:
         asked = listed & (found["unit"].is_not_null() | ~found["protocol"].is_in(list(IDENTIFIED)))
         more = sides.select(
             pl.when("hp").then(pl.col("fp") | pl.col("tp")).alias("ot.platform.registered"),
+            pl.when("fp").then(found["src"]).when("tp").then(found["dst"]).alias("ot.platform.ip"),
             pl.when("hc").then(other.otherwise(pl.col("fc") | pl.col("tc"))).alias("ot.carrier.registered"),
         )
         known = station.is_not_null()
@@ -257,14 +259,7 @@ class Directory:
         held = rows.join(self._windows, on="s")
         if held.is_empty():
             return nothing
-        minute = pl.col("at").dt.hour().cast(pl.Int32) * 60 + pl.col("at").dt.minute().cast(pl.Int32)
-        today, before = _on(pl.col("at")), _on(pl.col("at").dt.offset_by("-1d"))
-        weekly = (today & (minute >= pl.col("begin")) & (minute < pl.col("end"))) | (
-            before & (minute + windows.DAY < pl.col("end"))
-        )
-        single = (pl.col("at") >= pl.col("since")) & (pl.col("at") < pl.col("until"))
-        inside = pl.when(pl.col("days") > 0).then(weekly).otherwise(single)
-        answers = held.group_by("n").agg(inside.any().alias("inside"))
+        answers = held.group_by("n").agg(windows.is_open().any().alias("inside"))
         return rows.join(answers, on="n", how="left", maintain_order="left")["inside"]
 
     def _exceeded(self, table: pl.DataFrame, owner: pl.Series) -> pl.Series:
@@ -300,22 +295,8 @@ def _known(station: pl.Series, nets: Networks) -> pl.Series:
     return station.is_in(sorted(nets.owners)).fill_null(False)
 
 
-def _on(day: pl.Expr) -> pl.Expr:
-    """Whether a window is open on a day: its weekday, or the kind of day. Kinds are those of the message's own day."""
-    bit = pl.lit(2, dtype=pl.Int64()) ** (day.dt.weekday().cast(pl.Int64) - 1)
-    kind = pl.when("workday").then(windows.WORKDAY).otherwise(windows.RESTDAY)
-    return ((pl.col("days") & bit.cast(pl.Int64)) > 0) | ((pl.col("days") & kind) > 0)
-
-
 def _windows_of(stations: Sequence[Station]) -> pl.DataFrame:
-    rows = []
-    for index, station in enumerate(stations):
-        for text in station.maintenance:
-            one = windows.parse(text)
-            rows.append((index, one.days, one.begin, one.end, one.since, one.until))
-    when = pl.Datetime("us")
-    schema = {"s": pl.Int64(), "days": pl.Int64(), "begin": pl.Int32(), "end": pl.Int32(), "since": when, "until": when}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return windows.table("s", ((index, one.maintenance) for index, one in enumerate(stations)))
 
 
 def _limits_of(stations: Sequence[Station]) -> pl.DataFrame:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+import polars as pl
 
 ANY_DAY, WORKDAY, RESTDAY = 0b1111111, 1 << 7, 1 << 8
 """Bits 0-6 are Monday to Sunday; two more stand for the calendar's workdays and the other days."""
@@ -72,3 +75,38 @@ def _days(word: str) -> int:
     begin, end = _DAYS[first], _DAYS[last or first]
     span = range(begin, end + 1) if end >= begin else (*range(begin, 7), *range(end + 1))
     return sum(1 << day for day in span)
+
+
+def table(name: str, owned: Iterable[tuple[int, Sequence[str]]]) -> pl.DataFrame:
+    """Windows of many owners as rows: the owner's number as ``name``, then the fields of ``Window``."""
+    rows = [(owner, *_row(parse(text))) for owner, texts in owned for text in texts]
+    when = pl.Datetime("us")
+    schema = {
+        name: pl.Int64(),
+        "days": pl.Int64(),
+        "begin": pl.Int32(),
+        "end": pl.Int32(),
+        "since": when,
+        "until": when,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _row(one: Window) -> tuple[object, ...]:
+    return one.days, one.begin, one.end, one.since, one.until
+
+
+def is_open() -> pl.Expr:
+    """Whether a window of ``table`` holds ``at`` (city time without a zone); ``workday`` is of that day."""
+    at, end = pl.col("at"), pl.col("end")
+    minute = at.dt.hour().cast(pl.Int32) * 60 + at.dt.minute().cast(pl.Int32)
+    today = _on(at) & (minute >= pl.col("begin")) & (minute < end)
+    weekly = today | (_on(at.dt.offset_by("-1d")) & (minute + DAY < end))
+    single = (at >= pl.col("since")) & (at < pl.col("until"))
+    return pl.when(pl.col("days") > 0).then(weekly).otherwise(single)
+
+
+def _on(day: pl.Expr) -> pl.Expr:
+    bit = pl.lit(2, dtype=pl.Int64()) ** (day.dt.weekday().cast(pl.Int64) - 1)
+    kind = pl.when("workday").then(WORKDAY).otherwise(RESTDAY)
+    return ((pl.col("days") & bit.cast(pl.Int64)) > 0) | ((pl.col("days") & kind) > 0)

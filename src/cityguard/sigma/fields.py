@@ -79,6 +79,7 @@ BOOKKEEPING = frozenset(
         "ot.station.in_maintenance",
         "ot.station.limit_exceeded",
         "ot.platform.registered",
+        "ot.platform.ip",
         "ot.carrier.registered",
     }
 )
