@@ -118,12 +118,16 @@ def test_the_double_certificate_of_tlcp_is_told() -> None:
     assert (row["tls.guomi"], row["tls.guomi_offered"]) == (True, True)
     assert row["tls.server.encryption.subject"] == "CN=网关"
     assert row["tls.server.encryption.hash.sha256"] == row["tls.server.certificate_chain"][1]
-    assert '"tlcp_certificates":"double"' in row["event.fields"]
+    assert row["tls.server.certificate_pair"] == "double"
+    assert row["tls.server.key_usage"] == ["digitalSignature", "nonRepudiation"]
+    assert row["tls.server.encryption.key_usage"] == ["keyEncipherment", "dataEncipherment", "keyAgreement"]
+    assert (row["tls.key_exchange"], row["tls.forward_secrecy"]) == ("ECC", False)
 
 
 def test_a_single_certificate_under_tlcp_is_told_and_swapped_ones_too() -> None:
-    assert '"tlcp_certificates":"single"' in tlcp(sm2(0xC0))["event.fields"]
-    assert "usage unusual" in tlcp(sm2(0x38), sm2(0xC0, 2))["event.fields"]
+    assert tlcp(sm2(0xC0))["tls.server.certificate_pair"] == "single"
+    assert tlcp(sm2(0x38), sm2(0xC0, 2))["tls.server.certificate_pair"] == "swapped"
+    assert tlcp(sm2(0x04), sm2(0x02, 2))["tls.server.certificate_pair"] == "unusual"
 
 
 @settings(max_examples=400, deadline=None)

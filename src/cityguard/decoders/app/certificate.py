@@ -20,7 +20,11 @@ MAX_NAMES = 64
 """Alternative names, and parts of a distinguished name, that are kept."""
 _MAX_TEXT = 512
 _CACHED = 256
-_INTEGER, _BITS, _OID, _SEQUENCE = 0x02, 0x03, 0x06, 0x30
+_USAGES = (
+    *("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement"),
+    *("keyCertSign", "cRLSign", "encipherOnly"),
+)
+_BOOLEAN, _INTEGER, _BITS, _OID, _SEQUENCE = 0x01, 0x02, 0x03, 0x06, 0x30
 _UTC_TIME, _GENERAL_TIME = 0x17, 0x18
 _ENCODINGS = {0x0C: "utf-8", 0x14: "latin-1", 0x1E: "utf-16-be", 0x1C: "utf-32-be"}
 _ESCAPED = set(',+"\\<>;')
@@ -94,6 +98,9 @@ def _certificate(der: bytes, fields: dict[str, Any]) -> None:
     times = [_time(der, node) for node in _nodes(der, parts[3])]
     fields["not_before"], fields["not_after"] = times[0], times[1]
     fields["subject"] = distinguished(der, parts[4])
+    fields["key.sha256"] = hashlib.sha256(
+        der[parts[4][2] : parts[5][2]]
+    ).hexdigest()  # of the whole SubjectPublicKeyInfo
     fields |= _key(der, parts[5])
     for part in parts[6:]:
         if part[0] == 0xA3:
@@ -214,7 +221,12 @@ def _extensions(der: bytes, node: Node) -> dict[str, Any]:
         if kind == oids.ALTERNATIVE:
             fields["x509.alternative_names"] = _alternatives(der, _node(der, value[1], value[2]))
         elif kind == oids.KEY_USAGE:
-            fields["usage"] = _bytes(der, _node(der, value[1], value[2]))[1:2]
+            usage = _bytes(der, _node(der, value[1], value[2]))[1:2]
+            fields["usage"] = usage
+            fields["key_usage"] = [name for bit, name in enumerate(_USAGES) if usage and usage[0] & 0x80 >> bit]
+        elif kind == oids.CONSTRAINTS:
+            inside = list(_nodes(der, _node(der, value[1], value[2])))
+            fields["authority"] = bool(inside and inside[0][0] == _BOOLEAN and any(_bytes(der, inside[0])))
     return fields
 
 

@@ -19,7 +19,6 @@ PROTOCOLS = (
     Protocol("vnc", tcp=(5900, 5901)),
     Protocol("socks", tcp=(1080,)),
     Protocol("winrm", tcp=(5985, 5986)),
-    Protocol("ike", udp=(500, 4500)),
     Protocol("openvpn", udp=(1194,), tcp=(1194,)),
     Protocol("wireguard", udp=(51820,)),
     Protocol("amqp", tcp=(5672,)),

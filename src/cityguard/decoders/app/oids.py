@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ALTERNATIVE, KEY_USAGE = "2.5.29.17", "2.5.29.15"
+ALTERNATIVE, KEY_USAGE, CONSTRAINTS = "2.5.29.17", "2.5.29.15", "2.5.29.19"
 
 _RSA, _X962, _NIST, _SM, _OIW = (
     "1.2.840.113549.1.",
@@ -45,8 +45,15 @@ _NAMES = {
     "1.3.101.111": "X448",
     "1.3.101.112": "ED25519",
     "1.3.101.113": "ED448",
+    f"{_SM}104": "SM4",
+    f"{_SM}104.2": "SM4-CBC",
+    f"{_SM}104.8": "SM4-GCM",
     f"{_SM}301": "sm2",
     f"{_SM}301.1": "sm2sign",
+    f"{_SM}301.2": "sm2exchange",
+    f"{_SM}301.3": "sm2encrypt",
+    f"{_SM}401": "SM3",
+    f"{_SM}401.2": "HMAC-SM3",
     f"{_SM}302": "sm9",
     f"{_SM}501": "SM2-with-SM3",
     f"{_SM}502": "SM2-with-SHA1",

@@ -13,6 +13,7 @@ RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c
 SNI, GROUPS, POINTS, SIGNATURES, ALPN = 0, 10, 11, 13, 16
 TICKET, PRE_SHARED, VERSIONS, KEY_SHARE = 35, 41, 43, 51
 _DRAFT_KEY_SHARE = 40  # of the drafts before -23
+_MAX_SESSION = 32
 
 _short = struct.Struct(">H").unpack_from
 
@@ -65,6 +66,10 @@ class ClientHello:
     alpn: list[bytes] = field(default_factory=list)
     server_name: str | None = None
     ticket: bool = False
+    random: bytes = b""
+    compression: bytes = b""
+    extended: bool = False
+    """It has a list of extensions, be it empty."""
 
     @property
     def highest(self) -> int:
@@ -88,6 +93,7 @@ class ServerHello:
     group: int | None = None
     pre_shared: bool = False
     retry: bool = False
+    random: bytes = b""
 
 
 def _rank(version: int) -> int:
@@ -111,24 +117,31 @@ def client_hello(body: bytes, *, datagram: bool = False) -> ClientHello:
         CutError: a length does not fit.
     """
     reader = Reader(body)
-    hello = ClientHello(reader.number(2))
-    reader.take(32)
-    hello.session = reader.vector(1).data
+    hello = ClientHello(reader.number(2), random=reader.take(32), session=_session(reader))
     if datagram:
         reader.vector(1)
     offered = reader.vector(2)
-    if len(offered.data) < 2:
+    if len(offered.data) < 2 or len(offered.data) % 2:
         raise CutError
     hello.ciphers = _known(offered)
     if not reader.more():
         return hello
-    reader.vector(1)
+    hello.compression = reader.vector(1).data
+    hello.extended = reader.more()
     for kind, value in _extensions(reader):
         if suites.is_grease(kind):
             continue
         hello.extensions.append(kind)
         _offer(hello, kind, value)
     return hello
+
+
+def _session(reader: Reader) -> bytes:
+    """A session id: 32 bytes at most (RFC 5246, 7.4.1.2)."""
+    session = reader.vector(1).data
+    if len(session) > _MAX_SESSION:
+        raise CutError
+    return session
 
 
 def _known(reader: Reader) -> list[int]:
@@ -168,8 +181,8 @@ def server_hello(body: bytes) -> ServerHello:
     version = reader.number(2)
     random = reader.take(32)
     drafted = version >> 8 == 0x7F and version < 0x7F16  # before draft 22 there was no session id
-    session = b"" if drafted else reader.vector(1).data
-    hello = ServerHello(version, version, reader.number(2), session, retry=random == RETRY)
+    session = b"" if drafted else _session(reader)
+    hello = ServerHello(version, version, reader.number(2), session, retry=random == RETRY, random=random)
     if not drafted and reader.more():
         reader.take(1)
     for kind, value in _extensions(reader):
