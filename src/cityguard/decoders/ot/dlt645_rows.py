@@ -160,7 +160,8 @@ class _Many:
         self.di: Words = np.where(self._octet(9) >= 4, data, -1)
 
     def _octet(self, offset: int) -> Words:
-        return self._buffer[self._at + offset].astype(np.int64)
+        found: Words = self._buffer[self._at + offset].astype(np.int64)
+        return found
 
     def _number(self, offset: int, octets: int, shift: int = 0) -> U64s:
         """Some octets of each frame as a number, the lowest first."""
