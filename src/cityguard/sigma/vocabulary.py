@@ -71,7 +71,7 @@ SERVICES = _words("""
     certificateservicesclient-lifecycle-system clamav cloudtrail codeintegrity-operational connection cron
     dce_rpc dhcp diagnosis-scripted dns dns-client dns-server dns-server-analytic dns-server-audit
     driver-framework duo error event exchange firewall-as ftp gcp.audit globalprotect google_workspace.admin
-    google_workspace.login guacamole http hyper-v-worker iis-configuration kerberos kernel-event-tracing
+    google_workspace.login guacamole http hyper-v-worker iis-configuration ike kerberos kernel-event-tracing
     kernel-shimengine ldap ldp lsa-server microsoft-servicebus-client msexchange-management netflow nginx ntfs
     ntlm ntp okta onelogin.events openssh pim powershell powershell-classic printservice-admin
     printservice-operational radius rdp riskdetection security security-mitigations sense servicebus-client
