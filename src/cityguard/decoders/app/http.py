@@ -19,6 +19,7 @@ from cityguard.decoders.app.http_message import (
     parse,
     request_fields,
     response_fields,
+    written,
 )
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker, spoken
@@ -256,10 +257,13 @@ class Conversation:
         mine = bool(self._waiting) and self._waiting[0].side != side
         method = self._waiting[0].request.start.split(" ", 1)[0] if mine else ""
         one.message, one.at = message, at
+        asked = self._waiting[0].request if mine else None
         if status == 101 or (method == "CONNECT" and 200 <= status < 300):
             self._finish(side, one)
             self._tunnel = method == "CONNECT"
             self.done = not self._tunnel  # another protocol from here
+            if self.done and message.headers.get("upgrade", "").lower() == "websocket":
+                self._upgrade(side, asked, message)
             for place, other in enumerate(self._sides):
                 if self._tunnel and other.buffer:
                     self._through(place, bytes(other.buffer))
@@ -291,6 +295,14 @@ class Conversation:
         found = spoken(whole, self._talks[side].destination[2])
         if found is not None:
             self.then, self.done = found, True
+
+    def _upgrade(self, side: int, asked: Message | None, answer: Message) -> None:
+        """A WebSocket from here (RFC 6455, 4): its reader gets both heads and what follows them."""
+        self.then = "websocket"
+        for place, head in ((1 - side, asked), (side, answer)):
+            if head is not None:
+                self.rest.append((place, written(head)))
+        self.rest += [(place, bytes(other.buffer)) for place, other in enumerate(self._sides) if other.buffer]
 
     def _finish(self, side: int, one: _Side) -> None:
         """A message is over: a response takes the request that has waited longest."""

@@ -24,7 +24,10 @@ _PROXY = (
     "xroxy-connection",
     "proxy-connection",
 )
-_KEPT = ("origin", "x-forwarded-for", "location", "server", "content-encoding", "upgrade", "x-requested-with")
+_KEPT = (
+    *("origin", "x-forwarded-for", "location", "server", "content-encoding", "upgrade", "sec-websocket-protocol"),
+    "x-requested-with",
+)
 _SCHEMES = frozenset(("basic", "bearer", "digest", "hoba", "mutual", "negotiate", "ntlm"))
 _FILE = re.compile(rb"filename\*?=(?:[Uu][Tt][Ff]-8'')?\"?([^\";\r\n]{1,255})")
 _USER = re.compile(r'username="([^"]{1,255})"')
@@ -60,6 +63,12 @@ def parse(raw: bytes, size: int) -> Message:
         if colon:
             headers.setdefault(text(name).strip().lower(), text(value).strip())
     return Message(text(lines[0]).rstrip(), headers, size)
+
+
+def written(message: Message) -> bytes:
+    """A head as it may have been sent: for the reader of what it opens."""
+    lines = [message.start, *(f"{name}: {value}" for name, value in message.headers.items())]
+    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n"
 
 
 def text(raw: bytes) -> str:
