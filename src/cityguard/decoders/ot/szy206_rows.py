@@ -1,0 +1,160 @@
+"""What a frame of SZY206 or SL/T 427 says, as columns of an ``ot`` row. Passwords are judged and left behind."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from cityguard.decoders import passwords
+from cityguard.decoders.ot import szy206_names as names
+from cityguard.decoders.ot.szy206_frame import Frame
+from cityguard.decoders.passwords import Judged
+
+ZONE: Final = timezone(timedelta(hours=8))
+MAX_VALUE = 64
+"""Octets of data shown."""
+_SWITCHED = (0x92, 0x93)
+_SCALED = {1: 1, 3: 3}
+"""Decimals of the types that a public implementation tells and no other denies: rain, flow."""
+
+
+def fields(frame: Frame, captured: int) -> dict[str, Any]:
+    """The row of a frame; ``captured`` is when, ns."""
+    name, kind = names.function(frame.afn)
+    found: dict[str, Any] = {
+        "ot.protocol": "szy206",
+        "ot.function.code": frame.afn,
+        "ot.function.name": name,
+        "ot.function.class": kind,
+        "ot.unit_id": frame.address,
+        "ot.address": address(frame),
+        "ot.value": value(frame),
+        "ot.message.type": "up" if frame.up else "down",
+        "ot.is_request": asks(frame),
+        "ot.edition": {5: "2016", 7: "2021"}.get(len(frame.tp)),
+        "ot.status": None if frame.crc_ok else "crc_error" if frame.length_ok else "length_error",
+    }
+    if frame.up and frame.type:
+        found["ot.station_kind"] = f"{frame.type} {names.TYPES[frame.type]}"
+    time = moment(frame, captured)
+    if time is not None:
+        found["ot.time"] = time
+        found["ot.time_offset"] = round(time.timestamp() - captured / 1e9, 3)
+    if judged := judge(frame):
+        found |= judged.columns()
+    found["ot.flags"] = marks(frame) or None
+    if not frame.length_ok:
+        found["event.flags"] = ["truncated"]
+    more = _more(frame)
+    if more:
+        found["event.fields"] = json.dumps(more)
+    return found
+
+
+def asks(frame: Frame) -> bool:
+    """Whether the centre asks or orders something; its acknowledgement of a report does not."""
+    return not frame.up and frame.afn not in names.REPORTS and frame.afn != 0x02
+
+
+def address(frame: Frame) -> str | None:
+    """The pump, valve or gate of a command."""
+    if frame.afn not in _SWITCHED or not frame.data:
+        return None
+    octet = frame.data[0]
+    return f"{'valve' if octet >> 4 == 15 else 'pump'} {octet & 15}"
+
+
+def value(frame: Frame) -> str | None:
+    """What is ordered or said: a time where it is one, numbers of the types that are sure, else the octets."""
+    if frame.afn == 0x96 or not frame.data:
+        return None
+    if frame.afn == 0x11 and (time := set_time(frame.data)):
+        return time
+    if frame.up and frame.afn in (0xB0, 0xC0) and frame.type in _SCALED and len(frame.data) >= 4:
+        return ",".join(numbers(frame.data[:-4], names.UNITS[frame.type], _SCALED[frame.type]))
+    return frame.data[:MAX_VALUE].hex().upper()
+
+
+def numbers(raw: bytes, wide: int, decimals: int) -> list[str]:
+    """Packed digits, the lowest octet first, the sign in the highest nibble where it is F."""
+    found = []
+    for at in range(0, min(len(raw) - wide + 1, 16 * wide), wide):
+        text = raw[at : at + wide][::-1].hex()
+        sign, digits = ("-", "0" + text[1:]) if text[0] == "f" else ("", text)
+        found.append(f"{sign}{int(digits) / 10**decimals}" if digits.isdigit() else text.upper())
+    return found
+
+
+def set_time(data: bytes) -> str:
+    """Second, minute, hour, day, month (its high bits the day of the week), year."""
+    if len(data) < 6:
+        return ""
+    second, minute, hour, day, month, year = (f"{octet:02X}" for octet in (*data[:4], data[4] & 0x1F, data[5]))
+    text = f"20{year}-{month}-{day}T{hour}:{minute}:{second}"
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def moment(frame: Frame, captured: int) -> datetime | None:
+    """The time of Tp in UTC; five octets tell no month: the one nearest to the capture."""
+    if not frame.tp:
+        return None
+    second, minute, hour, day = (int(f"{octet:02X}") for octet in frame.tp[:4])
+    near = datetime.fromtimestamp(captured / 1e9, ZONE)
+    try:
+        if len(frame.tp) == 7:
+            month, year = int(f"{frame.tp[4]:02X}"), 2000 + int(f"{frame.tp[5]:02X}")
+            return datetime(year, month, day, hour, minute, second, tzinfo=ZONE).astimezone(UTC)
+        near = near.replace(tzinfo=ZONE)
+        first = near.replace(day=1)
+        options = []
+        for other in (first - timedelta(days=1), first, first + timedelta(days=32)):
+            try:
+                options.append(other.replace(day=day, hour=hour, minute=minute, second=second, microsecond=0))
+            except ValueError:  # a day this month has not
+                continue
+        return min(options, key=lambda one: abs((one - near).total_seconds())).astimezone(UTC) if options else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def judge(frame: Frame) -> Judged | None:
+    """The password set by 96; the one a command carries is computed from a key, and weak only when it is nought."""
+    if frame.afn == 0x96 and not frame.up and len(frame.data) == 2:
+        return passwords.judge(frame.data.hex().encode(), frame.address)
+    if not frame.password:
+        return None
+    judged = passwords.judge(frame.password.encode())
+    return Judged("weak" if not frame.password.strip("0") else "ok", judged.length, judged.hash)
+
+
+def marks(frame: Frame) -> list[str]:
+    """What is not ordinary: broadcasts, split messages, what an acknowledgement sets, the form of Tp."""
+    acknowledges = not frame.up and frame.afn in names.REPORTS
+    told = {
+        "acknowledgement": acknowledges or (frame.up and frame.afn in names.GUARDED),
+        "sets_mode": acknowledges and len(frame.data) == 1 and frame.data[0] in names.MODES,
+        "sets_clock": acknowledges and bool(frame.tp),
+        "broadcast": frame.address[:2] != "00" and frame.address[6:] == "FFFF",
+        "split": frame.split,
+        f"tp_{len(frame.tp)}": bool(frame.tp),
+        "no_password": not frame.up and frame.afn in names.GUARDED and frame.length_ok and not frame.password,
+    }
+    return [name for name, so in told.items() if so]
+
+
+def _more(frame: Frame) -> dict[str, Any]:
+    data = frame.data
+    more: dict[str, Any] = {"fcb": frame.fcb or None, "divs": frame.left or None}
+    if frame.afn == 0x02 and data:
+        more["link"] = names.LINK.get(data[0])
+    if not frame.up and frame.afn in names.REPORTS and data:
+        more["mode"] = names.MODES.get(data[0])
+    if frame.up and frame.afn in (0xB0, 0xC0) and len(data) >= 4:
+        more |= {"alarm_word": data[-4:-2].hex().upper(), "state_word": data[-2:].hex().upper()}
+    if frame.tp:
+        more["delay"] = frame.tp[-1]
+    return {name: one for name, one in more.items() if one is not None}
