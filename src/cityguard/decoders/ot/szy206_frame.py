@@ -14,8 +14,7 @@ from cityguard.decoders.ot import szy206_names as names
 MOST = 260
 """Octets of a frame."""
 _PROVINCES: Final = frozenset(
-    (0x00, *range(0x11, 0x16), *range(0x21, 0x24), *range(0x31, 0x38), *range(0x41, 0x47), *range(0x50, 0x55))
-    + (*range(0x61, 0x66), 0x71, 0x81, 0x82, 0x99)
+    bytes.fromhex("00 1112131415 212223 31323334353637 414243444546 5051525354 6162636465 71 8182 99")
 )
 _LEAST = 7
 """Octets from C to AFN."""
