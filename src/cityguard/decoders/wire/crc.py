@@ -40,6 +40,16 @@ def modbus(data: bytes) -> int:
     return arc(data, 0xFFFF)
 
 
+def hj212(data: bytes) -> int:
+    """The check of HJ 212 (2017, annex A): the register's low half is dropped before each octet, so that eight bits of
+    strength are left.
+    """
+    value = 0xFFFF
+    for byte in data:
+        value = _ARC[value >> 8 ^ byte]
+    return value
+
+
 def dnp(data: bytes) -> int:
     """The check of a DNP3 block (IEEE 1815, 9.2.4.2)."""
     value = 0
