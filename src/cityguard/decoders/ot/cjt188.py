@@ -7,6 +7,7 @@ its sum (``cjt188_frame``).
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from cityguard.decoders.events import Talk
@@ -15,7 +16,7 @@ from cityguard.decoders.ot.cjt188_frame import Frame
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
-from cityguard.decoders.wire.sought import Sought
+from cityguard.decoders.wire.sought import Sought, lies
 
 MAX_WAITING = 65_536
 """Requests of a capture that wait for their answers."""
@@ -105,5 +106,20 @@ def starts(data: bytes, usual: bool) -> bool:
     return cjt188_frame.checked(data, place, size) or place + size == len(data)
 
 
+def within(data: bytes) -> bool:
+    """A frame among other octets."""
+    return lies(data, _BEGINS, cjt188_frame.size, cjt188_frame.checked, _FILLER * 2)
+
+
+_BEGINS = re.compile(rb"(?=h[\x10-\x13\x20\x21\x30\x40])", re.DOTALL)
 _MARKS = tuple(Mark(bytes((0x68, kind)), 0, b"\xff\xf0") for kind in (0x10, 0x20, 0x30, 0x40))
-PROTOCOLS = (Protocol("cjt188", starts, Cjt188, marks=(*_MARKS, Mark(b"h\xaa"), Mark(b"\xfeh"), Mark(b"\xfe\xfe"))),)
+PROTOCOLS = (
+    Protocol(
+        "cjt188",
+        starts,
+        Cjt188,
+        marks=(*_MARKS, Mark(b"h\xaa"), Mark(b"\xfeh"), Mark(b"\xfe\xfe")),
+        within=within,
+        needles=(b"h",),
+    ),
+)

@@ -6,6 +6,7 @@ and its sum. Frames are gathered as they come and read together once a piece (``
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 
 from cityguard.decoders.events import Talk
@@ -13,7 +14,7 @@ from cityguard.decoders.ot import dlt645_frame
 from cityguard.decoders.ot.dlt645_rows import Rows
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
-from cityguard.decoders.wire.sought import Sought
+from cityguard.decoders.wire.sought import Sought, lies
 
 MAX_GATHERED = 100_000
 """Frames read together."""
@@ -158,5 +159,15 @@ def starts(data: bytes, usual: bool) -> bool:
     return dlt645_frame.checked(data, place, size) or place + size == len(data)
 
 
+def within(data: bytes) -> bool:
+    """A frame among other octets."""
+    return lies(data, _BEGINS, dlt645_frame.size, dlt645_frame.checked, _FILLER * 2)
+
+
+_BEGINS = re.compile(rb"(?=h.{6}h)", re.DOTALL)
 _HEAD = Mark(b"h\0\0\0\0\0\0h", 0, b"\xff\0\0\0\0\0\0\xff")
-PROTOCOLS = (Protocol("dlt645", starts, Dlt645, marks=(_HEAD, Mark(b"\xfeh"), Mark(b"\xfe\xfe"))),)
+PROTOCOLS = (
+    Protocol(
+        "dlt645", starts, Dlt645, marks=(_HEAD, Mark(b"\xfeh"), Mark(b"\xfe\xfe")), within=within, needles=(b"h",)
+    ),
+)

@@ -7,6 +7,7 @@ parts are put together; a meter's frame that a proxy carries is a row of its own
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -16,9 +17,10 @@ from cityguard.decoders.ot import dlt645_data, dlt645_frame, dlt645_rows, dlt698
 from cityguard.decoders.ot.dlt698_frame import Frame
 from cityguard.decoders.ot.dlt698_unit import Unit
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
+from cityguard.decoders.recognise import HEAD
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
-from cityguard.decoders.wire.sought import Sought
+from cityguard.decoders.wire.sought import Sought, lies
 
 MAX_WAITING = 65_536
 """Requests of a capture that wait for their answers."""
@@ -190,19 +192,40 @@ def fields(unit: Unit, frame: Frame, captured: int) -> dict[str, Any]:
     return found
 
 
+def _sound(data: bytes, place: int, size: int) -> bool:
+    frame = dlt698_frame.read(data[place : place + size])
+    return frame is not None and frame.fcs_ok
+
+
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole frame behind nothing but FEh: its head checks, and all of it, or it fills the payload to its end."""
+    """A frame behind nothing but FEh: its head checks, and all of it does, or it goes on beyond what is shown."""
     place = len(data) - len(data.lstrip(_FILLER))
     if place >= len(data):
         return False
     size = dlt698_frame.size(data, place)
-    if size < 0 or size == 0:
+    if size == 0:
+        return len(data) >= HEAD and dlt698_frame.heads(data, place)
+    if not 0 < size <= len(data) - place:
         return False
-    if size > len(data) - place:
-        return False
-    frame = dlt698_frame.read(data[place : place + size])
-    return frame is not None and not frame.cut and (frame.fcs_ok or place + size == len(data))
+    return _sound(data, place, size) or (data[place + size - 1] == dlt698_frame.END and place + size == len(data))
 
 
+def within(data: bytes) -> bool:
+    """A frame among other octets."""
+    return lies(data, _BEGINS, dlt698_frame.size, _sound, _FILLER * 4)
+
+
+_BEGINS = re.compile(
+    rb"(?=h..[\x01\x03\x09\x0b\x21-\x2b\x41-\x4b\x61-\x6b\x81-\x8b\xa1-\xab\xc1-\xcb\xe1-\xeb])", re.DOTALL
+)
 _HEAD = Mark(b"h\0\0\x01", 0, b"\xff\0\xc0\x15")
-PROTOCOLS = (Protocol("dlt698", starts, Dlt698, marks=(_HEAD, Mark(b"\xfeh"), Mark(b"\xfe\xfe"))),)
+PROTOCOLS = (
+    Protocol(
+        "dlt698",
+        starts,
+        Dlt698,
+        marks=(_HEAD, Mark(b"\xfeh"), Mark(b"\xfe\xfe")),
+        within=within,
+        needles=(b"h",),
+    ),
+)

@@ -12,7 +12,7 @@ from cityguard.decoders.wire import crc
 
 START, END = 0x68, 0x16
 MOST = 2 + 0x3FFF
-_UNCHECKED = 2_048
+_UNCHECKED = 160
 """Octets of a frame at most that is taken on its last check alone."""
 _LINK, _USER = 1, 3
 _PLAIN = bytes((octet - 0x33) & 0xFF for octet in range(256))
@@ -85,6 +85,12 @@ def size(data: bytes | bytearray, at: int) -> int:
     if data[at + whole - 1] == END and (sure or _is_whole(data, at, whole)):
         return whole
     return head + 2 if sure else -1
+
+
+def heads(data: bytes, at: int) -> bool:
+    """Whether the head at a place is all there and its check right."""
+    head = _head(data, at) if len(data) > at + 4 else 0
+    return 0 < head <= len(data) - at - 2 and _heads(data, at, head)
 
 
 def _is_control(octet: int) -> bool:

@@ -6,6 +6,7 @@ a stream that needs too many of them is none of the protocol's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from cityguard.decoders.events import Talk
@@ -14,8 +15,10 @@ from cityguard.decoders.wire.framed import Size, Unit
 
 MAX_RUNS = 1_000
 """Resynchronisations of one stream."""
-MAX_PASSED = 1 << 20
+MAX_PASSED = 1 << 18
 """Octets passed over one after the other."""
+Sound = Callable[[bytes, int, int], bool]
+"""Whether the check of the frame at a place, of so many octets, is right."""
 Spoiled = Callable[[Talk, Moment], None]
 """Told once when a stream is given up, with the side that spoiled it."""
 
@@ -93,3 +96,27 @@ class Sought:
         if not self.done and (self._runs > MAX_RUNS or self._passed > MAX_PASSED):
             self.done = True
             self._spoiled(self._talks[side], at)
+
+
+def lies(data: bytes, begins: re.Pattern[bytes], size: Size, sound: Sound, preamble: bytes = b"") -> bool:
+    """Whether a frame lies anywhere in some octets: with the right check; else behind its preamble, or all there is.
+
+    Args:
+        data: the first octets of one side.
+        begins: matches, without taking any, where a frame may begin; linear.
+        size: octets of the frame at a place.
+        sound: whether its check is right.
+        preamble: what senders wake the line with, in full.
+    """
+    for found in begins.finditer(data):
+        place = found.start()
+        octets = size(data, place)
+        if not 0 < octets <= len(data) - place:
+            continue
+        if sound(data, place, octets):
+            return True
+        if preamble and data[:place].endswith(preamble):
+            return True
+        if place + octets == len(data) and not data[:place].strip(preamble[:1]):
+            return True
+    return False
