@@ -29,6 +29,7 @@ RESERVED = (
     *(f"{side}.{name}" for side in ("source", "destination") for name in _SIDES),
 )
 """Names no sender may set; a decoder of text answers for place, original, flags and fields (``json.placed``)."""
+_RESERVED = frozenset(RESERVED)
 Places = npt.NDArray[np.int64]
 
 
@@ -160,7 +161,8 @@ class Chunks:
     def _mapped(self, batch: EventBatch, _: Places) -> list[EventBatch]:
         spec = self._collector.fields
         if not batch.collector:  # a decoder of packets names its columns itself
-            batch = replace(batch, table=batch.table.drop(RESERVED, strict=False))
+            taken = _RESERVED.intersection(batch.table.columns)
+            batch = replace(batch, table=batch.table.drop(taken)) if taken else batch
         if batch.dataset and not spec.rules and not spec.classes:
             return [replace(batch, logsource=batch.logsource or spec.logsource)]
         wanted = self._narrow.wanted if self._narrow is not None else None

@@ -194,8 +194,13 @@ def _keyed(number: pl.Series, channel: pl.Series | None, kind: pl.Series | None)
     nothing = _nothing(len(number))
     kind = nothing if kind is None or isinstance(kind.dtype, pl.List) else kind
     channel = (nothing if channel is None else channel).cast(pl.String).fill_null("")
-    keyed = (number == 12) & channel.str.to_lowercase().str.contains("sysmon", literal=True)
-    return pl.DataFrame({"c": channel, "n": number, "k": kind.zip_with(keyed, nothing).fill_null("")})
+    asked = (number == 12).arg_true()  # of few: texts are not looked at where the number says enough
+    told = channel.gather(asked).str.to_lowercase().str.contains("sysmon", literal=True)
+    kinds = pl.Series("k", [""], dtype=pl.String).new_from_index(0, len(number))
+    if told.any():
+        rows = asked.filter(told)
+        kinds = kinds.scatter(rows, kind.gather(rows).cast(pl.String).fill_null(""))
+    return pl.DataFrame({"c": channel, "n": number, "k": kinds})
 
 
 def _strange(found: jsoncolumns.Scan, names: list[str]) -> Words:

@@ -60,12 +60,13 @@ class Table:
 
     def likely(self, presence: Presence | None) -> list[Column]:
         """The same without those that hold none of the words; these are not even taken apart."""
-        found: list[Column] = []
-        for name in self.view.keyword_columns:
-            series = self.frame.get_column(name)
-            if presence is not None and name not in self._columns and not presence.possible(series):
-                continue
-            found.append(self.named(name))
+        names = self.view.keyword_columns
+        if presence is not None:
+            asked = [name for name in names if name not in self._columns]
+            told = presence.among([self.frame.get_column(name) for name in asked])
+            without = {name for name, possible in zip(asked, told, strict=True) if not possible}
+            names = [name for name in names if name not in without]
+        found = [self.named(name) for name in names]
         if self.raw is not None:
             found.append(self.raw)
         return [column for column in found if len(column.codes) and column.size]
