@@ -308,6 +308,7 @@ OT = _group(
     ("platform_id", "keyword", "platform or centre the message names", "平台编号"),
     ("target", "keyword", "host, address or URL a command sends the device to", "指向目标"),
     ("target_ip", "ip", "the same where it is an IP address", "指向地址"),
+    ("target_registered", "bool", "register: that address is an asset's; null: it is none", "指向地址是否已登记"),
     ("password.verdict", "keyword", "weak, default or ok: a password seen in clear", "口令判定"),
     ("password.length", "int", "its length", "口令长度"),
     ("password.hash", "keyword", "keyed hash of it, to see one password at many stations", "口令摘要"),

@@ -474,3 +474,10 @@ def test_an_empty_register_and_an_empty_batch_do_no_harm(good: Register) -> None
     batch = flows([{"source.ip": "10.0.0.1", "destination.ip": None}])
     assert Register().enrich(batch).table["source.is_registered"].to_list() == [False]
     assert good.enrich(EventBatch("flow", "test", batch.table.clear())).table.height == 0
+
+
+def test_whether_an_address_a_command_sends_a_device_to_is_an_asset(good: Register) -> None:
+    table = pl.DataFrame({"ot.protocol": ["hj212"] * 3, "ot.target_ip": ["10.9.0.10", "203.0.113.9", None]})
+    found = good.enrich(EventBatch("ot", "capture", table)).table
+    assert found["ot.target_registered"].to_list() == [True, False, None]
+    assert "ot.target_registered" not in good.enrich(EventBatch("ot", "capture", table.drop("ot.target_ip"))).table

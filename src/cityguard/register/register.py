@@ -206,7 +206,7 @@ class Register:
             table = self._side(table, side)
         table = self._calendar(table)
         if batch.dataset == "ot":
-            table = self._index.stations.enrich(table, self.zone)
+            table = self._target(self._index.stations.enrich(table, self.zone))
         return EventBatch(batch.dataset, batch.collector, table, batch.segment, batch.logsource, batch.part)
 
     def _side(self, table: pl.DataFrame, side: str) -> pl.DataFrame:
@@ -231,6 +231,14 @@ class Register:
             "is_registered": pl.Series(asset >= 0).set(pl.Series(~known), None),
         }
         return table.with_columns(series.alias(f"{side}.{name}") for name, series in facts.items())
+
+    def _target(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Whether the address a command sends a device to is an asset's."""
+        aimed = _present(table, "ot.target_ip")
+        if not aimed.any():
+            return table
+        known = pl.Series("ot.target_registered", self._owners(table, "ot.target_ip")[0] >= 0)
+        return table.with_columns(known.set(pl.Series(~aimed), None))
 
     def _owners(self, table: pl.DataFrame, column: str) -> tuple[Indices, Indices]:
         # Each distinct address is looked up once; a join brings the answers back to the rows.

@@ -81,6 +81,7 @@ BOOKKEEPING = frozenset(
         "ot.platform.registered",
         "ot.platform.ip",
         "ot.carrier.registered",
+        "ot.target_registered",
     }
 )
 """What we add to an event; keywords look at what its source said only."""
