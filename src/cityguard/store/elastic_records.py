@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
@@ -30,6 +29,7 @@ from cityguard.model import (
 )
 from cityguard.store import chain, claims, codec, ledger, sightings, sql
 from cityguard.store.elastic_client import PAGE, Client
+from cityguard.store.elastic_values import Values
 from cityguard.store.sql import micros
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ class ElasticRecords:
 
     def __init__(self, client: Client, home: Path, clock: Clock, reader: codec.Reader) -> None:
         self._client, self._home, self._clock, self._reader = client, home, clock, reader
+        self._values = Values(client, _key)
         self.refusals = ledger.Refusals()
 
     # ---------------------------------------------------------------- documents
@@ -348,11 +349,10 @@ class ElasticRecords:
     # ---------------------------------------------------------------- small state
 
     def get_value(self, key: str) -> bytes | None:
-        found = self._client.get(self._client.index("state"), _key(key))
-        return base64.b64decode(found[0]["value"]) if found else None
+        return self._values.get(key)
 
     def put_value(self, key: str, value: bytes) -> None:
-        self._put("state", _key(key), {"id": key, "value": base64.b64encode(value).decode()})
+        self._values.put(key, value)
 
     def _made(self, result: Any) -> int:
         if result.refused:
