@@ -18,6 +18,7 @@ from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire import places
 from cityguard.decoders.wire.pairs import Pairs
 
+_UNPROTECTED = ([("securityProfile", "0")], [("securityProfile", "1")])
 MAX_OPEN = 200
 """Calls of one WebSocket that wait for their answers."""
 
@@ -67,6 +68,8 @@ class Calls:
         if secret:
             fields |= passwords.judge(secret.encode(), self._unit).columns()
         flags = text.profile_flags(payload)
+        if action == "SetNetworkProfile" and text.settings(action, payload)[:1] in _UNPROTECTED:
+            flags.append("security_lowered")
         fields["ot.flags"] = flags or None
         _timed(fields, payload, at)
         if action == "BootNotification":
