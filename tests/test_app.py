@@ -108,3 +108,24 @@ def test_one_unreadable_file_stops_no_other(app: App, tmp_path: Path) -> None:
     done = app.ingest([odd, LOG])
     assert len(done.failed) == 1
     assert done.events["auth"] > 70
+
+
+def test_rules_that_name_lists_of_the_register_follow_it_and_outlast_its_faults(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "one.yml").write_text(
+        "title: Into the office\nid: 00000000-0000-4000-8000-000000000001\nstatus: test\nlevel: low\n"
+        "logsource: {category: network, service: connection}\n"
+        "detection: {one: {destination.ip|expand|cidr: '%segments.办公%'}, condition: one}\n"
+    )
+    app = App(replace(Settings(), home=str(tmp_path / "home")), clock=lambda: NOW, rules=[rules])
+    app.register_path.parent.mkdir()
+    assert [one.id for one in app.rulebook.waiting] == ["00000000-0000-4000-8000-000000000001"]
+    assert not app.refresh_rules()
+    segment(app, ot=False)
+    assert app.refresh_rules()
+    assert ([one.title.en for one in app.ruleset.rules], app.rulebook.waiting) == (["Into the office"], ())
+    app.register_path.write_text("segments: [{id: s1, cidrs: [nonsense]}]\n")
+    assert not app.refresh_rules()
+    assert len(app.ruleset.rules) == 1
+    app.close()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cityguard.collect.collect import Collectors
     from cityguard.compliance.catalogue import Catalogue
     from cityguard.compliance.scoring import Scoring
+    from cityguard.cryptouse.inventory import Inventory
     from cityguard.detectors.anomaly import AnomalyDetector
     from cityguard.detectors.base import Detector
     from cityguard.detectors.custom.lists import ThreatLists
@@ -65,6 +66,7 @@ class App:
         self.clock = clock
         self._rules = rules
         self._register: tuple[tuple[int, ...] | None, Register] | None = None
+        self._listed: tuple[Register, dict[str, list[str]]] | None = None
 
     # -- the rooms ----------------------------------------------------------
 
@@ -111,8 +113,21 @@ class App:
         from cityguard.rulebook.book import Shelf
 
         if self._rules:
-            return Shelf(list(self._rules), None, lists=self.rule_lists)
-        return Shelf(self.rule_folders, self.switches_path, self.compiled_path, self.rule_lists)
+            return Shelf(list(self._rules), None, lists=self._lists)
+        return Shelf(self.rule_folders, self.switches_path, self.compiled_path, self._lists)
+
+    def _lists(self) -> dict[str, list[str]] | None:
+        """Placeholder lists that the register gives; None while it has faults, which it tells itself."""
+        from cityguard.errors import CityguardError
+        from cityguard.sigma import lists
+
+        try:
+            register = self.register
+        except CityguardError:
+            return None
+        if self._listed is None or self._listed[0] is not register:
+            self._listed = (register, lists.of_register(register))
+        return self._listed[1]
 
     @property
     def compiled_path(self) -> Path:
@@ -183,6 +198,13 @@ class App:
         heads = {one.id: (one.title, one.head.level) for one in self.rulebook.every}
         return noisy.noise(self.store.alerts.verdicts(query), heads)
 
+    def cryptography(self, days: float = 30) -> Inventory:
+        """Who encrypts with what, and which certificates are shown, by the handshakes of the last days."""
+        from cityguard.cryptouse import gathering, owning
+
+        now = self.clock()
+        return gathering.gather(self.store.events, owning.by_register(self.register), now - timedelta(days=days), now)
+
     @property
     def config_dir(self) -> Path | None:
         """Folder of collected configuration texts, where one is configured."""
@@ -190,14 +212,8 @@ class App:
 
     @property
     def rule_lists(self) -> dict[str, list[str]]:
-        """Placeholder lists that the register gives; none while it has faults, which it tells itself."""
-        from cityguard.errors import CityguardError
-        from cityguard.sigma import lists
-
-        try:
-            return lists.of_register(self.register)
-        except CityguardError:
-            return {}
+        """Placeholder lists that the register gives; none while it has faults."""
+        return self._lists() or {}
 
     @property
     def rule_folders(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from cityguard.sigma.engine.cache import load
 from cityguard.sigma.rule import MAX_BYTES, Inactive, Ruleset
 
 One: TypeAlias = Rule | Correlation
+Lists: TypeAlias = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,15 @@ class Book:
 
 
 class Shelf:
-    """Rules as their folders held them; read again after an import, switched again when the file of switches changes.
+    """Rules as their folders held them; read again after an import and when placeholders change with the register,
+    switched again when the file of switches changes.
 
     Args:
         folders: the shipped rules, then the city's.
         switched: file of switches; None where rules were named one by one.
         kept: folder for parsed rules, so that the next start need not parse them.
-        lists: placeholders that stand in no file, such as the register's.
+        lists: gives the placeholders that stand in no file, such as the register's; None = nothing to be had now, what
+            was given last goes on.
     """
 
     def __init__(
@@ -78,15 +81,15 @@ class Shelf:
         folders: Sequence[Path],
         switched: Path | None,
         kept: Path | None = None,
-        lists: Mapping[str, Sequence[str]] | None = None,
+        lists: Callable[[], Lists | None] = dict,
     ) -> None:
         self._folders, self._switched = list(folders), switched
         self._kept, self._lists = kept, lists
-        self._read(self._manifests())
+        self._read(self._manifests(), lists() or {})
 
-    def _read(self, manifests: object) -> None:
-        self._shelved = manifests
-        self._whole = load(self._folders, self._lists, folder=self._kept)
+    def _read(self, manifests: object, given: Lists) -> None:
+        self._shelved, self._given = manifests, given
+        self._whole = load(self._folders, given, folder=self._kept)
         self._imports = dict(_imports(self._folders))
         self._waiting = tuple(waiting(one) for one in self._whole.inactive)
         self._state: object = self
@@ -99,9 +102,11 @@ class Shelf:
 
     @property
     def book(self) -> Book:
-        manifests = self._manifests()
-        if manifests != self._shelved:
-            self._read(manifests)
+        manifests, given = self._manifests(), self._lists()
+        if given is None:
+            given = self._given
+        if (manifests, given) != (self._shelved, self._given):
+            self._read(manifests, given)
         state = _state(self._switched)
         if state != self._state:
             self._book, self._state = self._made(), state
