@@ -19,8 +19,10 @@ LISTS = {  # the lists that are not shipped: their rules wait for the city's own
     "ot_engineering_hosts": ["10.66.0.20"],
     "ot_critical_points": ["DB1.DBX0.0"],
     "ot_percent_points": ["ns=2;s=Valve1.Position"],
+    "gb28181_areas": ["9901"],
 }
 WAITING = {
+    "Camera Of Another Place",
     "Controller Diagnosed By A Host That Is No Engineering Station",
     "Controller Program Touched By A Host That Is No Engineering Station",
     "Critical Point Written",
