@@ -39,9 +39,11 @@ class Conversation:
         self._looked = 0
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
+        if self.done:
+            return
         if self._sides is None:
             data = self._head(side, data, at)
-        if self._sides is not None and data:
+        if self._sides is not None and data and not self.done:
             for message in self._sides[side].feed(data):
                 self._message(side, message, at)
             self.done = self.done or (self._sides[0].dead and self._sides[1].dead)
