@@ -77,6 +77,9 @@ class _Capture:
         self._speakers = [
             one.speaker(out) if one.speaker else None for one, out in zip(self._protocols, self._outs, strict=True)
         ]
+        met = {one.name: speaker for one, speaker in zip(self._protocols, self._speakers, strict=True) if speaker}
+        for speaker in met.values():
+            speaker.meet(met)
         self._frames = {
             kind: index + 1
             for index, (one, speaker) in enumerate(zip(self._protocols, self._speakers, strict=True))

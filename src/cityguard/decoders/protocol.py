@@ -77,6 +77,9 @@ class Speaker:
     def __init__(self, out: Out) -> None:
         self.out = out
 
+    def meet(self, others: Mapping[str, Speaker]) -> None:
+        """The other protocols of the capture by name, before its first packet: for media that a call announces."""
+
     def stream(self, talk: Talk) -> Parser:
         """The parser of a TCP connection; ``talk`` has its ends in key order and who opened it."""
         raise NotImplementedError
