@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cityguard.detectors.base import Detector
     from cityguard.detectors.custom.lists import ThreatLists
     from cityguard.notify.base import Notifiers
+    from cityguard.otpolicy.desk import Desk
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
     from cityguard.rulebook.book import Book, Shelf
@@ -248,7 +249,8 @@ class App:
             engine=engine,
             correlator=self.correlator,
         )
-        return (rules, self.forest) if self.settings.anomaly.enabled else (rules,)
+        forest = (self.forest,) if self.settings.anomaly.enabled else ()
+        return (rules, *forest, *((self.ot_detector,) if self.settings.ot_policy.enabled else ()))
 
     @property
     def correlator(self) -> Correlator:
@@ -285,6 +287,25 @@ class App:
         return AnomalyDetector(
             self.settings.anomaly, models=self.settings.home_path / "models", zone=self.settings.zone
         )
+
+    @cached_property
+    def ot(self) -> Desk:
+        """OT policy: what is learned, proposed and in force, and the acts upon it."""
+        from cityguard.otpolicy.desk import Desk
+
+        home = self.settings.home_path
+        folder = self.settings.content_path or home
+        return Desk(
+            lambda: self.store, lambda: self.register, folder, home, self.settings.ot_policy, lambda: self.clock()
+        )
+
+    @cached_property
+    def ot_detector(self) -> Detector:
+        """Holds messages against the policy in force, and waits for registered stations."""
+        from cityguard.otpolicy.detector import PolicyDetector
+
+        zone = self.settings.zone
+        return PolicyDetector(lambda: self.ot.policy, lambda: self.register, self.settings.ot_policy, zone)
 
     @cached_property
     def notifiers(self) -> Notifiers:

@@ -150,6 +150,19 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True)
+class OtPolicy:
+    """``ot_policy``: stations held to their policy, and silence of registered stations."""
+
+    enabled: bool = _help(True, "是否启用", "hold OT messages against the policy and watch registered stations")
+    missed_periods: Positive = _help(
+        3, "静默判定的周期数", "expected periods a registered station may miss before its silence is told"
+    )
+    lateness_s: Annotated[int, msgspec.Meta(ge=0)] = _help(
+        120, "静默判定的延迟余量（秒）", "seconds by which its messages may come late on top of that"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Correlations:
     """``correlations``: bounds on what rules that count over time may hold."""
 
@@ -196,6 +209,7 @@ class Settings:
     scan: ScanSettings = field(default_factory=ScanSettings)
     limits: Limits = field(default_factory=Limits)
     anomaly: Anomaly = field(default_factory=Anomaly)
+    ot_policy: OtPolicy = field(default_factory=OtPolicy)
     correlations: Correlations = field(default_factory=Correlations)
     base: Path = field(default_factory=Path.cwd, metadata={"internal": True})
 

@@ -52,11 +52,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False
 
 
 def content_faults(one: App) -> list[CityguardError]:
-    """Faults of rules, collectors, register and catalogue, all of them."""
+    """Faults of rules, collectors, register, catalogue and OT policy, all of them."""
     faults: list[CityguardError] = list(one.ruleset.faults)
-    for room in ("collectors", "register", "catalogue", "scoring"):
+    for room in ("collectors", "register", "catalogue", "scoring", "ot policy"):
         try:
-            getattr(one, room)
+            _ = one.ot.policy if room == "ot policy" else getattr(one, room)
         except ContentErrors as error:
             faults.extend(error.faults)
         except CityguardError as error:

@@ -1,0 +1,223 @@
+"""All that can be asked and decided about OT policy, for the command line, the API and the pages alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from cityguard import audit
+from cityguard.audit import Actor
+from cityguard.clock import Clock, iso
+from cityguard.config import OtPolicy
+from cityguard.errors import InputError
+from cityguard.model import Alert, Query, Term
+from cityguard.otpolicy import baseline, decide, policy, propose
+from cityguard.otpolicy import diff as differences
+from cityguard.otpolicy import review as reviewing
+from cityguard.otpolicy.baseline import Baseline
+from cityguard.otpolicy.decide import Decided, Decision
+from cityguard.otpolicy.diff import Change
+from cityguard.otpolicy.policy import Policy
+from cityguard.otpolicy.review import Review
+from cityguard.otpolicy.words import Names
+from cityguard.register.register import Register
+from cityguard.store import locks
+from cityguard.store.base import Store
+
+MAX_ALERTS = 10_000
+_HEAD = """工控策略：谁可以对哪个站点做什么；由 cityguard ot enforce 写入，每行有签署人与到期日。只告警，不阻断。
+Who may do what to which station; written by `cityguard ot enforce`, see docs/otpolicy.md. Never blocks."""
+_PROPOSED = """拟议的工控策略，尚未生效；用 cityguard ot diff 查看，用 cityguard ot enforce 签署。
+Proposed, not in force: read it with `cityguard ot diff`, sign it with `cityguard ot enforce`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a person adds to a decision."""
+
+    owner: str
+    reason: str
+    expires: date | None = None
+
+
+class Desk:
+    """Policy and proposal as their files stand now, and the acts upon them; every act is audited before it counts."""
+
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        register: Callable[[], Register],
+        folder: Path,
+        home: Path,
+        settings: OtPolicy,
+        clock: Clock,
+    ) -> None:
+        self._store, self._register, self.settings, self.clock = store, register, settings, clock
+        self.path, self.proposal_path = folder / policy.FILE, home / policy.PROPOSAL
+        self._read: dict[Path, tuple[tuple[int, ...] | None, Policy]] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """What is in force; the same object as long as the file is the same.
+
+        Raises:
+            InputError, ContentErrors: the file has faults; nothing of it is used.
+        """
+        return self._of(self.path)
+
+    @property
+    def proposal(self) -> Policy:
+        """What is proposed; raises as ``policy`` does."""
+        return self._of(self.proposal_path)
+
+    def _of(self, path: Path) -> Policy:
+        try:
+            found = path.stat()
+            state = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            state = None
+        known = self._read.get(path)
+        if known is None or known[0] != state:
+            known = self._read[path] = (state, policy.read(path))
+        return known[1]
+
+    @property
+    def names(self) -> Names:
+        """What places are called."""
+        return Names(self._register())
+
+    # -- learning and proposing -------------------------------------------------
+
+    def learn(self, start: datetime, end: datetime, who: Actor) -> Baseline:
+        """Learn from the stored messages of a time range and keep the result.
+
+        Raises:
+            InputError: nothing was received in it.
+        """
+        self._note(who, "ot.learn", f"{iso(start)}/{iso(end)}")
+        found = self.look(start, end)
+        if found.deeds.is_empty():
+            raise InputError("no OT message was received in this time", remedy="choose another range")
+        self._store().records.put_value(baseline.STATE, baseline.pack(found))
+        return found
+
+    def look(self, start: datetime, end: datetime) -> Baseline:
+        """The same without keeping it."""
+        return baseline.learn(self._store().events, start, end, self._register().zone)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What was learned last; None before."""
+        state = self._store().records.get_value(baseline.STATE)
+        return None if state is None else baseline.unpack(state)
+
+    def propose(self, who: Actor) -> Policy:
+        """A proposal from what was learned, kept until the next.
+
+        Raises:
+            InputError: nothing was learned yet.
+        """
+        learned = self.baseline
+        if learned is None:
+            raise InputError("nothing was learned yet", remedy="cityguard ot learn")
+        self._note(who, "ot.propose", f"{iso(learned.start)}/{iso(learned.end)}")
+        made = propose.propose(
+            learned, self.policy, self._register(), alerted=self._alerted(learned), by=who.name, now=self.clock()
+        )
+        policy.put(self.proposal_path, policy.dump(made, _PROPOSED))
+        return self.proposal
+
+    def _alerted(self, learned: Baseline) -> set[str]:
+        """Addresses that alerts of the learned time name as their source."""
+        asked = Query(where=Term("level", "gte", "medium"), start=learned.start, end=learned.end, limit=MAX_ALERTS)
+        found = self._store().alerts.find(asked)
+        return {one.entities["source.ip"] for one in found if one.verdict != "false" and "source.ip" in one.entities}
+
+    def diff(self) -> list[Change]:
+        """The proposal against what is in force."""
+        return differences.diff(self.proposal, self.policy, self.names)
+
+    # -- deciding -----------------------------------------------------------------
+
+    def decide(
+        self,
+        who: Actor,
+        signed: Signature,
+        *,
+        places: tuple[str, ...] = (),
+        accept: tuple[str, ...] = (),
+        reject: tuple[str, ...] = (),
+        remove: tuple[str, ...] = (),
+        mode: str = "enforced",
+    ) -> Decided:
+        """A person's decision, written to the audit log and then to the policy.
+
+        Raises:
+            InputError: what ``decide.decide`` refuses.
+        """
+        told = Decision(
+            who.name, signed.owner.strip(), signed.reason.strip(), iso(self.clock()), signed.expires,
+            places, accept, reject, remove, mode,
+        )  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locks.held(self.path.with_suffix(".lock")):
+            done = decide.decide(self.proposal, self.policy, told, segments=self._segments())
+            self._audit(who, told, done)
+            policy.put(self.path, policy.dump(done.policy, _HEAD))
+            policy.put(self.proposal_path, policy.dump(done.proposal, _PROPOSED))
+        return done
+
+    def _segments(self) -> dict[str, str]:
+        """Segment of each station that was learned."""
+        learned = self.baseline
+        if learned is None:
+            return {}
+        return dict(learned.deeds.select("station", "segment").drop_nulls().unique(maintain_order=True).iter_rows())
+
+    def _audit(self, who: Actor, told: Decision, done: Decided) -> None:
+        why = f"owner {told.owner or '—'}; until {told.expires or '—'}; {told.reason}"
+        for place in told.places:
+            self._note(who, f"ot.{told.mode}", place, why)
+        for action, lines in (("accept", done.accepted), ("reject", done.rejected), ("remove", done.removed)):
+            for one in lines:
+                spots, hours = " ".join(one.addresses) or "*", ", ".join(one.windows) or "*"
+                deed = f"{one.scope} {one.master} {one.protocol} {one.klass} {','.join(one.codes) or '*'}"
+                self._note(who, f"ot.{action}", one.id, f"{deed} [{spots}] {hours}; {why}"[:1_000])
+
+    def _note(self, who: Actor, action: str, target: str, detail: str = "") -> None:
+        audit.note(self._store().records, self.clock, who, action, target, detail)
+
+    # -- looking back ---------------------------------------------------------------
+
+    def violations(self, start: datetime, end: datetime, limit: int = reviewing.MAX_ROWS) -> list[Alert]:
+        """Alerts about the policy and about silence, newest first."""
+        where = Term("source", "in", ("ot_policy", "silence"))
+        return self._store().alerts.find(Query(where=where, start=start, end=end, limit=limit))
+
+    def review(self, start: datetime, end: datetime) -> Review:
+        """What a report says of a time range; reads its stored messages."""
+        found = [one for one in self.violations(start, end) if one.source == "ot_policy"]
+        told = self.settings
+        return reviewing.review(
+            self.look(start, end),
+            self.policy,
+            self._register(),
+            found,
+            now=end,
+            missed=told.missed_periods,
+            lateness_s=told.lateness_s,
+        )
+
+    def traffic(self, start: datetime, end: datetime, buckets: int = 24) -> pl.DataFrame:
+        """Counts of the time range by both ends, protocol, class and time; for the matrix of a page."""
+        width = max(1, int((end - start).total_seconds()) // buckets)
+        by = (
+            *("source.ip", "destination.ip", "source.asset", "destination.asset", "ot.protocol", "ot.unit_id"),
+            *("ot.function.class", "ot.is_request", "ot.station.id", "ot.platform.ip"),
+        )
+        asked = Query(dataset="ot", start=start, end=end)
+        return self._store().events.aggregate(asked, by, interval_s=width, top=MAX_ALERTS)
