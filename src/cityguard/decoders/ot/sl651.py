@@ -12,12 +12,16 @@ from collections import OrderedDict
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows, sl651_values
 from cityguard.decoders.ot import sl651_names as names
+from cityguard.decoders.ot.sl651_columns import Rows
 from cityguard.decoders.ot.sl651_frame import Frame
 from cityguard.decoders.ot.sl651_parts import Message, Parts
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.gathered import Gathered
 from cityguard.decoders.wire.sought import MAX_PASSED, MAX_RUNS
 
+MAX_GATHERED = 100_000
+"""Frames read together."""
 MAX_TALKS = 256
 """Conversations over UDP with messages under way."""
 MAX_HELD = 16 << 20
@@ -29,10 +33,12 @@ _HEADS = re.compile(rb"(?=~~|\x01[0-9A-Fa-f]{22}[\x02\x16])")
 class Station:
     """One connection; never raises on any bytes."""
 
-    __slots__ = ("_astray", "_buffers", "_last", "_parts", "_passed", "_runs", "_speaker", "_talks", "done", "held")
+    __slots__ = (
+        "_astray", "_buffers", "_last", "_parts", "_passed", "_runs", "_speaker", "_talks", "_way", "done", "held",
+    )  # fmt: skip
 
-    def __init__(self, speaker: Sl651, talk: Talk) -> None:
-        self.done, self.held = False, 0
+    def __init__(self, speaker: Sl651, talk: Talk, way: int) -> None:
+        self.done, self.held, self._way = False, 0, way
         self._speaker, self._talks = speaker, (talk, talk.turned())
         self._buffers = (bytearray(), bytearray())
         self._last = [Moment(0, 0), Moment(0, 0)]
@@ -42,6 +48,17 @@ class Station:
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         self._last[side] = at
+        if not self._buffers[side]:
+            place = 0
+            while (size := sl651_frame.plain(data, place)) > 0:  # nearly always
+                whole = not place and size == len(data)
+                self._speaker.gather(data if whole else data[place : place + size], at, self._way + side)
+                place += size
+                if place == len(data):
+                    self._astray[side], self._passed = False, 0
+                    return
+            if place:
+                self._astray[side], self._passed, data = False, 0, data[place:]
         self._buffers[side].extend(data)
         self._read(side, at, final=False)
 
@@ -53,6 +70,7 @@ class Station:
         for side in (0, 1):
             self._read(side, self._last[side], final=True)
             self._tell(side, self._parts[side].close())
+        self._speaker.over(self._way)
 
     def _read(self, side: int, at: Moment, *, final: bool) -> None:
         buffer, place = self._buffers[side], 0
@@ -95,6 +113,9 @@ class Station:
             self._speaker.malformed(self._talks[side], at)
 
     def _frame(self, side: int, raw: bytes, at: Moment) -> None:
+        if sl651_frame.plain(raw, 0) == len(raw):
+            self._speaker.gather(raw, at, self._way + side)
+            return
         frame = sl651_frame.read(raw)
         if frame.total > 1 and frame.crc_ok:
             self._tell(side, self._parts[side].take(frame, at))
@@ -109,12 +130,32 @@ class Station:
 class Sl651(Speaker):
     """Every station's conversations of a capture."""
 
-    def __init__(self, out: Out) -> None:
+    def __init__(self, out: Out, *, fast: bool = True) -> None:
         super().__init__(out)
+        self._rows, self._gathered = Rows(fast=fast), Gathered()
         self._heard: OrderedDict[Talk, Parts] = OrderedDict()
 
     def stream(self, talk: Talk) -> Station:
-        return Station(self, talk)
+        return Station(self, talk, self._gathered.begin(talk))
+
+    def gather(self, frame: bytes, at: Moment, way: int) -> None:
+        """Keep a whole frame until the piece is over."""
+        kept = self._gathered
+        kept.add(frame, at, way)
+        if len(kept.frames) >= MAX_GATHERED:
+            self._told()
+
+    def over(self, way: int) -> None:
+        """A connection is over."""
+        self._gathered.over(way)
+
+    def _told(self) -> None:
+        """Read what was gathered."""
+        if self._gathered.frames:
+            self.out.rows("ot").tables += self._rows.tables(self._gathered.take())
+
+    def expire(self, now: int) -> None:
+        self._told()
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         place, taken = 0, False
@@ -127,7 +168,10 @@ class Sl651(Speaker):
             if size <= 0:
                 place += 1
                 continue
-            self._heard_frame(sl651_frame.read(data[place : place + size]), talk, at)
+            if sl651_frame.plain(data, place) == size:
+                self.gather(data[place : place + size], at, self._gathered.between(talk))
+            else:
+                self._heard_frame(sl651_frame.read(data[place : place + size]), talk, at)
             place, taken = place + size, True
         return taken
 
@@ -167,6 +211,7 @@ class Sl651(Speaker):
         self.out.add("ot", at, talk, {"ot.protocol": "sl651", "ot.status": "malformed"})
 
     def close(self) -> None:
+        self._told()
         while self._heard:
             self._give_up(*self._heard.popitem(last=False))
 

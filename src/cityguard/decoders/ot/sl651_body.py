@@ -145,7 +145,7 @@ def _gates(rest: bytes) -> Control | None:
 
 def _passwords(body: Body, rest: bytes) -> None:
     """``03 10`` and two octets, once or twice; the info octet tells how many octets."""
-    found, at = [], 0
+    found, at = list[str](), 0
     while at + 2 < len(rest) and rest[at] == names.PASSWORD_ID and len(found) < 2:
         wide = rest[at + 1] >> 3
         found.append(rest[at + 2 : at + 2 + wide].hex().upper())

@@ -135,6 +135,21 @@ def measure(data: bytes | bytearray, at: int, *, final: bool = False) -> int:
     return _search(data, at, one, SCAN, final=final)
 
 
+def plain(data: bytes, at: int) -> int:
+    """Octets of an ordinary whole frame at a place: HEX/BCD, by itself, of a known function, its end where it belongs.
+
+    Its check is not looked at: ``measure`` gives it the same size whether it is right or wrong. 0 = something else.
+    """
+    have = len(data) - at
+    if have < HEX_HEAD + 8 + 3 or data[at] != 0x7E or data[at + 1] != 0x7E or data[at + 13] != names.STX:
+        return 0
+    way = data[at + 11]
+    size = ((way & 15) << 8 | data[at + 12]) + HEX_HEAD + 3
+    if size > have or size < HEX_HEAD + 8 + 3 or way & 0x70 or data[at + 10] not in names.FUNCTIONS:
+        return 0
+    return size if data[at + size - 3] in (_UP if way < 16 else _DOWN) else 0
+
+
 def _ends(data: bytes | bytearray, stop: int, one: Head) -> bool:
     return data[stop - (5 if one.ascii else 3)] in (_UP if one.up else _DOWN)
 
@@ -151,7 +166,7 @@ def _search(data: bytes | bytearray, at: int, one: Head, most: int, *, final: bo
     for place in range(first, stop - wide + 1):
         if data[place] not in names.ENDS:
             continue
-        value, done = crc.arc(data[done : place + 1], value), place + 1
+        value, done = crc.arc(bytes(data[done : place + 1]), value), place + 1
         if _check(data, place + 1, ascii=one.ascii) == value:
             return place + wide - at
     return MORE if not final and following < 0 and stop < at + most else NONE
@@ -179,7 +194,7 @@ def checked(data: bytes | bytearray, at: int, stop: int, *, ascii: bool) -> bool
     wide = 4 if ascii else 2
     if data[stop - wide - 1] not in names.ENDS:
         return False
-    return _check(data, stop - wide, ascii=ascii) == crc.arc(data[at : stop - wide], 0xFFFF)
+    return _check(data, stop - wide, ascii=ascii) == crc.arc(bytes(data[at : stop - wide]), 0xFFFF)
 
 
 def read(data: bytes) -> Frame:

@@ -59,7 +59,7 @@ def fields(frame: Frame, said: Body, captured: int, *, parts: int = 0, whole: bo
         found["ot.station_kind"] = station_class(said.kind)
     if (time := moment(said.sent)) is not None:
         found["ot.time"] = time
-        found["ot.time_offset"] = round(time.timestamp() - captured / 1e9, 3)
+        found["ot.time_offset"] = (int(time.timestamp()) * 1_000_000_000 - captured) // 1_000_000 / 1_000
     found |= _target(said) | judged(frame, said).columns()
     found["ot.flags"] = _marks(frame, said, time, parts) or None
     if not whole:

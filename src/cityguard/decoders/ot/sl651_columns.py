@@ -1,0 +1,325 @@
+"""Gathered frames of SL 651-2014 to columns: reports, keepalives and confirmations as arrays, the rest singly.
+
+Reports of one length whose guides stand at the same places are read together. Both ways give the same rows;
+``Rows(fast=False)`` takes frames one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cityguard.decoders import events
+from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows
+from cityguard.decoders.ot import sl651_names as names
+from cityguard.decoders.ot.sl651_values import shown
+from cityguard.decoders.packet import Bools, U8s, Words
+from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.gathered import Taken
+
+FEWEST = 16
+"""Frames of one length, or of one layout, that are worth reading as arrays."""
+MAX_LAYOUTS = 64
+"""Layouts of reports of one length in a piece."""
+_REPORTS = frozenset(range(0x30, 0x36)) - {0x31}
+_SHORT = 8
+_FIRST = 37
+"""Where a report's elements begin."""
+_AHEAD = 600
+_ZONE = 8 * 3_600
+
+U16s = npt.NDArray[np.uint16]
+
+
+@cache
+def _pairs() -> U16s:
+    """The check after two octets more, by the check before xor the octets, the first one low."""
+    single = np.array([crc.arc(bytes([value])) for value in range(256)], np.uint16)
+    value = np.arange(65_536, dtype=np.uint32)
+    once = (value >> 8) ^ single[value & 0xFF]
+    twice: U16s = ((once >> 8) ^ single[once & 0xFF]).astype(np.uint16)
+    return twice
+
+
+def checks(table: U8s) -> Bools:
+    """Whether the check of each frame is right.
+
+    Args:
+        table: uint8[n, size], frames of one length, size > 4.
+    """
+    body = table[:, :-2]
+    value = np.full(len(table), 0xFFFF, np.uint16)
+    if body.shape[1] & 1:
+        single = np.array([crc.arc(bytes([one])) for one in range(256)], np.uint16)
+        value = (value >> np.uint16(8)) ^ single[(value ^ body[:, 0]) & np.uint16(0xFF)]
+        body = body[:, 1:]
+    words, pairs = np.ascontiguousarray(np.ascontiguousarray(body).view("<u2").T), _pairs()
+    for word in words:
+        value = pairs[value ^ word]
+    told = table[:, -2].astype(np.uint16) << np.uint16(8) | table[:, -1]
+    right: Bools = value == told
+    return right
+
+
+_DIGITS = np.array(
+    [value if value < 10 and octet >> 4 < 10 else -1 for octet in range(256) for value in (octet & 15,)], np.int64
+)
+_TENS = np.where(_DIGITS < 0, -1, np.arange(256) // 16 * 10 + _DIGITS)
+"""Packed digits -> number; -1 = none."""
+_MONTHS = (np.datetime64("2000-01") + np.arange(1_201)).astype("datetime64[D]").astype(np.int64)
+
+
+def seconds(table: U8s) -> Words:
+    """YYMMDDHHmm or YYMMDDHHmmSS of the city's zone as seconds of the epoch; -1 = no time."""
+    parts = _TENS[table]
+    year, month, day, hour, minute = (parts[:, place] for place in range(5))
+    second = parts[:, 5] if table.shape[1] > 5 else np.zeros(len(parts), np.int64)
+    place = np.clip(year * 12 + month - 1, 0, 1_199)
+    good = (parts >= 0).all(axis=1) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    good &= (day >= 1) & (day <= _MONTHS[place + 1] - _MONTHS[place])
+    found = (_MONTHS[place] + day - 1) * 86_400 + hour * 3_600 + minute * 60 + second - _ZONE
+    return np.where(good, found, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One element of a layout."""
+
+    name: str
+    at: int
+    size: int
+    decimals: int
+    kind: str
+    """``number``, ``rain`` or ``levels``."""
+
+
+class Rows:
+    """Frames of a capture to tables."""
+
+    def __init__(self, *, fast: bool = True) -> None:
+        self._fast = fast
+
+    def tables(self, taken: Taken) -> list[pl.DataFrame]:
+        """The rows of some frames."""
+        found, quick = [], np.zeros(len(taken.frames), np.bool_)
+        if self._fast:
+            for rows, table in _by_size(taken.frames):
+                for mine, columns in _read(rows, table, taken.time):
+                    found.append(pl.concat([events.keyed(taken.ends(mine)), columns], how="horizontal"))
+                    quick[mine] = True
+        slow = events.Rows("ot")
+        for row in np.flatnonzero(~quick).tolist():
+            frame = sl651_frame.read(taken.frames[row])
+            time = int(taken.time[row])
+            said = sl651_rows.body(frame, frame.body, len(frame.body))
+            slow.add(int(taken.number[row]), time, taken.talk(row), sl651_rows.fields(frame, said, time))
+        return found + slow.take()
+
+
+def _by_size(frames: list[bytes]) -> list[tuple[Words, U8s]]:
+    """Frames of one length as the rows of a table, with their places; lengths that few have are left out."""
+    size = np.fromiter(map(len, frames), np.int64, len(frames))
+    buffer = np.frombuffer(b"".join(frames), np.uint8)
+    begin = np.cumsum(size) - size
+    found = []
+    for one in np.flatnonzero(np.bincount(size) >= FEWEST).tolist():
+        rows = np.flatnonzero(size == one)
+        view = np.ndarray((len(buffer) - one + 1, one), np.uint8, buffer=buffer, strides=(1, 1))
+        found.append((rows, view[begin[rows]]))
+    return found
+
+
+def _read(rows: Words, table: U8s, times: Words) -> list[tuple[Words, pl.DataFrame]]:
+    """Places and columns of the frames that are read as arrays."""
+    ordinary = checks(table) & _is_ordinary(table)
+    sent = seconds(table[:, 16:22])
+    ordinary &= sent >= 0
+    if table.shape[1] == sl651_frame.HEX_HEAD + _SHORT + 3:
+        mine = np.flatnonzero(ordinary & ~np.isin(table[:, 10], (0x4A, 0x51)))
+        return [_told(rows, table, times, sent, mine, None)] if len(mine) else []
+    if table.shape[1] <= _FIRST + 5:
+        return []
+    found = []
+    left = np.flatnonzero(ordinary & _is_report(table, sent))
+    for _ in range(MAX_LAYOUTS):
+        if len(left) < FEWEST:
+            break
+        layout = _layout(bytes(table[left[0]]))
+        alike = _alike(table[left], layout) if layout else np.zeros(len(left), np.bool_)
+        alike[0] = True
+        if layout:
+            mine = left[alike]
+            mine = mine[_readable(table[mine], layout)]
+            if len(mine):
+                found.append(_told(rows, table, times, sent, mine, layout))
+        left = left[~alike]
+    return found
+
+
+def _is_ordinary(table: U8s) -> Bools:
+    """Frames to or from one station, not to all of a region."""
+    up = table[:, 11] < 16
+    first = np.where(up, table[:, 3], table[:, 2])
+    number = np.where(up, table[:, 6] & table[:, 7], table[:, 5] & table[:, 6])
+    found: Bools = (first == 0) | (number != 0xFF)
+    return found
+
+
+def _is_report(table: U8s, sent: Words) -> Bools:
+    """Reports with address, class and time of observation where they ordinarily stand, and nothing odd in them."""
+    good = np.isin(table[:, 10], list(_REPORTS)) & (table[:, 11] < 16)
+    good &= (table[:, 22:24] == 0xF1).all(axis=1) & (table[:, 30:32] == 0xF0).all(axis=1)
+    good &= (table[:, 24:29] == table[:, 3:8]).all(axis=1)
+    observed = seconds(table[:, 32:37])
+    found: Bools = good & (observed >= 0) & (observed - sent <= _AHEAD)
+    return found
+
+
+def _layout(frame: bytes) -> list[_Field] | None:
+    """Where the elements of a report stand; None where one is not plain."""
+    end, at = len(frame) - 3, _FIRST
+    found = list[_Field]()
+    while at < end:
+        guide, info = frame[at], frame[at + 1]
+        size, kind = info >> 3, "number"
+        if guide == names.RAIN:
+            size, kind = 12, "rain"
+        elif guide in names.LEVELS:
+            size, kind = 24, "levels"
+        elif guide >= 0xF0 or guide in (names.STEP, names.DURATION, names.STATUS) or not 0 < size < 6 or info & 7 > 3:
+            return None
+        found.append(_Field(sl651_body.name(guide), at + 2, size, info & 7, kind))
+        at += 2 + size
+    return found if at == end and len(found) <= sl651_rows.MAX_VALUES else None
+
+
+def _alike(table: U8s, layout: list[_Field]) -> Bools:
+    """Which frames have the guides of the first at the same places."""
+    places = [one.at - 2 + offset for one in layout for offset in (0, 1)]
+    found: Bools = (table[:, places] == table[0, places]).all(axis=1)
+    return found
+
+
+def _readable(table: U8s, layout: list[_Field]) -> Bools:
+    """Which have numbers alone where numbers stand; a leading FF is a minus."""
+    good = np.ones(len(table), np.bool_)
+    for one in layout:
+        if one.kind == "number":
+            parts = _TENS[table[:, one.at : one.at + one.size]]
+            minus = table[:, one.at] == 0xFF
+            good &= (parts[:, 1:] >= 0).all(axis=1) & ((parts[:, 0] >= 0) | (minus & (one.size > 1)))
+    return good
+
+
+@cache
+def _rain() -> pl.Series:
+    return pl.Series("", [shown(None if octet == 0xFF else octet / 10) for octet in range(256)], pl.String)
+
+
+@cache
+def _levels() -> pl.Series:
+    return pl.Series("", [shown(None if word == 0xFFFF else word / 100) for word in range(65_536)], pl.String)
+
+
+def _text(table: U8s, one: _Field) -> pl.Series:
+    """An element's values as text."""
+    raw = table[:, one.at : one.at + one.size]
+    if one.kind != "number":
+        places = raw if one.kind == "rain" else np.ascontiguousarray(raw).view(">u2")
+        listed = (_rain() if one.kind == "rain" else _levels())[places.astype(np.int64).ravel()]
+        return listed.reshape((len(table), 12)).arr.join(" ")
+    parts = _TENS[raw]
+    minus = raw[:, 0] == 0xFF
+    value = np.where(minus, 0, parts[:, 0])
+    for place in range(1, one.size):
+        value = value * 100 + parts[:, place]
+    value = np.where(minus, -value, value)
+    number = value / 10.0**one.decimals if one.decimals else value
+    return pl.Series("", number).cast(pl.String)
+
+
+def _values(table: U8s, layout: list[_Field]) -> pl.Series:
+    columns = pl.DataFrame([_text(table, one).alias(str(place)) for place, one in enumerate(layout)])
+    return columns.select(pl.concat_str(pl.all(), separator=",")).to_series()
+
+
+_NAMES = pl.Series("", [names.function(code)[0] for code in range(256)], pl.String)
+_KINDS = pl.Series("", [names.function(code)[1] for code in range(256)], pl.String)
+_CENTRES = pl.Series("", [str(number) for number in range(256)], pl.String)
+_CLASSES = pl.Series("", [sl651_rows.station_class(kind) for kind in range(256)], pl.String)
+_ASKS = np.array([end not in (names.ACK, names.NAK, names.EOT, names.ESC) for end in range(256)], np.bool_)
+
+
+def _told(
+    rows: Words, table: U8s, times: Words, sent: Words, mine: Words, layout: list[_Field] | None
+) -> tuple[Words, pl.DataFrame]:
+    """Places and columns of some frames; without a layout they have no elements."""
+    part, clock, places = table[mine], sent[mine], rows[mine]
+    up, code, end = part[:, 11] < 16, part[:, 10], part[:, -3]
+    count = len(part)
+    offset = (clock * 1_000_000_000 - times[places]) // 1_000_000 / 1_000
+    constant = {
+        "ot.protocol": "sl651",
+        "ot.edition": "2014",
+        "ot.address": ",".join(one.name for one in layout) if layout else None,
+    }
+    columns = [pl.repeat(value, count, dtype=pl.String, eager=True).alias(name) for name, value in constant.items()]
+    columns += [
+        pl.Series("ot.function.code", code.astype(np.int32)),
+        _NAMES[code].alias("ot.function.name"),
+        _KINDS[code].alias("ot.function.class"),
+        pl.repeat(len(layout) if layout else None, count, dtype=pl.Int32, eager=True).alias("ot.quantity"),
+        pl.Series("ot.message.type", ["down", "up"], pl.String)[up.astype(np.uint8)].alias("ot.message.type"),
+        pl.Series("ot.transaction_id", part[:, 14].astype(np.int64) << 8 | part[:, 15]),
+        pl.Series("ot.is_request", ~up & _ASKS[end]),
+        _CENTRES[np.where(up, part[:, 2], part[:, 7])].alias("ot.platform_id"),
+        pl.Series("ot.status", [None, "nak"], pl.String)[(end == names.NAK).astype(np.uint8)].alias("ot.status"),
+        pl.Series("ot.time", clock * 1_000_000).cast(pl.Datetime("us", "UTC")),
+        pl.Series("ot.time_offset", offset),
+        pl.repeat(None, count, dtype=pl.List(pl.String), eager=True).alias("ot.flags"),
+        *_stations(part, up),
+        _more(part, end, with_time=layout is not None),
+    ]
+    if layout:
+        columns += [_values(part, layout).alias("ot.value"), _CLASSES[part[:, 29]].alias("ot.station_kind")]
+    return places, pl.DataFrame(columns)
+
+
+def _stations(part: U8s, up: Bools) -> list[pl.Series]:
+    """The station's address and what its password is worth: looked up once for each that there is."""
+    station = np.where(up[:, None], part[:, 3:8], part[:, 2:7]).astype(np.int64)
+    key = part[:, 8].astype(np.int64) << 8 | part[:, 9]
+    for place in range(5):
+        key |= station[:, place] << 8 * (6 - place)
+    few, place = np.unique(key, return_inverse=True)
+    addresses = [f"{one >> 16:010X}" for one in few.tolist()]
+    judged = [sl651_rows.judge(f"{one & 0xFFFF:04X}", name) for one, name in zip(few.tolist(), addresses, strict=True)]
+    return [
+        pl.Series("ot.unit_id", addresses, pl.String)[place].alias("ot.unit_id"),
+        pl.Series("ot.password.verdict", [one.verdict for one in judged], pl.String)[place],
+        pl.Series("ot.password.length", [one.length for one in judged], pl.Int32)[place],
+        pl.Series("ot.password.hash", [one.hash for one in judged], pl.String)[place],
+    ]
+
+
+def _more(part: U8s, end: U8s, *, with_time: bool) -> pl.Series:
+    """What has no column, as ``sl651_rows`` writes it."""
+    key = end.astype(np.int64)
+    if with_time:
+        for octet in range(32, 37):
+            key = key << 8 | part[:, octet]
+    few, place = np.unique(key, return_inverse=True)
+    texts = list[str]()
+    for one in few.tolist():
+        said: dict[str, Any] = {"encoding": "hex", "end": names.ENDS[one >> 40 if with_time else one]}
+        if with_time:
+            year, month, day, hour, minute = (f"{one >> shift & 0xFF:02X}" for shift in (32, 24, 16, 8, 0))
+            said["observed"] = f"20{year}-{month}-{day}T{hour}:{minute}"
+        texts.append(json.dumps(said, ensure_ascii=False))
+    return pl.Series("event.fields", texts, pl.String)[place].alias("event.fields")

@@ -1,0 +1,110 @@
+"""Whole frames kept until a piece is over, so that what they say can be read as columns; who sent them, and when."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from cityguard.decoders.events import Ends, Talk
+from cityguard.decoders.packet import Words
+from cityguard.decoders.stream import Moment
+
+MAX_TALKS = 65_536
+"""Conversations over UDP whose ends are remembered."""
+
+
+class Gathered:
+    """Frames in order, each with the direction of the conversation it was sent in."""
+
+    __slots__ = ("_closed", "_heard", "_next", "_talks", "_time", "_who", "frames", "number")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.number: list[int] = []
+        self._time: list[int] = []
+        self._who: list[int] = []
+        self._talks: dict[int, Talk] = {}
+        self._closed: list[int] = []
+        self._heard: OrderedDict[Talk, int] = OrderedDict()
+        self._next = 0
+
+    def begin(self, talk: Talk) -> int:
+        """A conversation; the number of its first direction, that of the other is one higher."""
+        way = self._next
+        self._talks[way], self._talks[way + 1] = talk, talk.turned()
+        self._next += 2
+        return way
+
+    def between(self, talk: Talk) -> int:
+        """The direction of a datagram."""
+        turned = talk.source > talk.destination
+        key = talk.turned() if turned else talk
+        way = self._heard.get(key)
+        if way is None:
+            way = self._heard[key] = self.begin(key)
+            if len(self._heard) > MAX_TALKS:
+                self.over(self._heard.popitem(last=False)[1])
+        self._heard.move_to_end(key)
+        return way + turned
+
+    def over(self, way: int) -> None:
+        """A conversation is over; its ends are needed until its frames are taken."""
+        self._closed.append(way)
+
+    def add(self, frame: bytes, at: Moment, way: int) -> None:
+        """Keep a whole frame."""
+        self.frames.append(frame)
+        self.number.append(at.number)
+        self._time.append(at.time)
+        self._who.append(way)
+
+    def take(self) -> Taken:
+        """What was kept; it starts anew."""
+        talks = {way: self._talks[way] for way in set(self._who)}
+        taken = Taken(self.frames, self.number, self._time, self._who, talks)
+        self.frames, self.number, self._time, self._who = [], [], [], []
+        for way in self._closed:
+            self._talks.pop(way, None)
+            self._talks.pop(way + 1, None)
+        self._closed.clear()
+        return taken
+
+
+class Taken:
+    """Frames of a piece."""
+
+    __slots__ = ("_talks", "_who", "frames", "number", "time")
+
+    def __init__(
+        self, frames: list[bytes], number: list[int], time: list[int], who: list[int], talks: dict[int, Talk]
+    ) -> None:
+        self.frames = frames
+        self.number: Words = np.array(number, np.int64)
+        self.time: Words = np.array(time, np.int64)
+        self._who: Words = np.array(who, np.int64)
+        self._talks = talks
+
+    def talk(self, row: int) -> Talk:
+        """Sender and receiver of a frame."""
+        return self._talks[int(self._who[row])]
+
+    def ends(self, rows: Words) -> Ends:
+        """When and between whom some frames were sent."""
+        few, place = np.unique(self._who[rows], return_inverse=True)
+        ways = [self._talks[one] for one in few.tolist()]
+        halves = np.array([(*way.source[:2], *way.destination[:2]) for way in ways], np.uint64).reshape(-1, 4)[place]
+        rest = [(way.source[2], way.destination[2], way.vlan, way.proto, way.v6) for way in ways]
+        ports = np.array(rest, np.int64).reshape(-1, 5)[place]
+        return Ends(
+            self.number[rows],
+            self.time[rows],
+            ports[:, 4].astype(np.bool_),
+            ports[:, 3].astype(np.uint8),
+            (halves[:, 0], halves[:, 1]),
+            (halves[:, 2], halves[:, 3]),
+            ports[:, 0],
+            ports[:, 1],
+            ports[:, 2],
+            np.full(len(rows), -1, np.int64),
+        )
