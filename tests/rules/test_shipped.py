@@ -20,6 +20,7 @@ LISTS = {  # the lists that are not shipped: their rules wait for the city's own
     "ot_critical_points": ["DB1.DBX0.0"],
     "ot_percent_points": ["ns=2;s=Valve1.Position"],
     "gb28181_areas": ["9901"],
+    "traffic_centres": ["10.74.0.5"],
 }
 WAITING = {
     "Camera Of Another Place",
@@ -30,6 +31,7 @@ WAITING = {
     "Engineering Station Reached By A New Way",
     "Modbus Write By A Host That Is No Engineering Station",
     "Percentage Written Out Of Range",
+    "Traffic Signal Or Sign Set Over NTCIP",
 }
 
 

@@ -15,7 +15,7 @@ MAX_ADDRESSES = 16
 _ANSWER = 0x80
 SECURITY, ERROR = 16, 110
 
-_NAMES = {
+FUNCTIONS = {
     1: ("LINK", "diagnostic"),
     2: ("CONNECT", "diagnostic"),
     3: ("RELEASE", "diagnostic"),
@@ -78,10 +78,10 @@ class Unit:
 
 def read(raw: bytes) -> Unit | None:
     """What a unit says as far as it goes; None where its tag is none."""
-    if not raw or raw[0] & 0x7F not in _NAMES:
+    if not raw or raw[0] & 0x7F not in FUNCTIONS:
         return None
     tag = raw[0]
-    word, kind = _NAMES[tag & 0x7F]
+    word, kind = FUNCTIONS[tag & 0x7F]
     answers = tag >= _ANSWER
     name = _TAGS.get(tag, f"{word}-{'Response' if answers else 'Request'}")
     plain = Unit(tag, name, kind, not answers and tag != 8)
