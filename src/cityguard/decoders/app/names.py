@@ -22,7 +22,6 @@ PROTOCOLS = (
     Protocol("openvpn", udp=(1194,), tcp=(1194,)),
     Protocol("wireguard", udp=(51820,)),
     Protocol("amqp", tcp=(5672,)),
-    Protocol("coap", udp=(5683,)),
     Protocol("ssdp", udp=(1900,)),
     Protocol("niagara_fox", tcp=(1911, 4911)),
     Protocol("ethersbus", udp=(5050,)),
