@@ -25,7 +25,7 @@ MAX_WAITING = 16_384
 MAX_LOST = 1_000
 """Times a connection finds its way back to a first line; then it is given up."""
 MAX_LOST_BYTES = 1 << 18
-_TAIL = 1_100
+_TAIL = 320
 """Octets a first line may have begun in."""
 WAIT = 32 * 1_000_000_000
 """ns a request waits for its final answer (timer B, 64*T1)."""

@@ -23,7 +23,7 @@ _SHORT = {
     "v": "via",
 }
 _BEGINS = re.compile(
-    rb"(?:" + b"|".join(METHODS) + rb") (?:sips?|tel):[^\s]{1,1024} SIP/2\.0?\r?\n|SIP/2\.0 [1-6][0-9]{2}[ \r]"
+    rb"(?:" + b"|".join(METHODS) + rb") (?:sips?|tel):[^\s]{1,256} SIP/2\.0?\r?\n|SIP/2\.0 [1-6][0-9]{2}[ \r]"
 )
 _STATUS = b"SIP/2.0 "
 _SCHEMES = (b"sip:", b"sips:", b"tel:")
@@ -91,7 +91,7 @@ def is_first(data: bytes) -> bool:
 
 def may_begin(data: bytes, *, least: int = 1) -> bool:
     """Whether they are the first ``least`` octets or more of what may become a first line."""
-    if b"\n" in data or len(data) < least or len(data) > 1_100:
+    if b"\n" in data or len(data) < least or len(data) > 320:
         return False
     word, space, rest = data.partition(b" ")
     if not space:
