@@ -21,9 +21,9 @@ UNTOLD = {"ssh": ("ssh.auth_success", "ssh.auth_attempts", "event.outcome", "eve
 """What is judged by the sizes of segments: those of an encrypted session are all there is to see."""
 WHOLE = ("http",)
 """After a damaged message these go on at a segment: only conversations are cut in which each begins as it should."""
-SILENT = ("kerberos", "knxip", "llmnr", "mdns", "modbus", "nbns", "rtp")
+SILENT = ("kerberos", "knxip", "llmnr", "mdns", "modbus", "nbns", "rtp", "websocket")
 """Their seeds have no stream that begins as it should; Modbus over TCP is read in columns, RTP tells what a call of
-SIP announced."""
+SIP announced, a WebSocket begins behind HTTP."""
 Rows = list[tuple[str, list[dict[str, Any]]]]
 
 
