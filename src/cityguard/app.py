@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cityguard.detectors.custom.lists import ThreatLists
     from cityguard.notify.base import Notifiers
     from cityguard.otpolicy.desk import Desk
+    from cityguard.otpolicy.review import Review
     from cityguard.register.register import Register
     from cityguard.report.report import Facts
     from cityguard.rulebook.book import Book, Shelf
@@ -509,6 +510,25 @@ class App:
             timezone=self.settings.timezone,
         )
         return self._write("drill", facts, out, formats, language)
+
+    def report_ot(
+        self, start: datetime, end: datetime, out: Path, formats: Sequence[str], language: str | None = None
+    ) -> tuple[Review, list[Path]]:
+        """Write the 工控策略报告 of a time range; returns what it says and the files, the manifest last."""
+        from cityguard.otpolicy.review import tables
+        from cityguard.report import report
+
+        found, settings = self.ot.review(start, end), self.settings
+        facts = report.ot_facts(
+            tables(found, self.ot.names),
+            start,
+            end,
+            found.events,
+            now=self.clock(),
+            city=settings.city,
+            timezone=settings.timezone,
+        )
+        return found, self._write("otpolicy", facts, out, formats, language) if formats else []
 
     def _write(self, kind: str, facts: Facts, out: Path, formats: Sequence[str], language: str | None) -> list[Path]:
         from cityguard.report import report

@@ -470,7 +470,7 @@ def kinds(kind: type, seen: dict[str, type]) -> dict[str, type]:
 def test_every_fact_a_template_may_use_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8")
     found: dict[str, Any] = {}
-    for kind in (report.AssessmentFacts, report.DrillFacts, report.ScanFacts):
+    for kind in (report.AssessmentFacts, report.DrillFacts, report.ScanFacts, report.OtFacts):
         kinds(kind, found)
     assert {"UnitRow", "EvidenceRow", "StepRow"} <= set(found)
     assert report_evidence.EvidenceRow in found.values()

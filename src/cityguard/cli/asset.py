@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,10 @@ def import_(file: Annotated[Path, typer.Argument(help="YAML 或 XLSX / YAML or X
 
     with application() as one:
         register = Register.load(file, zone=one.settings.zone)
+        if not register.stations and one.register_path.is_file():
+            register = replace(
+                register, stations=one.register.stations
+            )  # a register without stations says none of them
         one.audit(actor(), "register.import", str(file), f"{len(register.systems)} systems")
         one.register_path.parent.mkdir(parents=True, exist_ok=True)
         register.save_yaml(one.register_path)

@@ -19,6 +19,22 @@ from cityguard.register.register import Register
 
 SOON = timedelta(days=30)
 MAX_ROWS = 2_000
+LEVELS = {
+    "critical": Text("严重", "critical"),
+    "high": Text("高危", "high"),
+    "medium": Text("中危", "medium"),
+    "low": Text("低危", "low"),
+    "informational": Text("提示", "informational"),
+}
+STATES = {
+    "open": Text("待研判", "open"),
+    "acknowledged": Text("已确认", "acknowledged"),
+    "escalated": Text("已升级", "escalated"),
+    "closed": Text("已关闭", "closed"),
+    "true": Text("真实", "true"),
+    "false": Text("误报", "false"),
+    "benign": Text("良性", "benign"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +165,52 @@ def _enriched(deeds: pl.DataFrame, register: Register) -> pl.DataFrame:
         pl.col("ip").alias("destination.ip"),
     )
     return register.enrich(EventBatch("ot", "", ends)).table
+
+
+def tables(found: Review, names: Names) -> dict[str, object]:
+    """A review as plain rows of words, for a report."""
+    return {
+        "violations": tuple(
+            {
+                "first": one.first_seen,
+                "last": one.last_seen,
+                "level": LEVELS[one.level],
+                "reason": one.reason,
+                "count": one.count,
+                "status": STATES[one.verdict or one.status],
+            }
+            for one in found.violations
+        ),
+        "expiring": tuple(_line(one) for one in found.expiring),
+        "unused": tuple(_line(one) for one in found.unused),
+        "unknown": tuple(
+            {
+                "protocol": words.PROTOCOLS.get(one.protocol, one.protocol),
+                "unit": one.unit,
+                "ip": one.ip,
+                "master": names.master(one.master),
+                "count": one.count,
+                "first": one.first,
+                "last": one.last,
+            }
+            for one in found.unknown
+        ),
+        "silent": tuple(
+            {
+                "name": one.station.name,
+                "id": one.station.id,
+                "protocol": words.PROTOCOLS.get(one.station.protocol, one.station.protocol),
+                "period": words.span(one.period_s) if one.period_s else "",
+                "last": one.last,
+            }
+            for one in found.silent
+        ),
+        "enforced": found.enforced,
+        "lines": found.lines,
+        "stations": len(found.heard),
+    }
+
+
+def _line(one: LineRow) -> dict[str, object]:
+    state = Text("已到期", "expired") if one.expired else Text("有效", "in force")
+    return {"id": one.id, "text": one.text, "owner": one.owner, "expires": one.expires, "state": state}

@@ -18,20 +18,23 @@ from cityguard.render.document import Writer
 from cityguard.report.assessment import AssessmentFacts, assessment_facts
 from cityguard.report.contents import contents
 from cityguard.report.drill import DrillFacts, drill_facts
+from cityguard.report.otpolicy import OtFacts, ot_facts
 from cityguard.report.scan import ScanFacts, scan_facts
 
 __all__ = [
     "AssessmentFacts",
     "DrillFacts",
+    "OtFacts",
     "ScanFacts",
     "assessment_facts",
     "contents",
     "drill_facts",
+    "ot_facts",
     "scan_facts",
     "verify",
 ]
 
-Facts: TypeAlias = AssessmentFacts | DrillFacts | ScanFacts
+Facts: TypeAlias = AssessmentFacts | DrillFacts | OtFacts | ScanFacts
 
 WRITERS: dict[str, Writer] = {
     "html": html.write,

@@ -1,0 +1,53 @@
+"""A bureau's own list of stations taken into the register: updated by id, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cityguard.errors import ContentErrors, InputError
+from cityguard.model import Station
+from cityguard.register import faults as register_faults
+from cityguard.register import files
+from cityguard.register.register import Register
+
+
+def read(path: Path, register: Register) -> tuple[Station, ...]:
+    """Stations of a file of stations only, held against departments and systems of a register.
+
+    Raises:
+        InputError: the file cannot be read as a whole.
+        ContentErrors: every fault with its place.
+    """
+    rows, faults = files.read(path)
+    known = {kind: {item.id for item in getattr(register, kind)} for kind in files.KINDS}
+    entries = []
+    for row in rows:
+        if row.kind != "stations":
+            remedy = "cityguard asset import takes whole registers"
+            faults.append(InputError(f"a list of stations has no {row.kind}", place=row.place, remedy=remedy))
+            continue
+        item, found = register_faults.build(row)
+        faults += found
+        if item is not None:
+            faults += register_faults.of_item(item, row.at)
+            entries.append((row.kind, item, row.at))
+    faults += register_faults.of_whole(entries, known)
+    if faults:
+        raise ContentErrors(list(faults))
+    return tuple(item for _, item, _ in entries if isinstance(item, Station))
+
+
+def merged(register: Register, path: Path, *, whole: bool = False) -> tuple[Register, int, int]:
+    """The register with a file's stations, how many are new and how many changed; ``whole``: the others go.
+
+    Raises:
+        InputError, ContentErrors: as ``read``, or what the file lists contradicts stations that are there.
+    """
+    fresh = read(path, register)
+    before = {one.id: one for one in register.stations}
+    after = {} if whole else dict(before)
+    after |= {one.id: one for one in fresh}
+    new = sum(one.id not in before for one in fresh)
+    changed = sum(one.id in before and before[one.id] != one for one in fresh)
+    return replace(register, stations=tuple(after.values())), new, changed
