@@ -11,7 +11,9 @@ SRC = Path(__file__).parents[1] / "src" / "cityguard"
 
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("model", "columns", "ids", "crypto", "clock", "errors", "fast", "patternwords"), 1),
-    **dict.fromkeys(("sources", "decoders", "spool", "store", "register", "notify", "config", "content", "cryptouse"), 2),
+    **dict.fromkeys(
+        ("sources", "decoders", "spool", "store", "register", "notify", "config", "content", "cryptouse"), 2
+    ),
     **dict.fromkeys(("collect", "receive", "triage", "audit", "chain", "sigma", "checks", "compliance", "render"), 3),
     **dict.fromkeys(("detectors", "scan", "drill", "report", "rulebook", "otpolicy"), 4),
     "checkpoint": 3,

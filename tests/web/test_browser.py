@@ -32,6 +32,10 @@ SHOWN = {
     "jobs": "/jobs",
     "sources": "/sources",
     "coverage": "/coverage",
+    "crypto": "/crypto",
+    "crypto-certificates": "/crypto?view=certificates",
+    "crypto-calendar": "/crypto?view=calendar",
+    "crypto-posture": "/crypto?view=posture",
 }
 
 

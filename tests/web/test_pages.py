@@ -21,6 +21,8 @@ PATHS = (
     "/assessments", "/assessments?due=1", "/assessments/as1", "/assessments/as1?verdict=不符合", "/drills",
     "/drills?conclusion=失败", "/drills/d1", "/jobs", "/sources", "/rules", "/coverage",
     "/coverage?view=departments", "/coverage?view=segments", "/coverage?view=noisy", "/coverage?view=sources",
+    "/crypto", "/crypto?view=systems", "/crypto?view=departments", "/crypto?view=certificates", "/crypto?view=calendar",
+    "/crypto?view=posture", "/crypto?state=turned_down&days=7", "/crypto?view=certificates&problem=expired&q=a",
     "/coverage?state=active&q=a", "/coverage?department=data", "/users", "/password",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from tests.cryptouse import handshakes as wires
 from tests.store import make
 
 from cityguard.app import App
@@ -100,6 +101,7 @@ def town(home: Path, text: str = "") -> App:
     events = make.flows("p1", 5, NOW - timedelta(minutes=30), message=f"登录{text}", user__name=f"root{text}")
     app.store.events.append(EventBatch("auth", f"c{text}", events.table, part="p1"))
     flows = make.flows("p2", 40, NOW - timedelta(minutes=30), destination__department=["data", f"ghost{text}"] * 20)
+    app.store.events.append(handshakes(text))
     source = LogSource(("network",), (), ("connection",))
     for seen in (
         EventBatch("auth", f"c{text}", events.table, logsource=LogSource((), ("linux", f"x{text}"), ("sshd",))),
@@ -157,6 +159,21 @@ def town(home: Path, text: str = "") -> App:
     records.put_schedule(Schedule("nightly", "scan", evil, "0 2 * * *", {"system": "portal"}))
     records.append_audit(f"li{text}", "127.0.0.1", f"x.y{text}", text, text, NOW)
     return app
+
+
+def handshakes(text: str) -> EventBatch:
+    """A server of every state, with certificates that end soon, are over, shared, swapped."""
+    evil = {"server__subject": f"CN=portal{text}", "server__issuer": f"CN=CA{text}"}
+    rows = [
+        wires.tlcp("10.0.0.7", "a", **evil),
+        wires.tlcp("10.0.0.7", "b", server__not_after=wires.day(-3), server__certificate_pair="swapped"),
+        wires.tlcp("10.66.10.12", "c", server__not_after=wires.day(12)),
+        wires.ordinary("10.66.10.12", "d", offered=True),
+        wires.ordinary("10.0.0.9", "e", offered=True),
+        wires.ordinary("10.0.0.10", "f", version="1.0", cipher="TLS_RSA_WITH_3DES_EDE_CBC_SHA"),
+        wires.seen("10.0.0.11", version="tlcp1.1", guomi=True, guomi_offered=True),
+    ]
+    return wires.batch("tls", rows, NOW)
 
 
 def people(home: Path) -> Accounts:

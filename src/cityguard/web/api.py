@@ -11,6 +11,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from cityguard import triage
+from cityguard.cryptouse.calendar import calendar
+from cityguard.cryptouse.inventory import shares
+from cityguard.cryptouse.posture import UNKNOWN, posture
 from cityguard.errors import InputError
 from cityguard.jobs.jobs import runs as job_runs
 from cityguard.model import Verdict
@@ -22,6 +25,7 @@ from cityguard.web.accounts import ROLES
 from cityguard.web.auth import PERMISSIONS
 from cityguard.web.desk import MAX_ROWS, At, Desk, Doors, json, missing
 from cityguard.web.pages_assurance import assessment_file, drill_file
+from cityguard.web.pages_crypto import narrowed
 from cityguard.web.pages_rules import layer_of, switched
 from cityguard.web.pages_running import change_user, next_times
 from cityguard.web.view import page_of
@@ -407,6 +411,51 @@ def rules_navigator(at: At, domain: str) -> Response:
 def rules_switch(at: At, body: SwitchBody) -> Response:
     """Switch rules off (with a reason) or on; all that is given must fit."""
     return json({"rules": switched(at, body.act, body.selector(), body.why)})
+
+
+# -- cryptography in use ------------------------------------------------------
+
+
+@doors.get("/crypto", "read")
+def crypto_inventory(
+    at: At, days: int = 30, system: str = "", department: str = "", state: str = "", problem: str = ""
+) -> Response:
+    """Servers with what they encrypt with, in which state and with which problems; by system and department."""
+    found = narrowed(at, days, system, department, state, problem)
+    return json(
+        {
+            "since": found.since,
+            "until": found.until,
+            "complete": found.complete,
+            "states": found.states(),
+            "problems": found.problems(),
+            "services": found.services,
+            "systems": shares(found, "system"),
+            "departments": shares(found, "department"),
+            "clients_turned_down": found.clients,
+        }
+    )
+
+
+@doors.get("/crypto/certificates", "read")
+def crypto_certificates(at: At, days: int = 30, system: str = "", department: str = "", problem: str = "") -> Response:
+    """Certificates with where they are shown and what is to be said of them, the first to end first."""
+    found = narrowed(at, days, system, department, "", problem)
+    return json({"complete": found.complete, "certificates": found.certificates})
+
+
+@doors.get("/crypto/calendar", "read")
+def crypto_calendar(at: At, days: int = 30, system: str = "", department: str = "") -> Response:
+    """Certificates that are over, then those that end in this and the next twelve months."""
+    found = narrowed(at, days, system, department)
+    return json({"months": calendar(found, at.app.clock(), at.app.settings.zone)})
+
+
+@doors.get("/crypto/posture", "read")
+def crypto_posture(at: At, days: int = 30, system: str = "", department: str = "") -> Response:
+    """What traffic shows along the layers of GB/T 39786 (indicative), and what it cannot show."""
+    found = narrowed(at, days, system, department)
+    return json({"lines": posture(found), "unknown": UNKNOWN})
 
 
 @doors.get("/audit", "audit")

@@ -29,7 +29,7 @@ from cityguard.app import App
 from cityguard.config import Settings
 from cityguard.errors import CityguardError, ConflictError, ContentErrors, RefusedError, StoreError
 from cityguard.jobs.jobs import Runner
-from cityguard.web import api, pages_alerts, pages_assurance, pages_rules, pages_running, pages_self
+from cityguard.web import api, pages_alerts, pages_assurance, pages_crypto, pages_rules, pages_running, pages_self
 from cityguard.web.accounts import Accounts
 from cityguard.web.auth import PERMISSIONS, NeedLogin, NeedPassword, open_accounts
 from cityguard.web.desk import json
@@ -41,7 +41,15 @@ from cityguard.web.work import Work
 
 log = logging.getLogger(__name__)
 
-DOORS = (pages_self.doors, pages_alerts.doors, pages_assurance.doors, pages_running.doors, pages_rules.doors, api.doors)
+DOORS = (
+    pages_self.doors,
+    pages_alerts.doors,
+    pages_assurance.doors,
+    pages_running.doors,
+    pages_rules.doors,
+    pages_crypto.doors,
+    api.doors,
+)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TITLES = {400: "请求有误", 401: "请先登录", 403: "没有权限", 404: "没有找到", 405: "不支持的操作", 409: "已被他人修改"}
 

@@ -55,6 +55,7 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("/scans", "检查取证", "read", "s"),
             ("/assessments", "等保自查", "read", "c"),
             ("/drills", "备份演练", "read", "d"),
+            ("/crypto", "密码应用", "read", "m"),
         ),
     ),
     (

@@ -1,0 +1,238 @@
+"""The inventory: who encrypts with what, and which certificates are shown, per server, system and department.
+
+Made of what was seen on the wire and stored: handshakes of TLS, TLCP, DTLS, QUIC, IKE and SSH. It answers on any store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from cityguard.cryptouse import judging
+
+State = Literal["national", "mixed", "turned_down", "ordinary", "unanswered"]
+STATES: tuple[State, ...] = ("national", "mixed", "turned_down", "ordinary", "unanswered")
+"""Of a server: only 国密; also others; 国密 offered and never chosen; never offered; nothing was agreed on."""
+Role = Literal["server", "encryption", "client"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for an address by the register; "" = nobody."""
+
+    system: str = ""
+    department: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One way of encrypting that a server was seen in: agreed on ``count`` times."""
+
+    version: str
+    cipher: str | None
+    count: int
+    offered: int
+    """Of them with 国密 among what the client offered."""
+    national: bool
+    problems: tuple[str, ...]
+    forward: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One port of one address, as a server."""
+
+    address: str
+    port: int
+    protocol: str
+    """tls, tlcp, ike or ssh; several joined by +."""
+    owner: Owner
+    used: tuple[Used, ...]
+    state: State
+    problems: tuple[str, ...]
+    """Codes of its suites, certificates and the pair, the gravest kinds first."""
+    certificates: tuple[str, ...] = ()
+
+    @property
+    def handshakes(self) -> int:
+        return sum(one.count for one in self.used)
+
+    @property
+    def national(self) -> int:
+        """Handshakes that ended in 国密."""
+        return sum(one.count for one in self.used if one.national)
+
+    @property
+    def most_used(self) -> str | None:
+        """The suite that was agreed on most often."""
+        return next((one.cipher for one in self.used if one.cipher), None)
+
+    @property
+    def turned_down(self) -> int:
+        """Handshakes in which 国密 was offered and something else chosen."""
+        return sum(one.offered for one in self.used if one.cipher and not one.national)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a certificate was shown."""
+
+    address: str
+    port: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate, wherever it was shown."""
+
+    sha256: str
+    subject: str | None
+    issuer: str | None
+    serial: str | None
+    not_before: datetime | None
+    not_after: datetime | None
+    key: str | None
+    bits: int | None
+    signature: str | None
+    key_sha256: str | None
+    usage: tuple[str, ...]
+    roles: tuple[Role, ...]
+    places: tuple[Place, ...]
+    problems: tuple[str, ...]
+    days_left: int | None
+    last_seen: datetime
+
+    @property
+    def is_sm2(self) -> bool:
+        return self.key == "SM2"
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        return tuple(sorted({one.owner.system for one in self.places} - {""}))
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What was seen from ``since`` to ``until``."""
+
+    since: datetime
+    until: datetime
+    services: tuple[Service, ...]
+    certificates: tuple[Certificate, ...]
+    complete: bool = True
+    """False: there was more than is looked at."""
+    clients: dict[str, int] = field(default_factory=dict)
+    """Addresses whose offers of 国密 were turned down, and how often."""
+
+    def narrowed(self, *, system: str = "", department: str = "", state: str = "", problem: str = "") -> Inventory:
+        """The part of one system, department, state or problem; "" = all."""
+        services = tuple(
+            one
+            for one in self.services
+            if (not system or one.owner.system == system)
+            and (not department or one.owner.department == department)
+            and (not state or one.state == state)
+            and (not problem or problem in one.problems)
+        )
+        certificates = tuple(
+            one
+            for one in self.certificates
+            if (not system or system in one.systems)
+            and (not department or department in {place.owner.department for place in one.places})
+            and (not problem or problem in one.problems)
+        )
+        return Inventory(self.since, self.until, services, certificates, self.complete, self.clients)
+
+    def states(self) -> dict[State, int]:
+        """How many servers are in each state."""
+        return {name: sum(one.state == name for one in self.services) for name in STATES}
+
+    def problems(self) -> dict[str, int]:
+        """How many servers and certificates have each problem; a certificate on its server counts once, there."""
+        found: dict[str, int] = {}
+        for one in self.services:
+            for code in one.problems:
+                found[code] = found.get(code, 0) + 1
+        return dict(sorted(found.items(), key=lambda pair: (rank(pair[0]), pair[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a system or department shows in all."""
+
+    key: str
+    services: int
+    national: int
+    mixed: int
+    turned_down: int
+    ordinary: int
+    unanswered: int
+    handshakes: int
+    national_handshakes: int
+    problems: tuple[str, ...]
+    certificates: int
+    ends_first: datetime | None
+
+
+def shares(found: Inventory, by: Literal["system", "department"]) -> list[Share]:
+    """One line per system or department, the largest first; "" are servers nobody registered."""
+    keys = {getattr(one.owner, by) for one in found.services}
+    made = [_share(found, by, key) for key in keys]
+    return sorted(made, key=lambda one: (not one.key, -one.services, one.key))
+
+
+def _share(found: Inventory, by: str, key: str) -> Share:
+    mine = [one for one in found.services if getattr(one.owner, by) == key]
+    mark = {name: sum(one.state == name for one in mine) for name in STATES}
+    shown = {sha for one in mine for sha in one.certificates}
+    certificates = [one for one in found.certificates if one.sha256 in shown]
+    ends = [one.not_after for one in certificates if one.not_after is not None]
+    return Share(
+        key, len(mine), mark["national"], mark["mixed"], mark["turned_down"], mark["ordinary"], mark["unanswered"],
+        sum(one.handshakes for one in mine), sum(one.national for one in mine),
+        ordered(code for one in mine for code in one.problems), len(certificates), min(ends, default=None),
+    )  # fmt: skip
+
+
+def state_of(used: Iterable[Used]) -> State:
+    """The state of a server by what it was seen in."""
+    agreed = [one for one in used if one.cipher]
+    if not agreed:
+        return "unanswered"
+    national = sum(one.national for one in agreed)
+    if national:
+        return "national" if national == len(agreed) else "mixed"
+    return "turned_down" if any(one.offered for one in agreed) else "ordinary"
+
+
+_ORDER = {
+    code: at
+    for at, code in enumerate(
+        (
+            *("expired", "weak_suite", "weak_version", "aggressive", "weak_key", "weak_signature", "early"),
+            *("swapped", "mismatched", "single", "unusual", "mixed", "rsa_suite", "sha1", "sm1", "self_signed"),
+            *("shared_key", "shared", "soon"),
+        )
+    )
+}
+
+
+def rank(code: str) -> int:
+    """The gravest first."""
+    return _ORDER.get(code, len(_ORDER))
+
+
+def ordered(codes: Iterable[str]) -> tuple[str, ...]:
+    """Codes once each, the gravest first."""
+    return tuple(sorted(set(codes), key=lambda code: (rank(code), code)))
+
+
+def judged(version: str, cipher: str | None, count: int, offered: int) -> Used:
+    """What was agreed on, with what is to be said of it."""
+    return Used(
+        version, cipher, count, offered, judging.is_national(version, cipher),
+        judging.suite(version, cipher), judging.is_forward(version, cipher),
+    )  # fmt: skip
