@@ -231,7 +231,7 @@ def test_an_answer_is_joined_with_its_question_by_sn() -> None:
     )
     assert [some(row, "function.name", "function.class", "status", "is_request", "request_id") for row in rows] == [
         ("Query/Catalog", "read", None, True, "11"),
-        ("Query/Catalog", "read", "200", False, "a"),
+        ("Query/Catalog", "read", "200", False, "11"),
         ("Response/Catalog", "read", None, False, "11"),
         ("Response/DeviceConfig", "error", "ERROR", False, "12"),
     ]
@@ -321,6 +321,15 @@ def test_an_invite_says_where_the_pictures_go() -> None:
     assert abroad["ot.flags"] == ["media_public", "media_other_network"]
     assert fields(near)["sdp"]["ssrc"] == "1000040007"
     assert only(invite("10.71.0.6", "Talk"))["ot.function.class"] == "write"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("::ffff:10.1.2.3", "10.1.2.3"), ("FE80::1%eth0", None), ("2001:DB8::9", "2001:db8::9"), ("media.city", None)],
+)
+def test_where_the_pictures_go_may_be_written_in_any_way(text: str, expected: str | None) -> None:
+    assert gb28181_sdp.literal(text) == expected
+    assert only(invite(text))["ot.target_ip"] == expected
 
 
 def test_the_two_halves_of_a_format_and_times() -> None:

@@ -6,16 +6,21 @@ with questions (transaction, SN), a dialog with its INVITE, a device with the se
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cityguard.decoders import passwords, secrets
-from cityguard.decoders.app import sip_message
 from cityguard.decoders.events import End, Talk
-from cityguard.decoders.ot import gb28181_commands, gb28181_digest, gb28181_fields, gb28181_ids, gb28181_times
+from cityguard.decoders.ot import (
+    gb28181_commands,
+    gb28181_digest,
+    gb28181_fields,
+    gb28181_ids,
+    gb28181_places,
+    gb28181_times,
+)
 from cityguard.decoders.ot.gb28181_commands import Command, Manscdp
 from cityguard.decoders.ot.gb28181_message import EDITIONS, Frame
 from cityguard.decoders.ot.gb28181_sdp import Media
@@ -41,6 +46,8 @@ class Asked:
     platform: str | None
     address: str | None = None
     with_credentials: bool = False
+    request_id: str | None = None
+    """SN of its document, else its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,8 @@ class Desk:
         flags = self._flags(frame, body, talk, at)
         first = found[0]
         address = dialog.address if dialog else _channel(frame, unit, body)
-        asked = Asked(first.name, first.kind, unit, platform, address, frame.auth is not None)
+        number = (body.sn if body is not None else None) or frame.call_id or None
+        asked = Asked(first.name, first.kind, unit, platform, address, frame.auth is not None, number)
         self._asked.ask(key, asked)
         if frame.method == "INVITE":
             self._dialogs.ask(frame.call_id, asked)
@@ -119,13 +127,13 @@ class Desk:
                 found = tuple(_answering(one, question) for one in found)
         elif body is not None and body.sn:
             self._questions.ask((body.sn, body.cmdtype, body.device_id), asked)
-        for number, one in enumerate(found):
-            more = ["further_command"] if number else []
+        for order, one in enumerate(found):
+            more = ["further_command"] if order else []
             self._row(frame, body, one, asked, talk, at, [*flags, *more])
 
     def _announce(self, frame: Frame, asked: Asked, at: Moment) -> None:
         media = frame.media
-        end = place(media.ip, media.port) if media is not None else None
+        end = gb28181_places.place(media.ip, media.port) if media is not None else None
         if media is None or end is None:
             return
         call = Call(at.time, asked.unit, asked.platform, frame.call_id, media)
@@ -212,11 +220,15 @@ class Desk:
         flags: list[str],
     ) -> None:
         media = frame.media if frame.is_request and frame.method == "INVITE" else None
-        target, host = _target(one, media)
+        target, host = gb28181_places.target(one, media)
         device = gb28181_ids.device(asked.unit or "")
         told = gb28181_times.told(frame, body)
-        flags += _media_flags(media, frame, talk) if media is not None and not self._is_server(media, frame) else []
-        if target and media is None and host and _public(host):
+        flags += (
+            gb28181_places.media_flags(media, frame, talk)
+            if media is not None and not self._is_server(media, frame)
+            else []
+        )
+        if target and media is None and host and gb28181_places.public(host):
             flags.append("target_public")
         if one.ptz is not None and one.ptz.instruction:
             flags.append(one.ptz.instruction)
@@ -234,7 +246,7 @@ class Desk:
             "ot.message.type": "request" if frame.is_request else "response",
             "ot.is_request": frame.is_request and not (body is not None and body.answers),
             "ot.transaction_id": frame.cseq,
-            "ot.request_id": (body.sn if body is not None else None) or frame.call_id or None,
+            "ot.request_id": asked.request_id or frame.call_id or None,
             "ot.edition": EDITIONS.get(frame.version or "") or ("2022" if body is not None and body.new else None),
             "ot.station_kind": device.kind if device is not None else None,
             "ot.platform_id": asked.platform,
@@ -251,18 +263,9 @@ class Desk:
         self._out.add("ot", at, talk, fields)
 
     def _is_server(self, media: Media, frame: Frame) -> bool:
-        end = place(media.ip, media.port)
+        end = gb28181_places.place(media.ip, media.port)
         known = (self._servers.get(name, {}) for name in (frame.request_user, frame.receiver))
         return end is not None and any(end[:2] in one for one in known)
-
-
-def place(ip: str | None, port: int | None) -> End | None:
-    """An address and port as the ends of ``Talk``; None where one is missing."""
-    if ip is None or not port:
-        return None
-    address = ipaddress.ip_address(ip)
-    number = int(address) if address.version == 6 else 0xFFFF_0000_0000 | int(address)
-    return number >> 64, number & 0xFFFF_FFFF_FFFF_FFFF, port
 
 
 def _unit(frame: Frame, body: Manscdp | None) -> str | None:
@@ -310,58 +313,6 @@ def _secret(frame: Frame, one: Command) -> dict[str, Any]:
     if frame.auth is not None and frame.is_request:
         return {"ot.password.verdict": gb28181_digest.verdict(frame.auth, frame.method)}
     return {}
-
-
-def _target(one: Command, media: Media | None) -> tuple[str | None, str | None]:
-    """Where a command sends the device, or its pictures: text, and the address if it names one."""
-    if media is not None and media.ip:
-        text = f"[{media.ip}]" if ":" in media.ip else media.ip
-        return f"{text}:{media.port}" if media.port else text, media.ip
-    if not one.target:
-        return None, None
-    text = secrets.url(one.target)[:512]
-    rest = text.partition("://")[2] or text
-    return text, _ip(sip_message.host("x:" + rest.partition("/")[0]))
-
-
-def _ip(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
-
-
-_PRIVATE = tuple(
-    ipaddress.ip_network(one)
-    for one in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
-        *("fc00::/7", "fe80::/10", "::1/128"),
-    )
-)
-
-
-def _public(text: str) -> bool:
-    address = ipaddress.ip_address(text)
-    return not any(address in network for network in _PRIVATE)
-
-
-def _media_flags(media: Media, frame: Frame, talk: Talk) -> list[str]:
-    """Whether the receiver of the media stands in another network (/16, /48) than the device that is to send them."""
-    if media.ip is None:
-        return []
-    host = _ip(sip_message.host(frame.head.uri))
-    device = ipaddress.ip_address(host) if host is not None else _address(talk.destination)
-    receiver = ipaddress.ip_address(media.ip)
-    flags = ["media_public"] if _public(media.ip) else []
-    size = 16 if receiver.version == 4 else 48
-    if receiver.version != device.version or receiver not in ipaddress.ip_network(f"{device}/{size}", strict=False):
-        flags.append("media_other_network")
-    return flags
-
-
-def _address(end: End) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    address = ipaddress.IPv6Address(end[0] << 64 | end[1])
-    return address.ipv4_mapped or address
 
 
 def _keep(table: OrderedDict[Any, Any], key: object, value: object) -> None:

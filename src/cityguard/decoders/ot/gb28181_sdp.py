@@ -122,11 +122,19 @@ def number(text: str) -> int | None:
 
 
 def address(line: str) -> str | None:
-    """The address of a ``c=`` line in canonical form."""
+    """The address of a ``c=`` line."""
+    return literal(line.split(" ")[-1].partition("/")[0].strip())
+
+
+def literal(text: str) -> str | None:
+    """An address in canonical form, one of IPv4 within IPv6 unwrapped; None where it is a name, or has a zone."""
     try:
-        return str(ipaddress.ip_address(line.split(" ")[-1].partition("/")[0].strip()))
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if found.version == 6 and found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return None if "%" in text else str(found)
 
 
 def _media(line: str) -> tuple[str | None, int | None, str | None, tuple[int, ...]]:
