@@ -16,6 +16,9 @@ START, END = 0x68, 0x16
 LEAST, MOST = 13, 13 + 255
 _HEAD = 11
 
+_DIGITS = bytes((*(octet for octet in range(0xA0) if octet & 15 < 10), 0xAA, 0xFF))
+"""Two digits, two times any, or unused."""
+
 FUNCTIONS: dict[int, tuple[str, str]] = {
     0x01: ("read_data", "read"),
     0x03: ("read_address", "read"),
@@ -122,7 +125,7 @@ def _is_type(octet: int) -> bool:
 
 def _addressed(data: bytes | bytearray, at: int) -> bool:
     """Whether seven octets are digits, or AA for any; the maker's two may be any BCD."""
-    return all(octet in (0xAA, 0xFF) or (octet & 15 < 10 and octet < 0xA0) for octet in data[at : at + 7])
+    return not data[at : at + 7].translate(None, _DIGITS)
 
 
 def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:

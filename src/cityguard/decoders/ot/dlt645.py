@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import dlt645_frame
-from cityguard.decoders.ot.dlt645_rows import Rows
+from cityguard.decoders.ot.dlt645_rows import Gathered, Rows
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.sought import Sought, lies
@@ -26,23 +26,20 @@ _FILLER = b"\xfe"
 class Meter(Sought):
     """One connection."""
 
-    __slots__ = ("_speaker", "_way")
+    __slots__ = ("_keep", "_speaker", "_way")
 
     def __init__(self, speaker: Dlt645, talk: Talk, way: int) -> None:
-        self._speaker, self._way = speaker, way
+        self._speaker, self._way, self._keep = speaker, way, speaker.gathered.add
         super().__init__(
             talk, b"h", dlt645_frame.size, speaker.frame, dlt645_frame.MOST, speaker.malformed, filler=_FILLER
         )
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
-        if self._buffers[side]:
-            self._through(side)
-            super().feed(side, data, at)
-            return
-        begin = 0 if data[0] == 0x68 else len(data) - len(data.lstrip(_FILLER))
-        if len(data) - begin >= 12 and dlt645_frame.size(data, begin) == len(data) - begin:  # nearly always
-            self._speaker.gather(data[begin:], at, self._way + side)
-            return
+        if not self._buffers[side]:
+            bare = data.lstrip(_FILLER)
+            if dlt645_frame.fills(bare):  # one frame a segment, as nearly always
+                self._keep(bare, at, self._way + side)
+                return
         self._through(side)
         super().feed(side, data, at)
 
@@ -64,10 +61,7 @@ class Dlt645(Speaker):
     def __init__(self, out: Out, *, fast: bool = True) -> None:
         super().__init__(out)
         self._rows = Rows(fast=fast)
-        self._frames: list[bytes] = []
-        self._number: list[int] = []
-        self._time: list[int] = []
-        self._who: list[int] = []
+        self.gathered = Gathered()
         self._talks: dict[int, Talk] = {}
         self._closed: list[int] = []
         self._heard: OrderedDict[Talk, int] = OrderedDict()
@@ -115,11 +109,8 @@ class Dlt645(Speaker):
 
     def gather(self, frame: bytes, at: Moment, way: int) -> None:
         """Keep a whole frame until the piece is over."""
-        self._frames.append(frame)
-        self._number.append(at.number)
-        self._time.append(at.time)
-        self._who.append(way)
-        if len(self._frames) >= MAX_GATHERED:
+        self.gathered.add(frame, at, way)
+        if len(self.gathered.frames) >= MAX_GATHERED:
             self._tell()
 
     def closed(self, way: int) -> None:
@@ -138,10 +129,9 @@ class Dlt645(Speaker):
 
     def _tell(self) -> None:
         """Read what was gathered."""
-        frames, number, time, who = self._frames, self._number, self._time, self._who
-        self._frames, self._number, self._time, self._who = [], [], [], []
-        if frames:
-            self.out.rows("ot").tables += self._rows.tables(frames, number, time, who, self._talks)
+        if self.gathered.frames:
+            self.out.rows("ot").tables += self._rows.tables(self.gathered, self._talks)
+            self.gathered.clear()  # in place: the connections hold on to it
         for way in self._closed:
             self._talks.pop(way, None)
             self._talks.pop(way + 1, None)

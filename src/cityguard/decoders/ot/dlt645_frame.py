@@ -13,6 +13,8 @@ from cityguard.decoders.ot import dlt645_data
 
 START, END = 0x68, 0x16
 LEAST, MOST = 12, 12 + 255
+_DIGITS = bytes((*(octet for octet in range(0xA0) if octet & 15 < 10), 0xAA))
+"""Two digits, or two times any."""
 _PLAIN = bytes((octet - 0x33) & 0xFF for octet in range(256))
 
 FUNCTIONS: dict[int, tuple[str, str, str]] = {
@@ -125,7 +127,19 @@ def size(data: bytes | bytearray, at: int) -> int:
 
 def _addressed(data: bytes | bytearray, at: int) -> bool:
     """Whether six octets are digits, or AA for any."""
-    return all(octet == 0xAA or (octet & 15 < 10 and octet < 0xA0) for octet in data[at : at + 6])
+    return not data[at : at + 6].translate(None, _DIGITS)
+
+
+def fills(data: bytes) -> bool:
+    """Whether some octets are one frame, no more and no less."""
+    return (
+        len(data) >= LEAST
+        and data[0] == START == data[7]
+        and len(data) == LEAST + data[9]
+        and data[-1] == END
+        and data[8] & 0x1F in FUNCTIONS
+        and not data[1:7].translate(None, _DIGITS)
+    )
 
 
 def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:

@@ -7,6 +7,7 @@ Both ways give the same rows; ``Rows(fast=False)`` takes the first for all. An a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from cityguard.decoders.ot import dlt645_data, dlt645_frame
 from cityguard.decoders.ot.dlt645_frame import Frame
 from cityguard.decoders.ot.modbus_columns import Requests, Waiting
 from cityguard.decoders.packet import Bools, U64s, Words
+from cityguard.decoders.stream import Moment
 
 MAX_WAITING = 65_536
 """Requests that wait for their answers into the next piece."""
@@ -68,6 +70,29 @@ def _marks(frame: Frame) -> list[str]:
     return [name for name, is_so in told.items() if is_so]
 
 
+class Gathered:
+    """Frames until they are read; in columns, for so many small records would keep the garbage collection busy."""
+
+    __slots__ = ("frames", "number", "time", "who")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.number: list[int] = []
+        self.time: list[int] = []
+        self.who: list[int] = []
+
+    def add(self, frame: bytes, at: Moment, who: int) -> None:
+        """A whole frame, the packet that completed it, and a key into the talks: even and odd are two ways of one."""
+        self.frames.append(frame)
+        self.number.append(at.number)
+        self.time.append(at.time)
+        self.who.append(who)
+
+    def clear(self) -> None:
+        for column in (self.frames, self.number, self.time, self.who):
+            column.clear()
+
+
 class Rows:
     """Gathered frames of a capture to tables."""
 
@@ -75,18 +100,10 @@ class Rows:
         self._fast = fast
         self._waiting = Waiting(MAX_WAITING)
 
-    def tables(
-        self, frames: list[bytes], number: list[int], time: list[int], who: list[int], talks: dict[int, Talk]
-    ) -> list[pl.DataFrame]:
-        """The rows of some frames, in order.
-
-        Args:
-            frames: n whole frames.
-            number, time: the packet that completed each, and when that came, ns.
-            who: key into ``talks`` of the sender's direction; even and odd are two ways of one connection.
-            talks: whom it was from and to.
-        """
-        places, times, ways = np.array(number, np.int64), np.array(time, np.int64), np.array(who, np.int64)
+    def tables(self, gathered: Gathered, talks: dict[int, Talk]) -> list[pl.DataFrame]:
+        """The rows of some frames, in order; ``talks`` tells whom each was from and to."""
+        frames, number, time, who = gathered.frames, gathered.number, gathered.time, gathered.who
+        ways = np.array(who, np.int64)
         many = _Many(frames)
         quick = many.quick() if self._fast else np.zeros(len(frames), np.bool_)
         told = {row: dlt645_frame.read(frames[row]) for row in np.flatnonzero(~quick).tolist()}
@@ -94,13 +111,15 @@ class Rows:
         found = []
         if quick.any():
             rows = np.flatnonzero(quick)
-            ends = _ends(places[rows], times[rows], ways[rows], talks)
+            when = np.array(number, np.int64)[rows], np.array(time, np.int64)[rows]
+            ends = _ends(*when, ways[rows], talks)
             found.append(pl.concat([events.keyed(ends), many.columns(rows)], how="horizontal"))
         if told:
             slow = events.Rows("ot")
             for row, frame in told.items():
                 if frame is not None:
-                    slow.add(number[row], time[row], talks[who[row]], _answered(fields(frame, time[row]), asked[row]))
+                    one = _answered(fields(frame, time[row]), int(asked[row]))
+                    slow.add(number[row], time[row], talks[who[row]], one)
             found += slow.take()
         return found
 
@@ -150,7 +169,7 @@ _HEX = np.array([f"{octet:02X}".encode() for octet in range(256)], "S2").view(np
 class _Many:
     """Whole frames side by side: the head of each, and what plain reads and their answers say."""
 
-    def __init__(self, frames: list[bytes]) -> None:
+    def __init__(self, frames: Sequence[bytes]) -> None:
         self._size = np.fromiter(map(len, frames), np.int64, len(frames))
         self._buffer = np.frombuffer(b"".join((*frames, bytes(16))), np.uint8)
         self._at = np.cumsum(self._size) - self._size
