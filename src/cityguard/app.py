@@ -241,7 +241,7 @@ class App:
         from cityguard.detectors.rules import RuleDetector
         from cityguard.sigma.engine.engine import Engine
 
-        engine = Engine.compile(self.ruleset, cache=self.compiled_path)
+        engine = Engine.compile(self.ruleset, cache=self.compiled_path, budget_ms=self.settings.detection.budget_ms)
         rules = RuleDetector(
             self.ruleset,
             clock=self.clock,
@@ -277,7 +277,9 @@ class App:
         ruleset, changed = self.ruleset, False
         for one in self.detectors:
             if isinstance(one, RuleDetector) and one.ruleset is not ruleset:
-                one.exchange(ruleset, Engine.compile(ruleset, cache=self.compiled_path), self.correlator)
+                budget = self.settings.detection.budget_ms
+                engine = Engine.compile(ruleset, cache=self.compiled_path, budget_ms=budget)
+                one.exchange(ruleset, engine, self.correlator)
                 changed = True
         return changed
 

@@ -139,6 +139,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """``detection``: what rules may cost."""
+
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] = _help(
+        50.0,
+        "单条规则每万条事件的处理器时间上限（毫秒）",
+        "CPU milliseconds a rule may take per 10,000 events; above it the rule rests for a million events and an alert "
+        "names it",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Anomaly:
     """``anomaly``: the isolation forest per segment."""
 
@@ -208,6 +220,7 @@ class Settings:
     notify: Notify = field(default_factory=Notify)
     scan: ScanSettings = field(default_factory=ScanSettings)
     limits: Limits = field(default_factory=Limits)
+    detection: Detection = field(default_factory=Detection)
     anomaly: Anomaly = field(default_factory=Anomaly)
     ot_policy: OtPolicy = field(default_factory=OtPolicy)
     correlations: Correlations = field(default_factory=Correlations)

@@ -76,7 +76,7 @@ def settle(app: Way, through: datetime | None = None) -> list[Alert]:
 
 def _tell(found: list[Alert], app: Way) -> list[Alert]:
     app.store.records.add_sightings(app.seen.take())
-    found += notes.keep(app.detectors, app.store.records, app.seen.now())
+    notes.keep(app.detectors, app.store.records, app.seen.now())
     fresh = app.store.alerts.merge(found)
     app.notifiers.tell(fresh)
     return fresh

@@ -20,6 +20,7 @@ from cityguard.detectors.custom.rate import Rates
 from cityguard.detectors.custom.sequence import UNTIL, Sequences
 from cityguard.detectors.custom.suppress import Openings
 from cityguard.detectors.rules import RuleDetector
+from cityguard.detectors.telling import BUDGET
 from cityguard.errors import InputError
 from cityguard.model import Alert, EventBatch, LogSource
 from cityguard.sigma.custom import Absence, Baseline, NewTerms, Rate, Suppress
@@ -479,7 +480,8 @@ def test_a_rule_over_its_budget_raises_an_alert_once() -> None:
     engine: Any = one.engine
     engine._tell(one.ruleset.rules[0], 90.0)
     (alert,) = [alert for alert in one.detect(batch([(0, "10.0.0.1")], port=1)) if "暂停" in alert.title.zh]
-    assert alert.rule_id == one.ruleset.rules[0].id
+    assert alert.rule_id == BUDGET
+    assert alert.explanation[0].value == one.ruleset.rules[0].id
     assert "90 毫秒" in alert.reason.zh and "90 ms" in alert.reason.en
     assert one.detect(batch([(1, "10.0.0.1")], port=1)) == []
 

@@ -14,6 +14,7 @@ from cityguard import pipeline
 from cityguard.app import App
 from cityguard.config import Anomaly, Settings
 from cityguard.detectors.notices import Notice as Told
+from cityguard.detectors.telling import BUDGET
 from cityguard.model import Query, Text
 from cityguard.rulebook import notes
 from cityguard.sigma.engine.account import Notice
@@ -32,33 +33,29 @@ class Records:
         self.writes += 1
 
 
-class Engine:
-    def __init__(self) -> None:
-        self.notices: list[Notice] = []
-
-
 class Detector:
     def __init__(self) -> None:
-        self.engine, self.said = Engine(), [Told("r2", "learning", "p", Text("学习中", "learning"))]
+        self.rested: list[Notice] = []
+        self.said = [Told("r2", "learning", "p", Text("学习中", "learning"))]
 
     def notices(self) -> tuple[Any, ...]:
         return tuple(self.said)
 
 
-def test_a_rule_over_its_budget_is_one_alert_a_day_and_told_for_a_day() -> None:
+def test_a_rule_over_its_budget_is_told_for_a_day() -> None:
     records, detector = Records(), Detector()
-    detector.engine.notices.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 80.0))
-    (alert,) = notes.keep([detector], records, NOW)
-    assert alert.rule_id == notes.RULE
-    assert "80" in alert.reason.en
-    assert notes.keep([detector], records, NOW + timedelta(minutes=1)) == []
+    detector.rested.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 80.0))
+    notes.keep([detector], records, NOW)
+    assert detector.rested == []
+    notes.keep([detector], records, NOW + timedelta(minutes=1))
     found = notes.read(records.get_value(notes.STATE), NOW + timedelta(hours=2))
     assert {one.kind for one in found} == {"budget", "learning"}
     assert set(notes.budgets(found)) == {"r1"}
     assert {one.kind for one in notes.read(records.get_value(notes.STATE), NOW + timedelta(days=1))} == {"learning"}
-    detector.engine.notices.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 90.0))
-    (again,) = notes.keep([detector], records, NOW + timedelta(hours=3))
-    assert again.id == alert.id
+    detector.rested.append(Notice("r1", Text("慢", "slow"), "r.yml:1", 90.0))
+    notes.keep([detector], records, NOW + timedelta(hours=3))
+    found = notes.read(records.get_value(notes.STATE), NOW + timedelta(hours=25))
+    assert "90" in notes.budgets(found)["r1"].en
 
 
 def test_nothing_is_written_while_nothing_changes() -> None:
@@ -78,7 +75,7 @@ def test_a_state_that_cannot_be_read_says_nothing(raw: bytes | None) -> None:
     assert notes.read(raw, NOW) == []
 
 
-def test_the_main_way_keeps_notes_and_tells_alerts_of_budgets(tmp_path: Path) -> None:
+def test_the_main_way_keeps_the_note_and_tells_one_alert_of_a_rule_over_its_budget(tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()
     (rules / "a.yml").write_text(rule(1))
@@ -86,9 +83,13 @@ def test_the_main_way_keeps_notes_and_tells_alerts_of_budgets(tmp_path: Path) ->
     engine: Any = app.detectors[0].engine  # type: ignore[attr-defined]
     engine.notices.append(Notice(uuid(1), Text("慢", "slow"), "a.yml:1", 70.0))
     (fresh,) = pipeline.settle(app)
-    assert fresh.rule_id == notes.RULE
-    assert [one.rule_id for one in app.store.alerts.find(Query())] == [notes.RULE]
+    assert fresh.rule_id == BUDGET
+    assert "70" in fresh.reason.en
+    engine.notices.append(Notice(uuid(1), Text("慢", "slow"), "a.yml:1", 75.0))
+    pipeline.settle(app)
+    (held,) = app.store.alerts.find(Query())
+    assert (held.id, held.rule_id) == (fresh.id, BUDGET)
     (one,) = app.coverage().rules
     assert one.state == "budget"
-    assert "70" in one.reason.en
+    assert "75" in one.reason.en
     app.close()

@@ -26,6 +26,7 @@ from cityguard.sigma.rule import load
 
 HEAD = "title: t\nid: 00000000-0000-4000-8000-00000000000a\nlogsource: {logsource}\ndetection:\n"
 PROCESS, REGISTRY = "{category: process_creation, product: windows}", "{category: registry_event, product: windows}"
+SECURITY = "{product: windows, service: security}"
 FIELDS = "product=_p,service=_s,category=_c"
 
 
@@ -41,6 +42,8 @@ class Case:
     logsource: str = PROCESS
     number: int = 1
     category: str = "process_creation"
+    channel: str = "Microsoft-Windows-Sysmon/Operational"
+    service: str = "sysmon"
 
 
 CASES = [
@@ -54,6 +57,12 @@ CASES = [
          REGISTRY, 13, "registry_set"),
     Case("a list of names the site has not given", "s: {User: x}\n  f: {User|expand: '%nobody%'}", {"User": "x"},
          False, True),
+    Case("4688 in the words of process_creation", r"s: {Image|endswith: '\whoami.exe'}",
+         {"NewProcessName": r"C:\Windows\System32\whoami.exe"}, True, False, PROCESS, 4688, "process_creation",
+         "Security", "security"),
+    Case("4688 by the name in the event", r"s: {NewProcessName|endswith: '\whoami.exe'}",
+         {"NewProcessName": r"C:\Windows\System32\whoami.exe"}, True, True, SECURITY, 4688, "process_creation",
+         "Security", "security"),
 ]  # fmt: skip
 
 
@@ -63,8 +72,8 @@ def _written(case: Case, folder: Path) -> tuple[Path, Path]:
     condition = "s and not f" if "\n  f:" in case.detection else "s"
     text = HEAD.replace("{logsource}", case.logsource) + f"  {case.detection}\n  condition: {condition}\n"
     (rules / "one.yml").write_text(text, encoding="utf-8")
-    told = {"_p": "windows", "_s": "sysmon", "_c": case.category, "EventID": case.number}
-    told |= {"Channel": "Microsoft-Windows-Sysmon/Operational", "Computer": "PC"}
+    told = {"_p": "windows", "_s": case.service, "_c": case.category, "EventID": case.number}
+    told |= {"Channel": case.channel, "Computer": "PC"}
     events.write_text(json.dumps(told | case.event) + "\n", encoding="utf-8")
     return rules, events
 

@@ -28,10 +28,12 @@ from cityguard.ids import alert_id
 from cityguard.model import Alert, EventBatch
 from cityguard.sigma.ast import Rule
 from cityguard.sigma.correlation import Correlator, Firing
+from cityguard.sigma.engine.account import Notice as Rested
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.rule import Ruleset
 
 ZONE = ZoneInfo("Asia/Shanghai")
+MAX_RESTED = 2_000  # notices kept for who writes notes; nobody may
 
 
 class Matcher(Protocol):
@@ -64,6 +66,7 @@ class RuleDetector:
         self.clock = clock
         self.screen = Screen(lists or ThreatLists(), zone)
         self._zone, self._lateness_s = zone, lateness_s
+        self.rested: list[Rested] = []  # who writes notes takes them off
         self._received: int | None = None  # newest receipt since the last settling, µs
         self._arm(ruleset, engine or Engine.compile(ruleset), correlator or Correlator(ruleset.correlations))
 
@@ -74,7 +77,6 @@ class RuleDetector:
         self.keepers = Keepers(ruleset, lateness_s=self._lateness_s)
         self._silent = ruleset.silent
         self._kept = _fed(ruleset, self.keepers.of)
-        self._noticed = 0  # notices of the engine that were told
 
     def exchange(self, ruleset: Ruleset, engine: Matcher, correlator: Correlator | None = None) -> None:
         """Other rules from the next batch on, made ready before; what correlations and rules hold stays, by rule id."""
@@ -129,7 +131,8 @@ class RuleDetector:
         far = min(now, newest if through is None else int(through.timestamp() * 1_000_000))
         self._received = None
         # a window is decided once, whenever that is: told again after a crash, it counts once
-        return [*self.forward(far - self.keepers.lateness_us), *self._told(self.correlator.settle(far), "settle")]
+        found = [*self.forward(far - self.keepers.lateness_us), *self._told(self.correlator.settle(far), "settle")]
+        return found + self._rested(self.clock(), "settle")
 
     def forward(self, mark: int) -> list[Alert]:
         """Alerts of rules that remember, once time has come to ``mark`` (µs since the epoch)."""
@@ -172,9 +175,11 @@ class RuleDetector:
 
     def _rested(self, now: datetime, part: str) -> list[Alert]:
         """Alerts of rules that the engine has left out since the last call, for what they cost."""
-        notices = getattr(self.engine, "notices", ())
-        fresh, self._noticed = notices[self._noticed :], len(notices)
-        return [rested(one, now, part) for one in fresh]
+        fresh: list[Rested] = getattr(self.engine, "notices", [])
+        found = [rested(one, now, part) for one in fresh]
+        self.rested = [*self.rested, *fresh][-MAX_RESTED:]
+        fresh.clear()
+        return found
 
     # ------------------------------------------------------------ correlations
 

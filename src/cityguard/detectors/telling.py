@@ -25,6 +25,12 @@ from cityguard.sigma.rule import Ruleset
 
 DAY = 86_400
 MAX_ALERTS = 1000  # per rule and batch; smaller groups beyond it become one alert
+BUDGET = "rules.budget"  # rule id of the alert about a rule over its budget
+_ADVICE = Text(
+    "为该规则增加必须出现的固定文字，或收窄日志源；不需要时停用；确有需要时调高 detection.budget_ms",
+    "give the rule a text that must occur, narrow its log source, or switch it off; raise detection.budget_ms if it is "
+    "worth its time",
+)
 _WHY = ("x", "limit", "origin", "by", "threat", "threat_field", "expired")
 
 
@@ -145,17 +151,22 @@ class Teller:
 
 
 def rested(notice: Rested, now: datetime, part: str) -> Alert:
-    """The alert of a rule that the engine left out for its cost; one a day."""
+    """The alert of a rule that the engine left out for its cost; one a day. It is no alert of the rule itself."""
     day = int(now.timestamp()) // DAY * DAY
     return Alert(
-        id=alert_id("cityguard.rules.budget", "1", (notice.rule_id,), day),
-        rule_id=notice.rule_id,
-        title=Text(f"检测规则暂停：{notice.title.zh}", f"detection rule rests: {notice.title.en}"),
+        id=alert_id(BUDGET, "1", (notice.rule_id,), day),
+        rule_id=BUDGET,
+        title=Text(
+            f"检测规则超出时间预算，暂停使用：{notice.title.zh}",
+            f"A rule is over its time budget and rests: {notice.title.en}",
+        ),
         level="medium",
         source="sigma",
         first_seen=now,
         last_seen=now,
         reason=notice.reason,
+        advice=_ADVICE,
+        explanation=(Explanation("rule.id", notice.rule_id),),
         part=part,
     )
 

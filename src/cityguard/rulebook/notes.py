@@ -9,19 +9,12 @@ from typing import Any, Protocol
 
 import orjson
 
-from cityguard.ids import alert_id
-from cityguard.model import Alert, Text
+from cityguard.model import Text
 
 STATE = "rules.notes"  # name of the state the process that detects keeps for those that show
 REST = timedelta(days=1)  # how long a rule counts as over its budget
 BUDGET = "budget"
-RULE = "rules.budget"  # rule id of the alert about it
 MAX_NOTES = 2_000
-_TITLE = Text("检测规则超出时间预算，暂停使用", "A rule is over its time budget and rests")
-_ADVICE = Text(
-    "为该规则增加必须出现的固定文字，或收窄日志源；不需要时停用",
-    "give the rule a text that must occur, narrow its log source, or switch it off",
-)
 
 
 class Keeps(Protocol):
@@ -53,13 +46,12 @@ def read(raw: bytes | None, now: datetime) -> list[Note]:
         return []
 
 
-def keep(detectors: Iterable[Any], records: Keeps, now: datetime) -> list[Alert]:
-    """Write down what detectors say now; returns an alert for every rule that has just been given a rest."""
+def keep(detectors: Iterable[Any], records: Keeps, now: datetime) -> None:
+    """Write down what detectors say now; alerts of rules that rest are the detector's own."""
     fresh: list[Note] = []
     others: list[Note] = []
     for detector in detectors:
-        engine = getattr(detector, "engine", None)
-        told = getattr(engine, "notices", None)
+        told = getattr(detector, "rested", None)
         if isinstance(told, list):
             fresh += [Note(one.rule_id, BUDGET, now, one.reason) for one in told]
             told.clear()
@@ -73,7 +65,6 @@ def keep(detectors: Iterable[Any], records: Keeps, now: datetime) -> list[Alert]
     again = {one.rule_id for one in fresh}
     kept += [one for one in old if one.kind == BUDGET and one.rule_id not in again]
     _write(records, raw, [*fresh, *kept][:MAX_NOTES])
-    return [_alert(one) for one in fresh]
 
 
 def _write(records: Keeps, raw: bytes | None, notes: list[Note]) -> None:
@@ -81,23 +72,6 @@ def _write(records: Keeps, raw: bytes | None, notes: list[Note]) -> None:
     made = orjson.dumps(sorted(rows))
     if made != (raw or b"[]"):
         records.put_value(STATE, made)
-
-
-def _alert(note: Note) -> Alert:
-    """One alert a rule and day."""
-    day = int(note.at.timestamp()) // 86_400 * 86_400
-    return Alert(
-        id=alert_id(RULE, "1", (note.rule_id,), day),
-        rule_id=RULE,
-        title=_TITLE,
-        level="medium",
-        source="sigma",
-        first_seen=note.at,
-        last_seen=note.at,
-        reason=note.text,
-        advice=_ADVICE,
-        part=f"budget:{note.at.isoformat()}",
-    )
 
 
 def budgets(notes: Iterable[Note]) -> Mapping[str, Text]:

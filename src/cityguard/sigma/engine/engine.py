@@ -12,7 +12,7 @@ import polars as pl
 
 from cityguard.model import EventBatch, LogSource
 from cityguard.sigma.ast import Mode, Node, Rule
-from cityguard.sigma.engine.account import Account, Notice
+from cityguard.sigma.engine.account import BUDGET_MS, Account, Notice
 from cityguard.sigma.engine.build import build
 from cityguard.sigma.engine.cache import Kept, name_of
 from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, read, sample, written
@@ -55,6 +55,7 @@ class Engine:
         scanner: str = "auto",
         cache: Path | None = None,
         calibration: Mapping[tuple[str | None, Mode, str], float] | None = None,
+        budget_ms: float = BUDGET_MS,
     ) -> Engine:
         """Make ready to run. Classes are compiled when their first events come.
 
@@ -63,8 +64,11 @@ class Engine:
             scanner: ``hyperscan``, ``ahocorasick``, ``none``, or ``auto`` for the fastest that is installed.
             cache: folder where compiled scanners are kept between runs.
             calibration: share of events in which a literal occurs, as measured; what is missing is guessed.
+            budget_ms: CPU time per 10,000 events above which a rule rests.
         """
-        return cls(ruleset, available(scanner), calibration or {}, Kept(cache))
+        made = cls(ruleset, available(scanner), calibration or {}, Kept(cache))
+        made.account.budget_ms = budget_ms
+        return made
 
     def hits(self, batch: EventBatch) -> Iterator[tuple[Rule, pl.Series]]:
         """Every rule that applies to the batch and holds for at least one row, with its Boolean mask."""
@@ -172,6 +176,6 @@ class Engine:
         return made
 
     def _tell(self, rule: Rule, milliseconds: float) -> None:
-        """Once for each rule: that it is still too dear is no news."""
+        """Once for each rule until somebody takes it off the list: that it is still too dear is no news."""
         if all(one.rule_id != rule.id for one in self.notices):
             self.notices.append(Notice(rule.id, rule.title, rule.head.place, milliseconds))
