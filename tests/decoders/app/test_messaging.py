@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.decoders.ot.talk import said, sent
+from tests.decoders.ot.talk import said, sent, some
 
 from cityguard.decoders.app import mqtt, sip
 
@@ -51,6 +51,43 @@ def test_a_refused_client_is_a_failure_and_pieces_do_not_matter() -> None:
     assert (row["event.outcome"], row["event.code"]) == ("failure", "5")
     assert MQTT.starts(CONNECT, False)
     assert not MQTT.starts(b"\x10\x0c\0\4HTTP\4\0\0\0", True)
+
+
+def published(topic: bytes, payload: bytes, head: int = 0x30) -> bytes:
+    return packet(head, text(topic) + (b"\0\7" if head & 6 else b"") + payload)
+
+
+def test_a_command_topic_is_a_write_and_its_secrets_are_hidden() -> None:
+    rows = said(
+        MQTT,
+        (0, CONNECT),
+        (1, packet(0x20, b"\0\0")),
+        (1, published(b"city/lamp/7/set", b'{"on": true, "level": 40, "pwd": "geheim1"}', 0x33)),
+        (1, published(b"city/lamp/7/state", b"on")),
+        (1, published(b"$SYS/broker/uptime/set", b"1")),
+    )
+    (act,) = [row for row in rows if row.get("ot.protocol")]
+    assert some(act, "protocol", "function.class", "address", "unit_id", "value", "flags") == (
+        *("mqtt", "write", "city/lamp/7/set", "city/lamp/7"),
+        *("on=true,level=40,pwd=***", ["retained"]),
+    )
+    assert json.loads(act["event.fields"])["mqtt"]["client"] == "meter-7"
+    assert "geheim1" not in str(rows)
+
+
+def test_a_report_that_names_its_meter_is_a_read() -> None:
+    stream = (
+        CONNECT + published(b"gas/up", b'{"imei": "860000000000001", "volume": 12.5}') + published(b"gas/up", b"{}")
+    )
+    (report,) = [row for row in said(MQTT, (0, stream)) if row.get("ot.protocol")]
+    assert some(report, "function.class", "unit_id", "value") == ("read", "860000000000001", None)
+
+
+def test_a_meter_in_a_payload_is_a_row_of_its_own() -> None:
+    valve = "6830170400260078330404a0170699e216"
+    for payload in (bytes.fromhex(valve), valve.encode(), json.dumps({"data": valve}).encode()):
+        found = said(MQTT, (0, CONNECT), (1, published(b"meters/9/down", payload)))
+        assert [row["ot.protocol"] for row in found if row.get("ot.protocol")] == ["mqtt", "cjt188"]
 
 
 def message(first: str, number: str = "1 REGISTER", **more: str) -> bytes:

@@ -165,6 +165,13 @@ def test_ocpp_is_known_without_a_subprotocol_and_other_content_is_left_alone() -
     assert not told(*(frame(0, b"chat") for _ in range(20)), protocol="")
 
 
+def test_mqtt_in_a_websocket_is_read_too() -> None:
+    connect = b"\x10\x0e\0\4MQTT\4\2\0\x3c\0\2c1"
+    publish = b"\x30\x0c\0\6a/set!" + b"open"
+    rows = told(frame(0, connect + publish[:4], opcode=2), frame(0, publish[4:], opcode=2), protocol="mqtt")
+    assert [row.get("ot.value") for row in rows if row.get("ot.protocol") == "mqtt"] == ["open"]
+
+
 def test_fragments_masks_and_pings_between_them() -> None:
     data = json.dumps([2, "a", "Heartbeat", {}]).encode()
     rows = told(

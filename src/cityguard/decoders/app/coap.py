@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from cityguard.decoders import passwords
+from cityguard.decoders import passwords, secrets
 from cityguard.decoders.app import coap_lwm2m as lwm2m
 from cityguard.decoders.app import coap_message as coap
 from cityguard.decoders.events import End, Talk
@@ -124,7 +124,7 @@ class Exchanges(Speaker):
         resource = what.resource if what.resource >= 0 else 1 if what.object == 5 else -1
         text = lwm2m.text_of(whole, resource) if resource >= 0 else None
         if text is not None:
-            found["ot.value"] = places.without_password(text)
+            found["ot.value"] = secrets.url(text)
         elif payload:
             found["ot.value"] = payload[:64].hex()
         if what.object in (5, 9) and resource in (1, 3) and text and "://" in text:

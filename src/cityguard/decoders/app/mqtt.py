@@ -1,15 +1,21 @@
-"""MQTT 3.1, 3.1.1 and 5 (OASIS): connections with client and user, publications and subscriptions with their topics."""
+"""MQTT 3.1, 3.1.1 and 5 (OASIS): connections with client and user, publications and subscriptions with their topics.
+
+Publications whose topic commands a device are rows of ``ot`` too, and frames of meters in them (``mqtt_command``).
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from cityguard.decoders.app import mqtt_command
 from cityguard.decoders.events import Talk
+from cityguard.decoders.ot import carried_meter
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.dialogue import readable
 from cityguard.decoders.wire.framed import Framed
+from cityguard.model import LogSource
 
 MAX_PACKET = 1 << 20
 MAX_TOPICS = 16
@@ -47,6 +53,7 @@ class Conversation(Framed):
         super().__init__(talk, _size, self._packet, MAX_PACKET)
         self._out = out
         self._who: dict[str, Any] = {}
+        self._client = ""
         self._five = False
         self._login: tuple[Talk, Moment, dict[str, Any]] | None = None
 
@@ -60,10 +67,19 @@ class Conversation(Framed):
             self._logged_in(body[1])
         elif kind == _PUBLISH:
             topic, place = _string(body, 0)
-            more = {"topic": readable(topic, 512), "qos": data[0] >> 1 & 3, "retain": bool(data[0] & 1)}
-            self._row(talk, at, "publish", more | {"bytes": len(body) - place})
+            name, qos, retain = readable(topic, 512), data[0] >> 1 & 3, bool(data[0] & 1)
+            more = {"topic": name, "qos": qos, "retain": retain, "bytes": len(body) - place}
+            self._row(talk, at, "publish", more)
+            self._command(name, body, place + (2 if qos else 0), retain, talk, at)
         elif kind in (_SUBSCRIBE, _UNSUBSCRIBE):
             self._row(talk, at, KINDS[kind], {"topics": self._topics(body, kind == _SUBSCRIBE)})
+
+    def _command(self, topic: str, body: bytes, place: int, retained: bool, talk: Talk, at: Moment) -> None:
+        if mqtt_command.kind(topic) is None:
+            return
+        payload = body[self._past(body, place) :]
+        for fields in mqtt_command.rows(topic, payload, self._client, retained=retained, captured=at.time):
+            self._out.add("ot", at, talk, {"network.protocol": "mqtt"} | fields)
 
     def _connect(self, body: bytes, talk: Talk, at: Moment) -> None:
         name, place = _string(body, 0)
@@ -78,8 +94,9 @@ class Conversation(Framed):
             _, place = _string(body, place)
             _, place = _string(body, place)
         user = _string(body, place)[0] if flags & 0x80 else b""
+        self._client = readable(client, 256)
         self._who = {"user.name": readable(user, 128) or None}
-        more = {"client": readable(client, 256), "version": level, "password": bool(flags & 0x40)}
+        more = {"client": self._client, "version": level, "password": bool(flags & 0x40)}
         self._login = (talk, at, more)
 
     def _past(self, body: bytes, place: int) -> int:
@@ -109,6 +126,7 @@ class Conversation(Framed):
             "event.outcome": outcome,
             "event.code": None if code is None else str(code),
             "service.name": "mqtt",
+            "network.protocol": "mqtt",
             "event.fields": json.dumps({"mqtt": more}, ensure_ascii=False),
         }
         self._out.add("auth", at, talk, fields | self._who)
@@ -117,6 +135,7 @@ class Conversation(Framed):
         fields = {
             "event.action": action,
             "service.name": "mqtt",
+            "network.protocol": "mqtt",
             "event.fields": json.dumps({"mqtt": more}, ensure_ascii=False),
         }
         self._out.add("audit", at, talk, fields | self._who)
@@ -150,4 +169,9 @@ def starts(data: bytes, usual: bool) -> bool:
     return width > 0 and data[1 + width : 7 + width] in (b"\0\x04MQTT", b"\0\x06MQIs")
 
 
-PROTOCOLS = (Protocol("mqtt", starts, Mqtt, tcp=(1883,), marks=(Mark(b"\x10"),)),)
+SOURCES = {
+    "ot": LogSource(("ot_command",), ("mqtt", *carried_meter.PRODUCTS), ()),
+    "auth": LogSource(("network",), ("zeek",), ("mqtt",)),
+    "audit": LogSource(("network",), ("zeek",), ("mqtt",)),
+}
+PROTOCOLS = (Protocol("mqtt", starts, Mqtt, SOURCES, tcp=(1883,), marks=(Mark(b"\x10"),)),)

@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) behind its HTTP upgrade: the messages of OCPP are read; other content is left to its name.
+"""WebSocket (RFC 6455) behind its HTTP upgrade: OCPP and MQTT in it are read; other content is left to its name.
 
 The HTTP reader hands over the heads of request and response, then what follows them. The row of that exchange in
 ``http`` tells the subprotocol.
@@ -10,10 +10,12 @@ import base64
 import binascii
 from urllib.parse import unquote
 
+from cityguard.decoders.app import mqtt
 from cityguard.decoders.app.http_message import Message as Head
 from cityguard.decoders.app.http_message import parse
-from cityguard.decoders.app.websocket_frame import CLOSE, TEXT, Deflate, Message, Side
+from cityguard.decoders.app.websocket_frame import BINARY, CLOSE, TEXT, Deflate, Message, Side
 from cityguard.decoders.events import Talk
+from cityguard.decoders.ot import carried_meter
 from cityguard.decoders.ot.ocpp import Calls, sure
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
@@ -35,6 +37,7 @@ class Conversation:
         self._asked: Head | None = None
         self._sides: tuple[Side, Side] | None = None
         self._calls: Calls | None = None
+        self._broker: mqtt.Conversation | None = None
         self._unit, self._version = "", ""
         self._looked = 0
 
@@ -48,7 +51,8 @@ class Conversation:
                 self._message(side, message, at)
             self.done = self.done or (self._sides[0].dead and self._sides[1].dead)
         sides = self._sides or ()
-        self.held = sum(map(len, self._heads)) + sum(one.held for one in sides)
+        inner = self._broker.held if self._broker else 0
+        self.held = sum(map(len, self._heads)) + sum(one.held for one in sides) + inner
 
     def _head(self, side: int, data: bytes, at: Moment) -> bytes:
         """Heads until the response is there; what follows it."""
@@ -85,12 +89,19 @@ class Conversation:
             given = basic(asked.get("authorization", ""))
             if given is not None:
                 self._calls.connected(given[1], given[0], self._talks[1 - side], at)
+        elif subprotocol in ("mqtt", "mqttv3.1"):  # MQTT 5.0, 6
+            self._broker = mqtt.Conversation(self._out, self._talks[0])
         elif subprotocol:
             self.done = True  # known by its name
 
     def _message(self, side: int, message: Message, at: Moment) -> None:
         if message.opcode == CLOSE and not message.fault:
             self.done = True
+            return
+        if self._broker is not None:
+            if message.opcode == BINARY and not message.fault:
+                self._broker.feed(side, message.data, at)
+            self.done = self.done or self._broker.done
             return
         if self._calls is None:
             self._looked += 1
@@ -110,9 +121,12 @@ class Conversation:
             self.done = True
             return
         self._sides[side].gap()
+        if self._broker is not None:
+            self._broker.gap(side)
 
     def close(self) -> None:
-        """Nothing to give: messages stand alone."""
+        if self._broker is not None:
+            self._broker.close()
 
 
 def extension(value: str) -> tuple[Deflate, Deflate] | None:
@@ -152,4 +166,5 @@ class Sockets(Speaker):
         return Conversation(self.out, talk)
 
 
-PROTOCOLS = (Protocol("websocket", speaker=Sockets, sources={"ot": LogSource(("ot_command",), ("ocpp",), ())}),)
+SOURCES = mqtt.SOURCES | {"ot": LogSource(("ot_command",), ("ocpp", "mqtt", *carried_meter.PRODUCTS), ())}
+PROTOCOLS = (Protocol("websocket", speaker=Sockets, sources=SOURCES),)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cityguard.decoders import passwords
+from cityguard.decoders import passwords, secrets
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import ocpp_message as text
 from cityguard.decoders.ot.ocpp_names import REFUSALS, edition, kind, known
@@ -61,7 +61,7 @@ class Calls:
             "ot.is_request": True,
         }
         if kind(action) in ("write", "control", "program"):
-            fields["ot.value"] = places.without_password(text.value(action, payload) or "") or None
+            fields["ot.value"] = secrets.url(text.value(action, payload) or "") or None
         if url := text.target(action, payload):
             fields |= places.columns(url)
         secret = next(text.secrets(action, payload), None) or (places.password(url) or b"").decode()

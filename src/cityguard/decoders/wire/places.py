@@ -6,12 +6,14 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from cityguard.decoders import secrets
+
 MAX_TARGET = 512
 
 
 def columns(target: str) -> dict[str, Any]:
     """``ot.target`` without what it may hold of a password, and ``ot.target_ip`` where its host is an address."""
-    shown = without_password(target.strip()[:MAX_TARGET])
+    shown = secrets.url(target.strip()[:MAX_TARGET])
     return {"ot.target": shown or None, "ot.target_ip": address(host(shown))}
 
 
@@ -31,16 +33,6 @@ def address(name: str) -> str | None:
         return str(ip_address(name))
     except ValueError:
         return None
-
-
-def without_password(target: str) -> str:
-    """A URL whose user information keeps its user alone (RFC 3986, 3.2.1)."""
-    head, slashes, rest = target.partition("://")
-    if not slashes:
-        return target
-    authority, slash, path = rest.partition("/")
-    user, at, place = authority.rpartition("@")
-    return f"{head}://{user.partition(':')[0]}@{place}{slash}{path}" if at else target
 
 
 def password(target: str) -> bytes | None:
