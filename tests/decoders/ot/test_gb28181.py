@@ -171,6 +171,18 @@ def test_a_configuration_that_moves_the_device_to_another_server_says_where_and_
     assert "geheim77" not in str(row)
 
 
+def test_a_password_in_a_url_is_judged_and_hidden() -> None:
+    url = "<FileURL>ftp://up:admin123@203.0.113.9/fw.bin</FileURL>"
+    row = only(order(f"<DeviceUpgrade>{url}</DeviceUpgrade>"))
+    assert some(row, "value", "target", "target_ip") == (
+        "ftp://up:***@203.0.113.9/fw.bin",
+        "ftp://up:***@203.0.113.9/fw.bin",
+        "203.0.113.9",
+    )
+    assert row["ot.password.verdict"] == "default"
+    assert row["ot.flags"] == ["target_public"]
+
+
 def test_two_orders_in_one_message_are_two_rows() -> None:
     rows = video((0, order(f"<PTZCmd>{ptz(1, 9, 9, 0)}</PTZCmd><TeleBoot>Boot</TeleBoot>")))
     assert [row["ot.function.name"] for row in rows] == [
@@ -372,6 +384,8 @@ def test_plain_digest_where_a_certificate_was_used_is_told() -> None:
 def test_a_camera_that_asks_is_told() -> None:
     asks = message(f"MESSAGE sip:{NVR}@10.71.10.41 SIP/2.0", xml("Query", "Catalog"), sender=CAMERA)
     assert only(asks)["ot.flags"] == ["sent_by_camera"]
+    fetches_voice = message(f"INVITE sip:{PLATFORM}@10.71.0.5 SIP/2.0", sender=CAMERA, receiver=PLATFORM)
+    assert only(fetches_voice)["ot.flags"] is None
 
 
 def test_playing_is_steered_by_mansrtsp() -> None:

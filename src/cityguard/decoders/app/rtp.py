@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from cityguard.decoders.app.sip import Calls
 from cityguard.decoders.events import End, Talk
-from cityguard.decoders.ot.gb28181 import Call, Desk
+from cityguard.decoders.ot.gb28181 import Desk
+from cityguard.decoders.ot.gb28181_memory import Call
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource

@@ -181,8 +181,14 @@ def _order(name: str, cmdtype: str, sub: Node) -> Command:
         kind,
         (url or _joined(sub) or sub.text)[:MAX_VALUE] or None,
         target=target,
-        secret=next((text for key, text in sub.leaves() if key.lower() in _MASKED), None),
+        secret=next((text for key, text in sub.leaves() if key.lower() in _MASKED), None) or _in_url(url),
     )
+
+
+def _in_url(url: str | None) -> str | None:
+    """The password before the host of a URL."""
+    authority = (url or "").partition("://")[2].partition("/")[0]
+    return authority.rpartition("@")[0].partition(":")[2] or None
 
 
 def _joined(node: Node) -> str:
