@@ -276,4 +276,4 @@ def _transform(body: bytes) -> Transform:
 def _choice(body: bytes) -> tuple[int, int, int | None]:
     """A transform of IKEv2: kind, one reserved, id, attributes (RFC 7296, 3.3.2)."""
     sizes = [value for kind, value in _attributes(body[4:]) if kind == _KEY_LENGTH]
-    return body[0], _two(body, 2)[0], sizes[0] if sizes else None
+    return body[0], int.from_bytes(body[2:4], "big"), sizes[0] if sizes else None

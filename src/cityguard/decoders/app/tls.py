@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 
+from cityguard.decoders.app import suites
 from cityguard.decoders.app.tls_hello import CutError, client_hello, server_hello, sslv2_hello
 from cityguard.decoders.app.tls_session import Session
 from cityguard.decoders.events import Talk
@@ -190,7 +191,10 @@ def _is_hello(data: bytes) -> bool:
 
 
 def within(data: bytes) -> bool:
-    """Whether a record with a whole hello, or with a whole message of TLCP, stands anywhere."""
+    """Whether a whole record of TLCP, or a whole hello of TLS with 国密 (RFC 8998), stands anywhere.
+
+    Other TLS inside something else is left to what it is inside of (OpenVPN).
+    """
     at = data.find(_HANDSHAKE)
     while 0 <= at <= len(data) - 9:
         if _is_hello(data[at : at + 10]) and _is_whole(data, at):
@@ -200,18 +204,18 @@ def within(data: bytes) -> bool:
 
 
 def _is_whole(data: bytes, at: int) -> bool:
-    """The record is all there and its first message fits it; a hello can be read or is plainly one of TLCP."""
+    """The record is all there, its first message fits it, and it is plainly of TLCP or a hello with 国密."""
     record, size = _short(data, at + 3)[0], int.from_bytes(data[at + 6 : at + 9], "big")
     if size + 4 > record or len(data) < at + 5 + record:
         return False
-    if data[at + 5] not in (1, 2) or data[at + 1 : at + 3] == data[at + 9 : at + 11] == _TLCP:
-        return True
+    if data[at + 1 : at + 3] == _TLCP:
+        return data[at + 5] not in (1, 2) or data[at + 9 : at + 11] == _TLCP
     body = data[at + 9 : at + 9 + size]
     try:
-        client_hello(body) if data[at + 5] == 1 else server_hello(body)
+        ciphers = client_hello(body).ciphers if data[at + 5] == 1 else [server_hello(body).cipher]
     except CutError:
         return False
-    return True
+    return any(map(suites.is_guomi, ciphers))
 
 
 _V2 = b"\x80\x00\x01"
