@@ -37,6 +37,8 @@ from cityguard.decoders.ot import (
     roc_plus,
     s7comm,
     s7comm_plus,
+    sl651_names,
+    szy206_names,
 )
 from cityguard.sigma import selftest
 from cityguard.sigma.match import hits
@@ -71,6 +73,8 @@ TABLES: dict[str, tuple[dict[int, Any], ...]] = {
     "roc_plus": (roc_plus.FUNCTIONS,),
     "s7comm": (s7comm.FUNCTIONS, s7comm.SUBFUNCTIONS),
     "s7comm_plus": (s7comm_plus.FUNCTIONS,),
+    "sl651": (sl651_names.FUNCTIONS,),
+    "szy206": (szy206_names.FUNCTIONS,),
 }
 """Protocols whose codes mean the same in every message; those of CIP and BACnet depend on object and kind."""
 INNER = {("modbus", 8), ("modbus", 90)}
