@@ -365,6 +365,29 @@ class Streams:
                 self._lose(key, kind, error)
                 finished.add(key)
 
+    @property
+    def followed(self) -> U64s:
+        """uint64[n]: keys of the connections followed now, and of those closed to make room."""
+        every = len(self._streams) + len(self._evicted)
+        return np.fromiter(chain(self._streams, self._evicted), np.uint64, every)
+
+    def take_over(self, key: int, kind: int, ends: Talk, parser: Parser, following: tuple[int | None, ...]) -> None:
+        """Follow a connection that was read elsewhere until now.
+
+        Args:
+            key: digest of its key.
+            kind: key into the openers, for when it is opened anew.
+            ends: its ends in key order.
+            parser: where it stands.
+            following: of each side the sequence number to come; None = nothing was heard of it.
+        """
+        if len(self._streams) >= MAX_STREAMS:
+            self._evict()
+        stream = self._streams[key] = Stream(parser, ends, kind)
+        stream.spoke = True
+        for side, seq in enumerate(following):
+            stream.sides[side].next = seq
+
     def close(self) -> None:
         """The input has ended: close every connection."""
         for key in list(self._streams):

@@ -1,127 +1,76 @@
 """HJ 212, data of pollution sources and environmental stations (2005, 2017, 2025), to one row per frame.
 
 The platform listens, the station's logger connects (HJ 212-2017, 6). Frames are read one by one (``hj212_frame``,
-``hj212_row``), or those of a piece together (``hj212_columns``); both make the same rows.
+``hj212_row``, ``hj212_link``); the ordinary ones of connections that lose nothing all at once (``hj212_runs``,
+``hj212_columns``), to the same rows.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 
+from cityguard import fast as compiled
 from cityguard.decoders.events import Talk
-from cityguard.decoders.ot import hj212_frame, hj212_row
-from cityguard.decoders.ot.hj212_frame import Frame
+from cityguard.decoders.flow import Keys
+from cityguard.decoders.ot import hj212_frame, hj212_runs
+from cityguard.decoders.ot.hj212_link import Link
+from cityguard.decoders.packet import Packets, U64s, Words
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
-from cityguard.decoders.wire.pairs import Pairs
+from cityguard.decoders.wire.inorder import InOrder
 
-MAX_WAITING = 64
-"""Messages of a connection that wait for an answer."""
-MAX_LOST = 1_000
-"""Heads without a frame behind them, of one side; then the connection is given up."""
-Asked = tuple[str | None, str | None]
-"""Class and address of the message an answer belongs to."""
-
-
-class Side:
-    """What one side has said that is no whole frame yet."""
-
-    __slots__ = ("buffer", "lost")
-
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.lost = 0
-
-
-class Link:
-    """One connection, frame by frame; never raises on any bytes."""
-
-    def __init__(self, out: Out, talk: Talk) -> None:
-        self.done, self.held = False, 0
-        self._out = out
-        self._talks = (talk, talk.turned())
-        self.sides = (Side(), Side())
-        self.asked: Pairs[Asked] = Pairs(MAX_WAITING)
-        self._last = [Moment(0, 0), Moment(0, 0)]
-
-    def feed(self, side: int, data: bytes, at: Moment) -> None:
-        one = self.sides[side]
-        self._last[side] = at
-        one.buffer += data
-        self._frames(side, at, final=False)
-        self.held = len(self.sides[0].buffer) + len(self.sides[1].buffer)
-
-    def gap(self, side: int) -> None:
-        self._frames(side, self._last[side], final=True)
-
-    def close(self) -> None:
-        """What waits is read as far as it goes."""
-        for side in (0, 1):
-            self._frames(side, self._last[side], final=True)
-
-    def _frames(self, side: int, at: Moment, *, final: bool) -> None:
-        one = self.sides[side]
-        buffer, place = one.buffer, 0
-        while not self.done and (found := buffer.find(b"##", place)) >= 0:
-            place = found
-            size = hj212_frame.size(buffer, place, final=final)
-            if size > 0:
-                self._frame(bytes(buffer[place : place + size]), side, at)
-                place += size
-            elif size == 0:
-                del buffer[:place]
-                return
-            else:
-                place += 1
-                one.lost += size == -2
-                if one.lost > MAX_LOST:
-                    self._give_up(side, at)
-        keep = 1 if not final and not self.done and buffer.endswith(b"#") and place < len(buffer) else 0
-        del buffer[: len(buffer) - keep]
-
-    def _frame(self, data: bytes, side: int, at: Moment) -> None:
-        frame = hj212_frame.read(data)
-        found = hj212_row.row(frame, at.time)
-        answered(frame, found, self.asked)
-        self._out.add("ot", at, self._talks[side], found)
-
-    def _give_up(self, side: int, at: Moment) -> None:
-        self.done = True
-        self._out.add("ot", at, self._talks[side], MALFORMED)
-
-
-MALFORMED: dict[str, Any] = {"ot.protocol": "hj212", "ot.status": "malformed", "event.flags": ["undecoded"]}
-"""The row of a connection that is given up."""
-
-
-def answered(frame: Frame, found: dict[str, Any], asked: Pairs[Asked]) -> None:
-    """Remember what wants an answer; an answer gets class and address of what it answers."""
-    number = found["ot.request_id"]
-    if number is None:
-        return
-    if found["ot.message.type"] != "response":
-        if frame.wants_answer or found["ot.is_request"]:
-            asked.ask(number, (found["ot.function.class"], found["ot.address"]))
-        return
-    request = asked.peek(number)
-    if request is None:
-        return
-    found["ot.address"] = request[1]
-    if found["ot.function.class"] is None:
-        found["ot.function.class"] = request[0]
+_AFTER = 1 << 40
 
 
 class Hj212(Speaker):
     """Every HJ 212 conversation of a capture."""
 
+    def __init__(self, out: Out, *, fast: bool = compiled.ON) -> None:
+        """``fast=False``: frame by frame, as it is done where nothing is compiled."""
+        super().__init__(out)
+        self._said = Out("hj212")
+        self._links = InOrder(self.stream, fast=fast)
+
     def stream(self, talk: Talk) -> Link:
-        return Link(self.out, talk)
+        return Link(self._said, talk)
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
+        if not starts(data, False):
+            return False
         link = Link(self.out, talk)
         link.feed(0, data, at)
         link.close()
-        return data.startswith(b"##")
+        return True
+
+    def table(self, buffer: npt.NDArray[np.uint8], packets: Packets, keys: Keys, hashes: U64s) -> pl.DataFrame:
+        """Rows of the TCP packets of a piece, in order."""
+        runs = [run for run in self._links.take(buffer, packets, keys, hashes) if not run.link.dead]
+        parts = self._alone(0)
+        if runs:
+            table, places, lone = hj212_runs.read(buffer, packets, runs)
+            for one, _ in self._alone(0):
+                parts.append((one, lone[: one.height]))
+                lone = lone[one.height :]
+            if table.height:
+                parts.append((table, places))
+        self._links.settle()
+        parts += self._alone(_AFTER)
+        if not parts:
+            return pl.DataFrame()
+        every = pl.concat([table for table, _ in parts], how="diagonal_relaxed")
+        if len(parts) == 1:
+            return every
+        return every[np.lexsort((np.concatenate([place for _, place in parts]), every["log.offset"].to_numpy()))]
+
+    def close(self) -> None:
+        self._links.close()
+        self.out.rows("ot").tables.extend(table for table, _ in self._alone(0))
+
+    def _alone(self, place: int) -> list[tuple[pl.DataFrame, Words]]:
+        """What the links have said since, with places after ``place``."""
+        return [(table, place + np.arange(table.height)) for _, table in self._said.take()]
 
 
 def starts(data: bytes, usual: bool) -> bool:
@@ -129,4 +78,14 @@ def starts(data: bytes, usual: bool) -> bool:
     return data.startswith(b"##") and hj212_frame.within(data)
 
 
-PROTOCOLS = (Protocol("hj212", starts, Hj212, marks=(Mark(b"##"),), within=hj212_frame.within, needles=(b"##",)),)
+PROTOCOLS = (
+    Protocol(
+        "hj212",
+        starts,
+        Hj212,
+        marks=(Mark(b"##"),),
+        columnar=True,
+        within=hj212_frame.within,
+        needles=(b"##",),
+    ),
+)

@@ -16,6 +16,7 @@ MAX_TEXT = 512
 MAX_VALUES = 16
 MAX_MN = 32
 _HOURS = timedelta(hours=8)
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _MASK = "<masked>"
 _OWN_TIME = {1011: "SystemTime", 1012: "SystemTime", 1014: "SKCreateTime"}
 """Commands whose own time is neither that of the data nor that of the request."""
@@ -49,7 +50,7 @@ def row(frame: Frame, now: int) -> dict[str, Any]:
         "ot.request_id": (frame.request_id or "")[:MAX_MN] or None,
         "ot.edition": edition,
         "ot.time": at,
-        "ot.time_offset": at.timestamp() - now / 1e9 if at and now > 0 else None,
+        "ot.time_offset": (_micros(at) * 1_000 - now) / 1e9 if at and now > 0 else None,
         "ot.station_kind": names.system(head.get("ST")),
         "ot.encrypted": frame.encrypted,
         "ot.flags": flags(frame) or None,
@@ -88,6 +89,11 @@ def stamp(text: str | None) -> datetime | None:
         return datetime(year, month, day, hour, minute, second, int(text[14:] or 0) * 1000, tzinfo=UTC) - _HOURS
     except (ValueError, OverflowError):
         return None
+
+
+def _micros(at: datetime) -> int:
+    """µs since the epoch."""
+    return (at - _EPOCH) // _MICRO
 
 
 def _status(frame: Frame) -> tuple[str | None, bool]:
