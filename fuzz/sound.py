@@ -68,6 +68,26 @@ def _bsap(data: bytes) -> bytes:
     return b"\x10\x02" + inner + b"\x10\x03" + (crc.x25(inner + b"\x03") ^ 0xFFFF).to_bytes(2, "little")
 
 
+def _sl651(data: bytes) -> bytes:
+    """Length and CRC of a frame in HEX/BCD (SL 651-2014, 6.2)."""
+    if data[:2] != b"\x7e\x7e" or not 18 <= len(data) <= 4_000:
+        return data
+    data = data[:11] + (len(data) - 17 | (data[11] & 0x80) << 8).to_bytes(2, "big") + data[13:-2]
+    return data + crc.arc(data, 0xFFFF).to_bytes(2, "big")
+
+
+def _szy206(data: bytes) -> bytes:
+    """Length, CRC-8 and end of a frame."""
+    if data[:1] != b"h" or not 12 <= len(data) <= 260:
+        return data
+    inner, value = data[3:-2], 0
+    for octet in inner:
+        value ^= octet
+        for _ in range(8):
+            value = (value << 1 ^ 0xE5 if value & 0x80 else value << 1) & 0xFF
+    return b"h" + bytes((len(inner),)) + b"h" + inner + bytes((value, 0x16))
+
+
 MENDERS: dict[str, Mender] = {
     "wire-dnp3": _dnp3,
     "wire-c37118": _c37118,
@@ -75,4 +95,6 @@ MENDERS: dict[str, Mender] = {
     "wire-genisys": _genisys,
     "wire-dlms": _dlms,
     "wire-bsap": _bsap,
+    "wire-sl651": _sl651,
+    "wire-szy206": _szy206,
 }
