@@ -130,6 +130,8 @@ def _document(frame: Frame) -> dict[str, Any]:
 
 def _value(node: Node) -> Any:
     """A leaf's text, a number where it is one; of an element its own."""
+    if node.name.lower().endswith(("id", "code", "name", "time")):
+        return node.text
     return _fields(node) if node.children else _number(node.text)
 
 

@@ -14,6 +14,7 @@ from xml.parsers import expat
 MAX_DEPTH: Final = 16
 MAX_ELEMENTS: Final = 40_000
 MAX_TEXT: Final = 512
+_DECLARED: Final = "xml_declaration_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def text(body: bytes) -> tuple[str, str]:
 
 
 def read(body: bytes) -> Document | None:
-    """A document of any bytes; None where no element begins. What breaks off keeps what was whole, with its fault."""
+    """A document of any bytes; None where no element begins. What breaks off keeps what was whole, with its fault;
+    one that declares anything is empty.
+    """
     words, charset = text(body)
     words = words.replace("\0", "").lstrip("\ufeff \t\r\n")
     if words.startswith("<?xml"):
@@ -95,7 +98,9 @@ def read(body: bytes) -> Document | None:
         return None
     reader = _Reader()
     root = reader.read(words[start:].rstrip())
-    return None if root is None else Document(root, charset, reader.fault)
+    if root is None:
+        return Document(Node(""), charset, reader.fault) if reader.fault == _DECLARED else None
+    return Document(root, charset, reader.fault)
 
 
 class _Reader:
@@ -147,4 +152,4 @@ class _Reader:
 
 
 def _declared(*_: object) -> None:
-    raise _Refused("xml_declaration_refused")
+    raise _Refused(_DECLARED)
