@@ -17,12 +17,11 @@ from cityguard.decoders import events, passwords
 from cityguard.decoders.events import Ends, Talk
 from cityguard.decoders.ot import dlt645_data, dlt645_frame
 from cityguard.decoders.ot.dlt645_frame import Frame
-from cityguard.decoders.ot.modbus_columns import Requests, Waiting
 from cityguard.decoders.packet import Bools, U64s, Words
 from cityguard.decoders.stream import Moment
 
 MAX_WAITING = 65_536
-"""Requests that wait for their answers into the next piece."""
+"""Requests whose answers may come in the next piece: the latest of each connection, meter and function."""
 _OLD = 1 << 40
 """Marks identifiers of the edition of 1997."""
 
@@ -98,7 +97,8 @@ class Rows:
 
     def __init__(self, *, fast: bool = True) -> None:
         self._fast = fast
-        self._waiting = Waiting(MAX_WAITING)
+        self._keys: U64s = np.zeros(0, np.uint64)
+        self._asks: Words = np.zeros(0, np.int64)
 
     def tables(self, gathered: Gathered, talks: dict[int, Talk]) -> list[pl.DataFrame]:
         """The rows of some frames, in order; ``talks`` tells whom each was from and to."""
@@ -132,9 +132,25 @@ class Rows:
                 di[row] = frame.di | (_OLD if frame.edition == "1997" else 0)
         link = (ways >> 1).astype(np.uint64)
         key = (link << np.uint64(48) ^ many.meter) * np.uint64(0x9E3779B97F4A7C15) ^ code.astype(np.uint64)
-        now = Requests(link, key, code, di, np.full(len(di), -1, np.int64))
-        none = np.zeros(len(di), np.int64)
-        return self._waiting.match(now, asks, di, none, none, np.zeros(0, np.uint64))[0]
+        latest = self._latest(key, asks, di)
+        return np.where(asks | (di >= 0), di, latest)
+
+    def _latest(self, key: U64s, asks: Bools, di: Words) -> Words:
+        """int64[n]: the identifier of the latest request with each one's key, in this piece or before; -1 = none."""
+        seen = len(self._keys)
+        keys, every = np.concatenate([self._keys, key]), np.concatenate([self._asks, di])
+        requests = np.concatenate([np.ones(seen, np.bool_), asks])
+        order = np.argsort(keys, kind="stable")
+        place, asked = np.arange(len(order)), requests[order]
+        heads = np.concatenate([[True], keys[order][1:] != keys[order][:-1]])
+        begin = np.maximum.accumulate(np.where(heads, place, 0))
+        last = np.maximum.accumulate(np.where(asked, place, -1))
+        found = np.empty(len(order), np.int64)
+        found[order] = np.where(last >= begin, every[order[np.maximum(last, 0)]], -1)
+        ends = np.append(np.flatnonzero(heads)[1:], len(order)) - 1
+        kept = np.sort(order[last[ends][last[ends] >= begin[ends]]])[-MAX_WAITING:]
+        self._keys, self._asks = keys[kept], every[kept]
+        return found[seen:]
 
 
 def _answered(row: dict[str, Any], asked: int) -> dict[str, Any]:
@@ -164,6 +180,8 @@ def _ends(number: Words, time: Words, who: Words, talks: dict[int, Talk]) -> End
 
 
 _HEX = np.array([f"{octet:02X}".encode() for octet in range(256)], "S2").view(np.uint8).reshape(256, 2)
+_NONE = -1_000
+"""Octets of a number whose layout is not known: no length fits."""
 
 
 class _Many:
@@ -198,7 +216,7 @@ class _Many:
         sums = (ends[self._at + self._size - 3] - before) & 0xFF
         sound = sums == self._buffer[self._at + self._size - 2]
         forms = self._forms()
-        octets = np.array([form.octets if form else -1 for form in forms[1]], np.int64)[forms[0]]
+        octets = np.array([form.octets if form else _NONE for form in forms[1]], np.int64)[forms[0]]
         asks = (self.control == 0x11) & (length == 4)
         answers = (self.control == 0x91) & (length == 4 + octets)
         digits = np.ones(len(length), np.bool_)

@@ -79,23 +79,25 @@ class Sought:
             if size == 0 or place + size > end:
                 self._pass(side, raw[sound:place], at)
                 return raw[place:] if end - place <= self._most else b""
-            self._pass(side, raw[sound:place], at)
+            if self._pass(side, raw[sound:place], at):
+                break
             self._passed = 0
             self._unit(raw[place : place + size], self._talks[side], at)
             place += size
             sound = place
         return b""
 
-    def _pass(self, side: int, octets: bytes, at: Moment) -> None:
-        """Octets between frames."""
+    def _pass(self, side: int, octets: bytes, at: Moment) -> bool:
+        """Octets between frames; returns whether there were too many."""
         noise = len(octets.strip(self._filler)) if self._filler else len(octets)
         if not noise:
-            return
+            return False
         self._runs += 1
         self._passed += noise
         if not self.done and (self._runs > MAX_RUNS or self._passed > MAX_PASSED):
             self.done = True
             self._spoiled(self._talks[side], at)
+        return self.done
 
 
 def lies(data: bytes, begins: re.Pattern[bytes], size: Size, sound: Sound, preamble: bytes = b"") -> bool:
