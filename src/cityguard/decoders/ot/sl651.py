@@ -49,14 +49,16 @@ class Station:
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         self._last[side] = at
         if not self._buffers[side]:
+            size = sl651_frame.plain(data, 0)
+            if 0 < size == len(data):  # nearly always
+                self._astray[side], self._passed = False, 0
+                self._speaker.gather(data, at, self._way + side)
+                return
             place = 0
-            while (size := sl651_frame.plain(data, place)) > 0:  # nearly always
-                whole = not place and size == len(data)
-                self._speaker.gather(data if whole else data[place : place + size], at, self._way + side)
+            while size > 0:
+                self._speaker.gather(data[place : place + size], at, self._way + side)
                 place += size
-                if place == len(data):
-                    self._astray[side], self._passed = False, 0
-                    return
+                size = sl651_frame.plain(data, place)
             if place:
                 self._astray[side], self._passed, data = False, 0, data[place:]
         self._buffers[side].extend(data)

@@ -7,6 +7,7 @@ ASCII: SOH, the same in hexadecimal characters. The CRC is that of Modbus over a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final, NamedTuple
 
 from cityguard.decoders.ot import sl651_names as names
@@ -21,6 +22,7 @@ MAX_FRAME = ASCII_HEAD + 6 + MAX_BODY + 5
 SCAN = 1_024
 """Octets searched for the end of a frame whose length is wrong."""
 MORE, NONE = 0, -1
+_plain = Struct(">H8xBHB").unpack_from
 _DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _UP, _DOWN = frozenset((names.ETX, names.ETB)), frozenset((names.ENQ, names.ACK, names.NAK, names.EOT, names.ESC))
 
@@ -141,13 +143,13 @@ def plain(data: bytes, at: int) -> int:
     Its check is not looked at: ``measure`` gives it the same size whether it is right or wrong. 0 = something else.
     """
     have = len(data) - at
-    if have < HEX_HEAD + 8 + 3 or data[at] != 0x7E or data[at + 1] != 0x7E or data[at + 13] != names.STX:
+    if have < HEX_HEAD + 8 + 3:
         return 0
-    way = data[at + 11]
-    size = ((way & 15) << 8 | data[at + 12]) + HEX_HEAD + 3
-    if size > have or size < HEX_HEAD + 8 + 3 or way & 0x70 or data[at + 10] not in names.FUNCTIONS:
+    start, code, way, begin = _plain(data, at)
+    size = (way & 0xFFF) + HEX_HEAD + 3
+    if start != 0x7E7E or begin != names.STX or way & 0x7000 or not HEX_HEAD + 11 <= size <= have:
         return 0
-    return size if data[at + size - 3] in (_UP if way < 16 else _DOWN) else 0
+    return size if code in names.FUNCTIONS and data[at + size - 3] in (_DOWN if way & 0x8000 else _UP) else 0
 
 
 def _ends(data: bytes | bytearray, stop: int, one: Head) -> bool:

@@ -55,8 +55,8 @@ class Gathered:
     def add(self, frame: bytes, at: Moment, way: int) -> None:
         """Keep a whole frame."""
         self.frames.append(frame)
-        self.number.append(at.number)
-        self._time.append(at.time)
+        self.number.append(at[0])
+        self._time.append(at[1])
         self._who.append(way)
 
     def take(self) -> Taken:
