@@ -119,7 +119,7 @@ def read(packets: list[bytes], borders: list[int], *, together: bool) -> pl.Data
 
 @pytest.mark.skipif(not fast.ON, reason="nothing is compiled")
 @pytest.mark.parametrize("sound", [True, False])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1 << 30), st.lists(st.integers(0, 400), max_size=4))
 def test_read_together_or_one_by_one_in_any_pieces_it_says_the_same(sound: bool, seed: int, borders: list[int]) -> None:
     packets = spoken(seed, 12, sound=sound)

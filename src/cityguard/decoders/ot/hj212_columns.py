@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from cityguard.decoders import passwords
 from cityguard.decoders.events import Ends, count, keyed, moment
@@ -15,6 +14,7 @@ from cityguard.decoders.ot import hj212_fast as fast
 from cityguard.decoders.ot import hj212_names as names
 from cityguard.decoders.ot.hj212_row import MAX_TEXT
 from cityguard.decoders.packet import Bools, Words
+from cityguard.decoders.wire.gather import texts
 
 _LETTERS = sorted(fast.LETTERS_OF)
 _BIT = {letter: fast.LETTERS_OF.index(letter) for letter in _LETTERS}
@@ -55,20 +55,6 @@ def cut(data: npt.NDArray[np.uint8], starts: Words, stops: Words) -> tuple[Cut, 
     seen = np.zeros(fast.MAX_FACTORS, np.int64)
     fast.cut(data, starts, stops, rows, good, seen, fast.CHECK, fast.LAST)
     return Cut(data, rows[good]), good
-
-
-def texts(data: npt.NDArray[np.uint8], begin: Words, stop: Words) -> pl.Series:
-    """ASCII texts as a column; null where ``begin`` is negative."""
-    none = begin < 0
-    if none.any():
-        begin, stop = np.where(none, 0, begin), np.where(none, 0, stop)
-    begin, stop = np.ascontiguousarray(begin), np.ascontiguousarray(stop)
-    out = np.empty(int((stop - begin).sum()), np.uint8)
-    places = np.zeros(len(begin) + 1, np.int64)
-    fast.gather(data, begin, stop, out, places)
-    array = pa.LargeStringArray.from_buffers(len(begin), pa.py_buffer(places), pa.py_buffer(out))
-    series = pl.Series("", pl.from_arrow(array), pl.String)
-    return series.set(pl.Series(none), None) if none.any() else series
 
 
 def table(one: Cut, ends: Ends, classes: pl.Series, addresses: pl.Series) -> pl.DataFrame:

@@ -366,23 +366,3 @@ def cut(data: Any, starts: Any, stops: Any, rows: Any, good: Any, seen: Any, che
         for column in range(row.shape[0]):
             row[column] = -1
         good[one] = _one(data, starts[one] + 6, stops[one] - 6, row, seen, check, last)
-
-
-@lean
-def gather(data: Any, at: Any, end: Any, out: Any, places: Any) -> None:
-    """Texts side by side.
-
-    Args:
-        data: uint8[n].
-        at: int64[f], where they begin.
-        end: int64[f], where they end.
-        out: uint8[total] to be filled.
-        places: int64[f + 1] to be filled: where each begins in ``out``.
-    """
-    place = 0
-    for one in range(len(at)):
-        places[one] = place
-        for byte in range(at[one], end[one]):
-            out[place] = data[byte]
-            place += 1
-    places[len(at)] = place

@@ -19,6 +19,7 @@ from cityguard.decoders.events import Ends, Talk
 from cityguard.decoders.flow import Keys
 from cityguard.decoders.packet import Bools, Packets, U8s, U64s, Words
 from cityguard.decoders.stream import FULL, Parser, Streams
+from cityguard.decoders.wire.gather import side_by_side
 
 MAX_LINKS = 20_000
 """Connections in order that are remembered; beyond that the one silent for longest is closed."""
@@ -220,23 +221,23 @@ class Joined:
 def joined(buffer: U8s, packets: Packets, runs: list[Run[Link]]) -> Joined:
     """Put the bytes of runs into one buffer."""
     row = np.concatenate([run.rows for run in runs])
-    heads = [bytes(run.link.tail(run.side)) for run in runs]
     count = np.array([len(run.rows) for run in runs], np.int64)
     first = np.cumsum(count) - count
-    size = packets.captured[row]
-    with_head = size.copy()
-    with_head[first] += np.array([len(head) for head in heads], np.int64)
-    part_end = np.cumsum(with_head)
-    view, start = buffer.data, packets.payload[row]
-    parts: list[bytes | memoryview] = [
-        view[one:other] for one, other in zip(start.tolist(), (start + size).tolist(), strict=True)
+    start, size = packets.payload[row], packets.captured[row]
+    heads = [
+        (at, bytes(tail)) for at, run in zip(first.tolist(), runs, strict=True) if (tail := run.link.tail(run.side))
     ]
-    for place, head in zip(first.tolist(), heads, strict=True):
-        if head:
-            parts[place] = head + bytes(parts[place])
-    data = np.frombuffer(b"".join(parts), np.uint8)
-    end = part_end[first + count - 1]
-    return Joined(data, np.concatenate([[0], end[:-1]]), end, part_end, row)
+    if heads:  # what was left over stands behind the buffer, and is a part of its own
+        left = np.array([len(head) for _, head in heads], np.int64)
+        at = np.array([place for place, _ in heads], np.int64)
+        buffer = np.concatenate([buffer, np.frombuffer(b"".join(head for _, head in heads), np.uint8)])
+        start = np.insert(start, at, len(buffer) - int(left.sum()) + np.cumsum(left) - left)
+        size = np.insert(size, at, left)
+        row = np.insert(row, at, row[at])
+        count[np.isin(first, at)] += 1
+        first = np.cumsum(count) - count
+    data, places = side_by_side(buffer, start, start + size)
+    return Joined(data, places[first], places[first + count], places[1:], row)
 
 
 def ends_of(packets: Packets, rows: Words) -> Ends:
