@@ -78,7 +78,7 @@ class Dlt698(Speaker):
             raw = whole
         unit = dlt698_unit.read(raw)
         if unit is None:
-            self.out.add("ot", at, talk, _link(frame) | {"event.flags": ["undecoded"]})
+            self.out.add("ot", at, talk, {"event.flags": ["undecoded"]} | _link(frame))
             return
         self.out.add("ot", at, talk, self._fields(frame, unit, talk, at))
         if unit.carried:
