@@ -122,7 +122,7 @@ def _document(frame: Frame) -> dict[str, Any]:
     lists = [child for child in body.node.children if child.name.lower().endswith("list")]
     if lists:
         found["items"] = [_fields(item) for item in lists[0].children]
-    ptz = next((one.ptz for one in gb28181_commands.commands(frame) if one.ptz is not None), None)
+    ptz = next((one.ptz for one in gb28181_commands.commands(frame, body) if one.ptz is not None), None)
     if ptz is not None:
         found["ptz"] = asdict(ptz)
     return found

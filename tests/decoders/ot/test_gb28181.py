@@ -489,7 +489,7 @@ def test_any_bytes_are_read_without_raising(parts: list[bytes], place: int) -> N
         data[place % len(data)] ^= 0x21
     frame = gb28181_message.read(bytes(data))
     if frame is not None:
-        assert gb28181_commands.commands(frame)
+        assert gb28181_commands.commands(frame, gb28181_commands.manscdp(frame))
     said(SIP, (0, bytes(data[:place])), (0, bytes(data[place:])))
     gb28181_xml.read(bytes(data))
     gb28181_sdp.read(bytes(data))

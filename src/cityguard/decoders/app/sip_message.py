@@ -68,13 +68,22 @@ def head(data: bytes) -> Head | None:
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
     if end < 0:
         return None
-    lines = data[:end].split(b"\r\n")
+    lines = data[:end].split(b"\r\n")[:MAX_LINES]
     headers: dict[str, str] = {}
-    for line in lines[1:MAX_LINES]:
+    for line in lines[1:]:
         name, _, value = line.partition(b":")
         key = name.strip().lower().decode("latin-1")
-        headers.setdefault(_SHORT.get(key, key), readable(value))
-    return Head(readable(lines[0]), headers, end + 4)
+        headers.setdefault(_SHORT.get(key, key), _text(value))
+    return Head(_text(lines[0]), headers, end + 4)
+
+
+def _text(value: bytes) -> str:
+    """As ``readable``, which most headers need not ask."""
+    if value.isascii() and len(value) <= 1_024:
+        text = value.decode("ascii").strip()
+        if text.isprintable():
+            return text
+    return readable(value)
 
 
 def begins(data: bytes) -> int:

@@ -82,7 +82,7 @@ class Desk:
         dialog = self._dialogs.peek(frame.call_id) if frame.method in ("BYE", "ACK", "CANCEL", "INFO") else None
         unit = dialog.unit if dialog else gb28181_ends.unit(frame, body)
         platform = dialog.platform if dialog else gb28181_ends.platform(frame, unit)
-        found = gb28181_commands.commands(frame)
+        found = gb28181_commands.commands(frame, body)
         flags = self._flags(frame, body, talk, at)
         first = found[0]
         address = dialog.address if dialog else gb28181_ends.channel(frame, unit, body)
@@ -132,7 +132,7 @@ class Desk:
         asked = self._asked.peek(key) if status < 200 else self._asked.answer(key)
         if asked is None:
             unit = gb28181_ends.unit(frame, None)
-            named = gb28181_commands.commands(frame)[0]
+            named = gb28181_commands.commands(frame, None)[0]
             asked = Asked(named.name, named.kind, unit, gb28181_ends.platform(frame, unit))
             if frame.method == "MESSAGE":
                 asked = Asked(named.name, None, unit, asked.platform)

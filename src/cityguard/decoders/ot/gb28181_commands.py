@@ -104,7 +104,7 @@ class Manscdp:
     @property
     def new(self) -> bool:
         """Only the edition of 2022 knows it."""
-        return self.cmdtype.lower() in _NEW or any(one.name.lower() in _NEW for one in self.node.children)
+        return self.cmdtype.lower() in _NEW or any(one.low in _NEW for one in self.node.children)
 
 
 def manscdp(frame: Frame) -> Manscdp | None:
@@ -117,7 +117,7 @@ def manscdp(frame: Frame) -> Manscdp | None:
         return None
     device = node.word("DeviceID") or node.word("TargetID")
     return Manscdp(
-        _ROOTS.get(node.name.lower(), node.name)[:32],
+        _ROOTS.get(node.low, node.name)[:32],
         _TYPES.get(cmdtype.lower(), cmdtype)[:64],
         (node.word("SN") or "")[:32] or None,
         device[:32] if device else None,
@@ -126,9 +126,8 @@ def manscdp(frame: Frame) -> Manscdp | None:
     )
 
 
-def commands(frame: Frame) -> tuple[Command, ...]:
-    """What a message says, one entry per command; at least one."""
-    body = manscdp(frame)
+def commands(frame: Frame, body: Manscdp | None) -> tuple[Command, ...]:
+    """What a message and its document say, one entry per command; at least one."""
     if body is not None:
         return tuple(_of_xml(body))
     if frame.media is not None and frame.media.name and frame.method == "INVITE":
@@ -143,7 +142,7 @@ def commands(frame: Frame) -> tuple[Command, ...]:
 def _of_xml(body: Manscdp) -> Iterator[Command]:
     name = f"{body.root}/{body.cmdtype}"
     if body.root == "Control":
-        subs = [one for one in body.node.children if one.name.lower() not in _HEADS][:MAX_COMMANDS]
+        subs = [one for one in body.node.children if one.low not in _HEADS][:MAX_COMMANDS]
         for sub in subs:
             yield _order(name, body.cmdtype, sub)
         if not subs:
@@ -164,7 +163,7 @@ def _of_xml(body: Manscdp) -> Iterator[Command]:
 
 def _order(name: str, cmdtype: str, sub: Node) -> Command:
     """One order of a Control."""
-    low = sub.name.lower()
+    low = sub.low
     if cmdtype == "DeviceConfig":
         label, kind = _CONFIGS.get(low, sub.name), "program"
     else:
@@ -199,14 +198,14 @@ def _joined(node: Node) -> str:
 
 def _listed(node: Node) -> str | None:
     """What a question or report says beside its head and its items."""
-    plain = [one for one in node.children if one.name.lower() not in _HEADS and not one.children and one.text]
-    kept = [f"{one.name}={one.text}" for one in plain if one.name.lower() not in _MASKED][:MAX_VALUES]
+    plain = [one for one in node.children if one.low not in _HEADS and not one.children and one.text]
+    kept = [f"{one.name}={one.text}" for one in plain if one.low not in _MASKED][:MAX_VALUES]
     return ",".join(kept)[:MAX_VALUE] or None
 
 
 def items(node: Node) -> int | None:
     """How many items a list holds; None where there is no list."""
-    held = [one for one in node.children if one.name.lower().endswith(("list", "filelist")) and one.children]
+    held = [one for one in node.children if one.low.endswith(("list", "filelist")) and one.children]
     count = sum(len(one.children) for one in held)
     return min(count, MAX_ITEMS) if held else None
 

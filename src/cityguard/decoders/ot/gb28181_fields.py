@@ -73,7 +73,7 @@ def sdp(media: Media) -> dict[str, Any]:
 
 def _items(body: Manscdp) -> list[str]:
     """The first ids of a list."""
-    held = (one for one in body.node.children if one.children and one.name.lower().endswith("list"))
+    held = (one for one in body.node.children if one.children and one.low.endswith("list"))
     named = (item.word("DeviceID") for one in held for item in one.children[:MAX_ITEMS])
     return [name[:32] for name in named if name][:MAX_ITEMS]
 

@@ -24,11 +24,16 @@ class Node:
     name: str
     text: str = ""
     children: tuple[Node, ...] = ()
+    low: str = ""
+    """Its name in lower case."""
 
     def find(self, name: str) -> Node | None:
         """The first child of a name, whatever its case."""
         wanted = name.lower()
-        return next((one for one in self.children if one.name.lower() == wanted), None)
+        for one in self.children:
+            if one.low == wanted:
+                return one
+        return None
 
     def word(self, name: str) -> str | None:
         """The text of a child; None where it is not there or empty."""
@@ -61,7 +66,8 @@ class _Open:
     children: list[Node] = field(default_factory=list)
 
     def closed(self) -> Node:
-        return Node(self.name, "".join(self.words).strip()[:MAX_TEXT], tuple(self.children))
+        text = "".join(self.words).strip()[:MAX_TEXT]
+        return Node(self.name, text, tuple(self.children), self.name.lower())
 
 
 class _Refused(ValueError):

@@ -79,4 +79,5 @@ def readable(raw: bytes, most: int = 1_024) -> str:
             continue
     else:
         text = raw.decode("latin-1")
-    return "".join(one for one in text.strip() if one.isprintable())
+    text = text.strip()
+    return text if text.isprintable() else "".join(one for one in text if one.isprintable())
