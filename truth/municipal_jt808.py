@@ -55,13 +55,14 @@ def _body(frame: pdu.Frame) -> dict[str, Any]:
         serial = int.from_bytes(body[:2], "big")
         return {"ack_serial": serial, "ack_id": answered, "result": body[4]}
     if message == 0x8400 and body:
-        return {"flag": body[0], "mode": body[0], "number": pdu.text(body[1:]), "call_phone": pdu.text(body[1:])}
+        return {"flag": body[0], "mode": body[0], "call_phone": pdu.text(body[1:])}
     if message == 0x8500 and body:
         return {"flag": body[0], "control": body[0]}
     if message == 0x8300 and body:
         return {"flag": body[0], "text": pdu.text(body[2:] if frame.version == 2019 else body[1:])}
     if message == 0x8108:
-        return pdu.upgrade(frame)
+        package = pdu.upgrade(frame)
+        return {"upgrade": package, "upgrade_version": package.get("version"), "maker": package.get("maker")}
     return {}
 
 

@@ -103,7 +103,8 @@ def test_a_wrong_check_and_a_wrong_length_are_told() -> None:
 
 def test_frames_are_known_by_their_content_alone() -> None:
     assert starts(frame(0x1005), False)
-    assert not starts(frame(0x1005, check=1), True)
+    assert starts(frame(0x1005, check=1), False)  # a wrong check is told
+    assert not starts(frame(0x1005, check=1, longer=1), True)
     assert not starts(frame(0x7777), True)
     assert not starts(b'["a", [1, 2], "a long enough array of JSON"]', True)
     assert within(b"\x5b\x5bnoise" + frame(0x1005))

@@ -54,7 +54,7 @@ class Terminals(Speaker):
 
     def _rows(self, frame: pdu.Frame, talk: Talk, at: Moment) -> list[dict[str, Any]]:
         """A row for the message, or one for each parameter that it sets."""
-        name, kind = MESSAGES[frame.message]
+        name, kind = MESSAGES.get(frame.message, (f"message_{frame.message:04x}", None))
         flags = ["split"] if frame.total else []
         fields: dict[str, Any] = {
             "ot.protocol": "jt808",
@@ -265,11 +265,11 @@ class _Parts:
 
 def _good(data: bytes) -> bool:
     frame = pdu.read(data)
-    return frame is not None and frame.sound and frame.length_ok and frame.checksum_ok
+    return frame is not None and frame.sure
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole frame: a message of the standard, digits, the length it tells and its check."""
+    """A whole frame: a message of the standard, digits, and the length it tells or its check; commonly both."""
     end = data.find(pdu.MARK, 1)
     return end > 0 and data[:1] == pdu.MARK and _good(data[: end + 1])
 

@@ -78,14 +78,31 @@ _TABLE = """
 8900 transparent_down diagnostic
 8a00 platform_rsa_key diagnostic
 """
+_VIDEO = """
+1003 video_attributes_response read
+1005 passenger_flow read
+1205 video_resources_response read
+1206 video_upload_result diagnostic
+9003 query_video_attributes read
+9101 live_video control
+9102 live_video_control control
+9105 live_video_status diagnostic
+9201 video_playback control
+9202 video_playback_control control
+9205 query_video_resources read
+9206 video_upload control
+9207 video_upload_control control
+9301 camera_rotation control
+"""
+"""JT/T 1078 in the frames of 808."""
 MESSAGES: dict[int, tuple[str, str]] = {
-    int(code, 16): (name, kind) for code, name, kind in (line.split() for line in _TABLE.split("\n") if line)
+    int(code, 16): (name, kind) for code, name, kind in (line.split() for line in (_TABLE + _VIDEO).split("\n") if line)
 }
 """Message id -> name, class."""
 ANSWERS = frozenset(
     (
         *(0x0001, 0x0104, 0x0107, 0x0108, 0x0201, 0x0302, 0x0500, 0x0608, 0x0802, 0x0805),
-        *(0x8001, 0x8004, 0x8100, 0x8800),
+        *(0x8001, 0x8004, 0x8100, 0x8800, 0x1003, 0x1205, 0x1206),
     )
 )
 """Messages that answer another."""

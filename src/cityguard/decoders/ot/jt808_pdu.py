@@ -50,9 +50,16 @@ class Frame:
 
     @property
     def sound(self) -> bool:
-        """Whether the head is one: a message of the standard, a number of digits."""
+        """Whether the head is one: a message of the standard, or any with the right check; a number of digits."""
         split = not self.total or (1 <= self.number <= self.total <= MAX_SPLIT)
-        return self.message in MESSAGES and self.phone is not None and split
+        known = self.message in MESSAGES or (self.checksum_ok and self.length_ok)
+        return known and self.phone is not None and split
+
+    @property
+    def sure(self) -> bool:
+        """Whether it can hardly be anything else: of message, digits and length all are right, or the check for one."""
+        known = self.sound and self.message in MESSAGES and self.encryption in (0, 1)
+        return known and bool((self.phone or "").strip("0")) and (self.length_ok or self.checksum_ok)
 
 
 def unescaped(data: bytes) -> bytes:

@@ -138,11 +138,11 @@ def _vehicle(frame: pdu.Frame, fields: dict[str, Any], more: dict[str, Any]) -> 
 
 def _good(data: bytes) -> bool:
     frame = pdu.read(data)
-    return frame is not None and frame.sound and frame.crc_ok and frame.length_ok
+    return frame is not None and frame.sound and (frame.crc_ok or frame.length_ok)
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole frame: the length it tells, a business type of the standard, its check."""
+    """A whole frame: a business type of the standard, and the length it tells or its check; commonly both."""
     end = data.find(pdu.MARKS[1:])
     return data[:1] == pdu.MARKS[:1] and end > 0 and _good(data[: end + 1])
 
