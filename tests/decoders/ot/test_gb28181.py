@@ -248,6 +248,7 @@ def test_an_answer_is_joined_with_its_question_by_sn() -> None:
         ("Response/DeviceConfig", "error", "ERROR", False, "12"),
     ]
     assert rows[2]["ot.quantity"] == 1
+    assert [row["ot.message.type"] for row in rows] == ["request", "response", "response", "response"]
     assert fields(rows[2])["items"] == [CAMERA]
 
 

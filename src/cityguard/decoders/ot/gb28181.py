@@ -164,6 +164,7 @@ class Desk:
         target, host = gb28181_places.target(one, media)
         device = gb28181_ids.device(asked.unit or "")
         told = gb28181_times.told(frame, body)
+        asks = frame.is_request and not (body is not None and body.answers)
         if media is not None and not self._memory.serves(frame, gb28181_places.place(media.ip, media.port)):
             flags += gb28181_places.media_flags(media, frame, talk)
         if target and media is None and host and gb28181_places.public(host):
@@ -181,8 +182,8 @@ class Desk:
             "ot.quantity": one.quantity,
             "ot.value": secrets.url(one.value) if one.value else None,
             "ot.status": one.status,
-            "ot.message.type": "request" if frame.is_request else "response",
-            "ot.is_request": frame.is_request and not (body is not None and body.answers),
+            "ot.message.type": "request" if asks else "response",
+            "ot.is_request": asks,
             "ot.transaction_id": frame.cseq,
             "ot.request_id": asked.request_id or frame.call_id or None,
             "ot.edition": EDITIONS.get(frame.version or "") or ("2022" if body is not None and body.new else None),
