@@ -41,6 +41,7 @@ class Handshake:
         self._blind = [False, False]  # lost from here
         self._seen = [0, 0]
         self._skipped = [0, 0]
+        self._heard = [False, False]  # a record
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         if self._blind[side] or self.done:
@@ -59,6 +60,7 @@ class Handshake:
                 continue
             if len(buffer) - place < 5 + size:
                 break
+            self._heard[side] = True
             self._session.tlcp |= buffer[place + 1 : place + 3] == _TLCP
             self._record(side, kind, bytes(buffer[place + 5 : place + 5 + size]), at)
             place += 5 + size
@@ -67,7 +69,7 @@ class Handshake:
 
     def _search(self, side: int, buffer: bytearray, place: int) -> int:
         """Where the first record begins, before which something else was said; -1 = not yet, or never."""
-        if self._session.client is not None:
+        if self._heard[side]:
             self.gap(side)
             return -1
         end = len(buffer)
