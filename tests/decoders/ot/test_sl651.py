@@ -18,6 +18,7 @@ from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_names
 from cityguard.decoders.ot.sl651 import PROTOCOLS, Sl651, starts, within
 from cityguard.decoders.protocol import Out
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import crc
 from cityguard.decoders.wire.sought import MAX_RUNS
 
 SL651 = PROTOCOLS[0]
@@ -323,3 +324,24 @@ def test_packets_older_than_a_minute_make_no_message_with_new_ones() -> None:
     parser.close()
     speaker.close()
     assert [row["event.flags"] for row in told_by(out)] == [["truncated"]] * 3
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\x01120099010001" + b"5A3C380FFF\x16002001",
+        b"~~\x12" + bytes(5) + b"\0\0\x32\0\x08\x02",
+    ],
+)
+def test_an_end_that_never_comes_is_looked_for_once(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = 0
+    arc = crc.arc
+
+    def counted(data: bytes, value: int = 0) -> int:
+        nonlocal checked
+        checked += len(data)
+        return arc(data, value)
+
+    monkeypatch.setattr("cityguard.decoders.wire.crc.arc", counted)
+    said(SL651, *((0, bytes([octet])) for octet in start + b"\x03AAAA" * 190), port=5050)
+    assert checked < 3_000

@@ -13,7 +13,7 @@ from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows, sl651_values
 from cityguard.decoders.ot import sl651_names as names
 from cityguard.decoders.ot.sl651_columns import Rows
-from cityguard.decoders.ot.sl651_frame import Frame
+from cityguard.decoders.ot.sl651_frame import Frame, Search
 from cityguard.decoders.ot.sl651_parts import Message, Parts
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
@@ -34,7 +34,8 @@ class Station:
     """One connection; never raises on any bytes."""
 
     __slots__ = (
-        "_astray", "_buffers", "_last", "_parts", "_passed", "_runs", "_speaker", "_talks", "_way", "done", "held",
+        "_astray", "_buffers", "_last", "_parts", "_passed", "_runs", "_search", "_speaker", "_talks", "_way",
+        "done", "held",
     )  # fmt: skip
 
     def __init__(self, speaker: Sl651, talk: Talk, way: int) -> None:
@@ -45,6 +46,7 @@ class Station:
         self._parts = (Parts(), Parts())
         self._runs = self._passed = 0
         self._astray = [False, False]
+        self._search = [Search(), Search()]
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         self._last[side] = at
@@ -83,9 +85,10 @@ class Station:
                 self._lose(side, begin - place, at)
                 place = begin
                 continue
-            size = sl651_frame.measure(buffer, place, final=final)
+            size = sl651_frame.measure(buffer, place, final=final, search=self._search[side])
             if size == sl651_frame.MORE:
                 break
+            self._search[side] = Search()
             if size > 0:
                 self._frame(side, bytes(buffer[place : place + size]), at)
                 place += size

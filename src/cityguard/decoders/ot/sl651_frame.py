@@ -107,13 +107,25 @@ def begins(data: bytes | bytearray, at: int) -> bool:
     return len(rest) < HEX_HEAD and START.startswith(bytes(rest[:2]))
 
 
-def measure(data: bytes | bytearray, at: int, *, final: bool = False) -> int:
+class Search:
+    """How far the end of one frame was looked for, so that no octet is looked at again when more has come."""
+
+    __slots__ = ("done", "heads", "place", "value")
+
+    def __init__(self) -> None:
+        self.place = self.done = 0
+        """Octets in which no end is, and octets the check was made over."""
+        self.value, self.heads = 0xFFFF, 1
+
+
+def measure(data: bytes | bytearray, at: int, *, final: bool = False, search: Search | None = None) -> int:
     """Octets of the frame at a place.
 
     Args:
         data: what is at hand of a stream.
         at: the place, inside of it.
         final: nothing more will come.
+        search: of the same frame, when less of it was at hand.
 
     Returns:
         ``MORE`` = its end cannot be told yet; ``NONE`` = no frame begins here.
@@ -123,18 +135,20 @@ def measure(data: bytes | bytearray, at: int, *, final: bool = False) -> int:
         return MORE if not final and begins(data, at) else NONE
     size, have = one.size, len(data) - at
     if one.multiple and one.ascii and one.length == 0xFFF:
-        return _search(data, at, one, MAX_FRAME, final=final)
+        return _search(data, at, one, MAX_FRAME, search or Search(), final=final)
     if have >= size:
         if checked(data, at, at + size, ascii=one.ascii):
             return size
         group = 6 if one.ascii else 3
+        if one.multiple and have < size + group and not final:
+            return MORE
         if one.multiple and have >= size + group and checked(data, at, at + size + group, ascii=one.ascii):
             return size + group  # some count the body without the group
         if _ends(data, at + size, one) and one.code in names.FUNCTIONS:
             return size
     elif not final:
         return MORE
-    return _search(data, at, one, SCAN, final=final)
+    return _search(data, at, one, SCAN, search or Search(), final=final)
 
 
 def plain(data: bytes, at: int) -> int:
@@ -156,21 +170,22 @@ def _ends(data: bytes | bytearray, stop: int, one: Head) -> bool:
     return data[stop - (5 if one.ascii else 3)] in (_UP if one.up else _DOWN)
 
 
-def _search(data: bytes | bytearray, at: int, one: Head, most: int, *, final: bool) -> int:
+def _search(data: bytes | bytearray, at: int, one: Head, most: int, search: Search, *, final: bool) -> int:
     """The end of a frame whose length does not tell it: an end character with the check behind it."""
     stop = min(len(data), at + most)
-    following = _next_head(data, at + 1, stop)
+    following = _next_head(data, at + search.heads, stop)
+    search.heads = max(stop - at - HEX_HEAD, 1)
     if following >= 0:
         stop = following
     wide = 5 if one.ascii else 3
-    first = at + (ASCII_HEAD if one.ascii else HEX_HEAD)
-    value, done = 0xFFFF, at
+    first = at + max(search.place, ASCII_HEAD if one.ascii else HEX_HEAD)
     for place in range(first, stop - wide + 1):
         if data[place] not in names.ENDS:
             continue
-        value, done = crc.arc(bytes(data[done : place + 1]), value), place + 1
-        if _check(data, place + 1, ascii=one.ascii) == value:
+        search.value, search.done = crc.arc(bytes(data[at + search.done : place + 1]), search.value), place + 1 - at
+        if _check(data, place + 1, ascii=one.ascii) == search.value:
             return place + wide - at
+    search.place = max(stop - wide + 1 - at, search.place)
     return MORE if not final and following < 0 and stop < at + most else NONE
 
 
