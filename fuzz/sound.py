@@ -88,6 +88,14 @@ def _szy206(data: bytes) -> bytes:
     return b"h" + bytes((len(inner),)) + b"h" + inner + bytes((value, 0x16))
 
 
+def _hj212(data: bytes) -> bytes:
+    """Length in four digits, and the check of annex A before CR LF."""
+    if data[:2] != b"##" or len(data) < 20 or data[-2:] != b"\r\n":
+        return data
+    inner = data[6:-6][:1_024]
+    return b"##%04d%s%04X\r\n" % (len(inner), inner, crc.hj212(inner))
+
+
 MENDERS: dict[str, Mender] = {
     "wire-dnp3": _dnp3,
     "wire-c37118": _c37118,
@@ -95,6 +103,7 @@ MENDERS: dict[str, Mender] = {
     "wire-genisys": _genisys,
     "wire-dlms": _dlms,
     "wire-bsap": _bsap,
+    "wire-hj212": _hj212,
     "wire-sl651": _sl651,
     "wire-szy206": _szy206,
 }

@@ -38,7 +38,7 @@ def wire(protocol: Protocol, data: bytes) -> None:
         return
     speaker = protocol.speaker(out)
     talk = replace(_TALK, link=bool(protocol.frames), proto=17 if protocol.udp else 6)
-    parser = _parser(speaker, talk) if not protocol.columnar else None
+    parser = _parser(speaker, talk)
     time = _START
     for number, chunk in enumerate(conversation.unpack(data), 1):
         time += 10**6
@@ -49,7 +49,9 @@ def wire(protocol: Protocol, data: bytes) -> None:
             continue
         protocol.starts(chunk.data[: recognise.HEAD], True)
         protocol.starts(chunk.data[: recognise.HEAD], False)
-        if protocol.columnar:
+        if protocol.within is not None:
+            protocol.within(chunk.data)
+        if protocol.columnar and parser is None:
             continue
         if chunk.datagram or parser is None:
             with contextlib.suppress(NotImplementedError):
@@ -67,6 +69,8 @@ def wire(protocol: Protocol, data: bytes) -> None:
     speaker.close()
     for _ in out.take():
         pass
+    if protocol.columnar and parser is not None:
+        connection(data, 9_000)
 
 
 def _parser(speaker: Speaker, talk: Talk) -> Parser | None:
@@ -85,13 +89,18 @@ def packets(data: bytes) -> None:
 
 def modbus(data: bytes) -> None:
     """A Modbus connection as TCP segments, through the whole decoder of captures: its framing works on packets."""
+    connection(data, 502)
+
+
+def connection(data: bytes, port: int) -> None:
+    """A connection as TCP segments, through the whole decoder of captures."""
     sequence = [1_000, 2_000]
     segments = []
     for chunk in conversation.unpack(data):
-        source, port = (("10.0.0.1", 40_000), ("10.0.0.2", 502))[:: -1 if chunk.side else 1], chunk.side
-        sequence[port] += 7 if chunk.gap else 0
-        segments.append(_segment(source, sequence[port], chunk.data))
-        sequence[port] += len(chunk.data)
+        source, side = (("10.0.0.1", 40_000), ("10.0.0.2", port))[:: -1 if chunk.side else 1], chunk.side
+        sequence[side] += 7 if chunk.gap else 0
+        segments.append(_segment(source, sequence[side], chunk.data))
+        sequence[side] += len(chunk.data[:1_400])
     _capture(_frames(segments, 101))
 
 

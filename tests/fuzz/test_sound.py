@@ -8,17 +8,10 @@ import pytest
 from fuzz.conversation import Chunk, changed, pack, unpack
 from fuzz.sound import MENDERS
 
-from cityguard.decoders.ot import bsap, c37118, dlms, dnp3, genisys, roc_plus
+from cityguard.decoders.protocol import protocols
 from fuzz import mutate
 
-STARTS = {
-    "wire-dnp3": dnp3.starts,
-    "wire-c37118": c37118.starts,
-    "wire-roc_plus": roc_plus.starts,
-    "wire-genisys": genisys.starts,
-    "wire-dlms": dlms.starts,
-    "wire-bsap": bsap.starts,
-}
+STARTS = {f"wire-{one.name}": one.starts for one in protocols()}
 
 
 @pytest.mark.parametrize("name", MENDERS)
