@@ -31,4 +31,6 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "time": frame.time.strftime("%Y-%m-%dT%H:%M:%S") if frame.time else None,
         "error": frame.refused,
         "cs_ok": frame.is_sound,
+        "length_ok": frame.length_ok,
+        "length_error": not frame.length_ok,
     } | readings

@@ -40,4 +40,6 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "error": frame.refused,
         "error_bits": list(frame.error_bits),
         "cs_ok": frame.is_sound,
+        "length_ok": frame.length_ok,
+        "length_error": not frame.length_ok,
     }

@@ -7,16 +7,19 @@ from cityguard.decoders.wire import crc
 _X1005 = crc.forward(0x1005)
 
 
-def dlt645(address: str, control: int, data: bytes = b"", *, wake: bytes = b"", sum_by: int = 0) -> bytes:
-    """A frame of DL/T 645; ``data`` without 33h, ``sum_by`` puts the checksum wrong."""
-    head = b"h" + bytes.fromhex(address)[::-1] + b"h" + bytes((control, len(data)))
+def dlt645(
+    address: str, control: int, data: bytes = b"", *, wake: bytes = b"", sum_by: int = 0, long_by: int = 0
+) -> bytes:
+    """A frame of DL/T 645; ``data`` without 33h, ``sum_by`` and ``long_by`` put checksum and length wrong."""
+    head = b"h" + bytes.fromhex(address)[::-1] + b"h" + bytes((control, len(data) + long_by))
     whole = head + bytes((octet + 0x33) & 0xFF for octet in data)
     return wake + whole + bytes(((sum(whole) + sum_by) & 0xFF, 0x16))
 
 
-def cjt188(kind: int, address: str, control: int, data: bytes = b"", *, sum_by: int = 0) -> bytes:
+def cjt188(kind: int, address: str, control: int, data: bytes = b"", *, sum_by: int = 0, long_by: int = 0) -> bytes:
     """A frame of CJ/T 188."""
-    whole = bytes((0x68, kind)) + bytes.fromhex(address)[::-1] + bytes((control, len(data))) + data
+    head = bytes((0x68, kind)) + bytes.fromhex(address)[::-1] + bytes((control, len(data) + long_by))
+    whole = head + data
     return whole + bytes(((sum(whole) + sum_by) & 0xFF, 0x16))
 
 

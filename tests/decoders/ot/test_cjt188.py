@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.decoders.ot.meter import cjt188 as frame
@@ -92,6 +93,14 @@ def test_the_other_commands_have_their_names_and_classes() -> None:
 def test_a_wrong_sum_is_told() -> None:
     (row,) = heard((0, frame(0x10, METER, 0x01, b"\x90\x1f\x05", sum_by=1)))
     assert some(row, "status", "function.class") == ("crc_error", "read")
+
+
+@pytest.mark.parametrize("by", [-1, 1, 90])
+def test_a_wrong_length_is_told_where_the_sum_finds_the_end(by: int) -> None:
+    wrong = frame(0x10, METER, 0x01, b"\x90\x1f\x05", long_by=by)
+    assert cjt188.starts(wrong, False) and cjt188.within(b"noise" + wrong)
+    (row,) = heard((0, wrong))
+    assert some(row, "address", "flags") == ("901F", ["length_error"])
 
 
 def test_frames_are_found_over_borders_in_noise_and_in_datagrams() -> None:

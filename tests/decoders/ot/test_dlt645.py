@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -160,6 +161,17 @@ def test_a_wrong_sum_is_told_and_the_class_stays() -> None:
     assert some(row, "status", "function.class", "unit_id") == ("crc_error", "read", METER)
 
 
+@pytest.mark.parametrize("by", [-2, 1, 40])
+def test_a_wrong_length_is_told_where_the_sum_finds_the_end(by: int) -> None:
+    wrong, right = frame(METER, 0x11, VOLTAGE, long_by=by), frame(METER, 0x11, VOLTAGE)
+    assert dlt645.starts(wrong, False) and dlt645.within(b"noise" + wrong)
+    for raw in (wrong, wrong + right, right + wrong):
+        told = heard((0, raw))
+        assert [row["ot.function.name"] for row in told] == ["read_data"] * (len(raw) // len(right))
+        assert sum(row["ot.flags"] == ["length_error"] for row in told if "ot.flags" in row) == 1
+    assert len(sent(PROTOCOL, (0, wrong), port=9000)) == 1
+
+
 def test_frames_are_found_among_noise_and_over_borders() -> None:
     one, two = frame(METER, 0x11, VOLTAGE, wake=b"\xfe" * 4), frame(METER, 0x91, VOLTAGE + b"\x98\x22")
     raw = b"\x00\xffh\x01" + one + b"hhh" + two + one + b"\x13"
@@ -212,7 +224,8 @@ def frames(draw: st.DrawFn) -> bytes:
     bcd = st.integers(0, 99).map(lambda number: int(str(number), 16))
     rest = bytes(draw(st.lists(st.one_of(bcd, st.integers(0, 255)), max_size=6)))
     data = draw(st.sampled_from([di + rest, di, rest, b""]))
-    return frame(draw(meters), control, data, sum_by=draw(st.sampled_from([0, 0, 0, 1])))
+    wrong = draw(st.sampled_from([(0, 0), (0, 0), (0, 0), (1, 0), (0, 1), (0, -1)]))
+    return frame(draw(meters), control, data, sum_by=wrong[0], long_by=max(wrong[1], -len(data)))
 
 
 @settings(max_examples=40, deadline=None)

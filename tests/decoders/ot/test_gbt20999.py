@@ -85,7 +85,7 @@ def test_a_wrong_length_is_told() -> None:
     body = bytes(raw[1:])
     check = gbt20999_frame._check(body)
     (row,) = heard((0, b"~" + body + check.to_bytes(2, "big") + b"}"))
-    assert row["event.flags"] == ["length_error"]
+    assert row["ot.flags"] == ["crc_variant:1005", "length_error"]
 
 
 def test_frames_are_found_over_borders_and_in_noise() -> None:

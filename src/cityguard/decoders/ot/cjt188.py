@@ -31,7 +31,9 @@ class Cjt188(Speaker):
         self._pairs = Pairs[int | None](MAX_WAITING)
 
     def stream(self, talk: Talk) -> Sought:
-        return Sought(talk, b"h", cjt188_frame.size, self.frame, cjt188_frame.MOST, self.malformed, _FILLER)
+        return Sought(
+            talk, b"h", cjt188_frame.size, self.frame, cjt188_frame.MOST, self.malformed, _FILLER, cjt188_frame.broken
+        )
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         place, taken = 0, False
@@ -41,6 +43,8 @@ class Cjt188(Speaker):
                 continue
             size = cjt188_frame.size(data, place)
             if not 0 < size <= len(data) - place:
+                size = cjt188_frame.broken(data, place)
+            if not size:
                 break
             self.frame(data[place : place + size], talk, at)
             place, taken = place + size, True
@@ -87,6 +91,7 @@ def fields(frame: Frame, asked: int | None, captured: int) -> dict[str, Any]:
         found["ot.time"] = dlt645_data.utc(frame.time)
         found["ot.time_offset"] = round(frame.time.timestamp() - captured / 1e9, 3)
     marks = {"di_turned": frame.turned, "wildcard": "A" in frame.address, "battery_low": frame.battery_low}
+    marks["length_error"] = not frame.length_ok
     if told := [name for name, is_so in marks.items() if is_so]:
         found["ot.flags"] = told
     more: dict[str, Any] = {"unit": frame.unit, "valve": frame.valve, "readings": dict(frame.readings)}
@@ -102,13 +107,13 @@ def starts(data: bytes, usual: bool) -> bool:
         return False
     size = cjt188_frame.size(data, place)
     if not 0 < size <= len(data) - place:
-        return False
+        return place + cjt188_frame.broken(data, place) == len(data)
     return cjt188_frame.checked(data, place, size) or place + size == len(data)
 
 
 def within(data: bytes) -> bool:
     """A frame among other octets."""
-    return lies(data, _BEGINS, cjt188_frame.size, cjt188_frame.checked, _FILLER * 2)
+    return lies(data, _BEGINS, cjt188_frame.size, cjt188_frame.checked, _FILLER * 2, cjt188_frame.broken)
 
 
 _BEGINS = re.compile(rb"(?=h[\x10-\x13\x20\x21\x30\x40])", re.DOTALL)

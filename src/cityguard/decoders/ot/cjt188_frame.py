@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cityguard.decoders.ot import dlt645_data
+from cityguard.decoders.wire import summed
 
 START, END = 0x68, 0x16
 LEAST, MOST = 13, 13 + 255
@@ -61,6 +62,8 @@ class Frame:
     data: bytes
     is_sound: bool
     """The checksum is right."""
+    length_ok: bool = True
+    """The frame is as long as it tells."""
     di: int | None = None
     turned: bool = False
     """The octets of the identifier came lowest first."""
@@ -111,12 +114,17 @@ def size(data: bytes | bytearray, at: int) -> int:
         return -1
     if room < _HEAD:
         return 0 if room < 2 or _is_type(data[at + 1]) else -1
-    if not _is_type(data[at + 1]) or data[at + 9] & 0x3F not in FUNCTIONS or not _addressed(data, at + 2):
+    if not _heads(data, at):
         return -1
     whole = LEAST + data[at + 10]
     if room < whole:
         return 0
     return whole if data[at + whole - 1] == END else -1
+
+
+def _heads(data: bytes | bytearray, at: int) -> bool:
+    """Whether type, control code and address of a head can be; it is all there."""
+    return _is_type(data[at + 1]) and data[at + 9] & 0x3F in FUNCTIONS and _addressed(data, at + 2)
 
 
 def _is_type(octet: int) -> bool:
@@ -128,6 +136,11 @@ def _addressed(data: bytes | bytearray, at: int) -> bool:
     return not data[at : at + 7].translate(None, _DIGITS)
 
 
+def broken(data: bytes | bytearray, at: int) -> int:
+    """Octets of a frame whose head is sound and whose sum is right, but not its length; 0 = there is none."""
+    return summed.end(data, at, LEAST, MOST) if len(data) - at >= LEAST and _heads(data, at) else 0
+
+
 def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
     """Whether the checksum of the frame at a place is right."""
     return sum(frame[at : at + whole - 2]) & 0xFF == frame[at + whole - 2]
@@ -135,10 +148,13 @@ def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
 
 def read(frame: bytes) -> Frame | None:
     """What the octets from 68h to 16h say; None where they are no frame."""
-    if len(frame) < LEAST or size(frame, 0) != len(frame):
+    if len(frame) < LEAST or frame[0] != START:
+        return None
+    whole = size(frame, 0) == len(frame)
+    if not whole and broken(frame, 0) != len(frame):
         return None
     plain = Frame(
-        frame[1], frame[8:1:-1].hex().upper(), frame[9], frame[_HEAD:-2], checked(frame, 0, len(frame))
+        frame[1], frame[8:1:-1].hex().upper(), frame[9], frame[_HEAD:-2], checked(frame, 0, len(frame)), whole
     )  # fmt: skip
     if len(plain.data) < 2 or plain.refused:
         return replace(plain, serial=plain.data[0] if plain.data else None)

@@ -31,7 +31,14 @@ class Meter(Sought):
     def __init__(self, speaker: Dlt645, talk: Talk, way: int) -> None:
         self._speaker, self._way, self._keep = speaker, way, speaker.gathered.add
         super().__init__(
-            talk, b"h", dlt645_frame.size, speaker.frame, dlt645_frame.MOST, speaker.malformed, filler=_FILLER
+            talk,
+            b"h",
+            dlt645_frame.size,
+            speaker.frame,
+            dlt645_frame.MOST,
+            speaker.malformed,
+            filler=_FILLER,
+            broken=dlt645_frame.broken,
         )
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
@@ -86,6 +93,8 @@ class Dlt645(Speaker):
                 continue
             size = dlt645_frame.size(data, place)
             if not 0 < size <= len(data) - place:
+                size = dlt645_frame.broken(data, place)
+            if not size:
                 break
             self.gather(data[place : place + size], at, self._between(talk))
             place, taken = place + size, True
@@ -145,13 +154,13 @@ def starts(data: bytes, usual: bool) -> bool:
         return False
     size = dlt645_frame.size(data, place)
     if not 0 < size <= len(data) - place:
-        return False
+        return place + dlt645_frame.broken(data, place) == len(data)
     return dlt645_frame.checked(data, place, size) or place + size == len(data)
 
 
 def within(data: bytes) -> bool:
     """A frame among other octets."""
-    return lies(data, _BEGINS, dlt645_frame.size, dlt645_frame.checked, _FILLER * 2)
+    return lies(data, _BEGINS, dlt645_frame.size, dlt645_frame.checked, _FILLER * 2, dlt645_frame.broken)
 
 
 _BEGINS = re.compile(rb"(?=h.{6}h)", re.DOTALL)

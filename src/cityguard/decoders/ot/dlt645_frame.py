@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cityguard.decoders.ot import dlt645_data
+from cityguard.decoders.wire import summed
 
 START, END = 0x68, 0x16
 LEAST, MOST = 12, 12 + 255
@@ -72,6 +73,8 @@ class Frame:
     """Without the 33h."""
     is_sound: bool
     """The checksum is right."""
+    length_ok: bool = True
+    """The frame is as long as it tells."""
     name: str = ""
     kind: str | None = None
     edition: str | None = None
@@ -117,12 +120,17 @@ def size(data: bytes | bytearray, at: int) -> int:
         return -1
     if room < 10:
         return 0 if room < 8 or data[at + 7] == START else -1
-    if data[at + 7] != START or data[at + 8] & 0x1F not in FUNCTIONS or not _addressed(data, at + 1):
+    if not _heads(data, at):
         return -1
     whole = LEAST + data[at + 9]
     if room < whole:
         return 0
     return whole if data[at + whole - 1] == END else -1
+
+
+def _heads(data: bytes | bytearray, at: int) -> bool:
+    """Whether second start, control code and address of a head can be; it is all there."""
+    return data[at + 7] == START and data[at + 8] & 0x1F in FUNCTIONS and _addressed(data, at + 1)
 
 
 def _addressed(data: bytes | bytearray, at: int) -> bool:
@@ -142,6 +150,11 @@ def fills(data: bytes) -> bool:
     )
 
 
+def broken(data: bytes | bytearray, at: int) -> int:
+    """Octets of a frame whose head is sound and whose sum is right, but not its length; 0 = there is none."""
+    return summed.end(data, at, LEAST, MOST) if len(data) - at >= LEAST and _heads(data, at) else 0
+
+
 def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
     """Whether the checksum of the frame at a place is right."""
     return sum(frame[at : at + whole - 2]) & 0xFF == frame[at + whole - 2]
@@ -149,7 +162,10 @@ def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
 
 def read(frame: bytes) -> Frame | None:
     """What the octets from 68h to 16h say; None where they are no frame."""
-    if len(frame) < LEAST or size(frame, 0) != len(frame):
+    if len(frame) < LEAST or frame[0] != START:
+        return None
+    whole = size(frame, 0) == len(frame)
+    if not whole and broken(frame, 0) != len(frame):
         return None
     control, data = frame[8], frame[10:-2].translate(_PLAIN)
     code = control & 0x1F
@@ -157,7 +173,15 @@ def read(frame: bytes) -> Frame | None:
     if code == 0x03 and not data:
         name, kind, edition = "read_again", "read", "1997"
     plain = Frame(
-        frame[6:0:-1].hex().upper(), control, code, data, checked(frame, 0, len(frame)), name, kind, edition or None
+        frame[6:0:-1].hex().upper(),
+        control,
+        code,
+        data,
+        checked(frame, 0, len(frame)),
+        whole,
+        name,
+        kind,
+        edition or None,
     )
     if plain.refused:
         bits = int.from_bytes(data, "little")

@@ -65,6 +65,7 @@ def _marks(frame: Frame) -> list[str]:
         "wildcard": "A" in frame.address,
         "more": frame.more,
         "sealed": frame.sealed,
+        "length_error": not frame.length_ok,
     }
     return [name for name, is_so in told.items() if is_so]
 
@@ -223,6 +224,7 @@ class _Many:
         for place in range(1, 7):
             octet = self._octet(place)
             digits &= (octet & 15 < 10) & (octet < 0xA0)
+        sound &= self._size == dlt645_frame.LEAST + length
         found: Bools = sound & digits & (asks | answers) & (self.meter != 0x999999999999)
         return found
 

@@ -123,7 +123,7 @@ def fields(frame: Frame, asked: Frame | None, agreed: bool) -> dict[str, Any]:
     if frame.counts_check is False:
         marks.append("length_without_crc")
     elif frame.counts_check is None:
-        found["event.flags"] = ["length_error"]
+        marks.append("length_error")
     found["ot.flags"] = marks
     if frame.type == 0x30 and (target := _target(frame.items)):
         found["ot.target"] = target

@@ -26,11 +26,33 @@ Spoiled = Callable[[Talk, Moment], None]
 class Sought:
     """A stream parser of one connection; never raises on any bytes as long as its functions do not."""
 
-    __slots__ = ("_buffers", "_filler", "_last", "_most", "_passed", "_runs", "_size", "_spoiled", "_start", "_talks",
-                 "_unit", "done", "held")  # fmt: skip
+    __slots__ = (
+        "_broken",
+        "_buffers",
+        "_filler",
+        "_last",
+        "_most",
+        "_passed",
+        "_runs",
+        "_size",
+        "_spoiled",
+        "_start",
+        "_talks",
+        "_unit",
+        "done",
+        "held",
+    )
 
     def __init__(
-        self, talk: Talk, start: bytes, size: Size, unit: Unit, most: int, spoiled: Spoiled, filler: bytes = b""
+        self,
+        talk: Talk,
+        start: bytes,
+        size: Size,
+        unit: Unit,
+        most: int,
+        spoiled: Spoiled,
+        filler: bytes = b"",
+        broken: Size | None = None,
     ) -> None:
         """Args:
         talk: the ends in key order.
@@ -40,11 +62,12 @@ class Sought:
         most: octets of one frame at most; ``size`` must not tell more.
         spoiled: told when the stream is given up.
         filler: octets that may stand between frames and mean nothing.
+        broken: octets of a frame that tells a wrong length; 0 = there is none.
         """
         self.done, self.held = False, 0
         self._talks = (talk, talk.turned())
         self._start, self._size, self._unit, self._most = start, size, unit, most
-        self._spoiled, self._filler = spoiled, filler
+        self._spoiled, self._filler, self._broken = spoiled, filler, broken
         self._buffers = [b"", b""]
         self._last = [Moment(0, 0), Moment(0, 0)]
         self._runs = self._passed = 0
@@ -74,8 +97,10 @@ class Sought:
                 return b""
             size = self._size(raw, place)
             if size > self._most or size < 0 or (last and (size == 0 or place + size > end)):
-                place += 1
-                continue
+                size = self._broken(raw, place) if self._broken is not None else 0
+                if not size:
+                    place += 1
+                    continue
             if size == 0 or place + size > end:
                 self._pass(side, raw[sound:place], at)
                 return raw[place:] if end - place <= self._most else b""
@@ -100,7 +125,14 @@ class Sought:
         return self.done
 
 
-def lies(data: bytes, begins: re.Pattern[bytes], size: Size, sound: Sound, preamble: bytes = b"") -> bool:
+def lies(
+    data: bytes,
+    begins: re.Pattern[bytes],
+    size: Size,
+    sound: Sound,
+    preamble: bytes = b"",
+    broken: Size | None = None,
+) -> bool:
     """Whether a frame lies anywhere in some octets: with the right check; else behind its preamble, or all there is.
 
     Args:
@@ -109,11 +141,14 @@ def lies(data: bytes, begins: re.Pattern[bytes], size: Size, sound: Sound, pream
         size: octets of the frame at a place.
         sound: whether its check is right.
         preamble: what senders wake the line with, in full.
+        broken: octets of a frame that tells a wrong length, its check right; 0 = there is none.
     """
     for found in begins.finditer(data):
         place = found.start()
         octets = size(data, place)
         if not 0 < octets <= len(data) - place:
+            if broken is not None and broken(data, place):
+                return True
             continue
         if sound(data, place, octets):
             return True
