@@ -137,8 +137,13 @@ def _addressed(data: bytes | bytearray, at: int) -> bool:
 
 
 def broken(data: bytes | bytearray, at: int) -> int:
-    """Octets of a frame whose head is sound and whose sum is right, but not its length; 0 = there is none."""
-    return summed.end(data, at, LEAST, MOST) if len(data) - at >= LEAST and _heads(data, at) else 0
+    """Octets of a frame whose head is sound and whose sum is right, but not its length; 0 = there is none.
+
+    What has a second 68h where DL/T 645 has it is a frame of that, whose sum is the same.
+    """
+    if len(data) - at < LEAST or data[at + 7] == START or data[at + 1] not in TYPES or not _heads(data, at):
+        return 0
+    return summed.end(data, at, LEAST, MOST)
 
 
 def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
