@@ -23,6 +23,7 @@ from cityguard.decoders.wire.marked import Marked, frames
 PORTS = (7611, 808)
 """Ports makers use; there is no standard one."""
 _MARKS = pdu.MARK * 2
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BEIJING = timezone(timedelta(hours=8))
 
 
@@ -81,7 +82,7 @@ class Terminals(Speaker):
         rows = self._said(frame, fields, more, flags, talk, at)
         for one in rows:
             one["ot.flags"] = flags or None
-            one["event.fields"] = json.dumps({"jt808": more}, ensure_ascii=False, default=str) if more else None
+            one["event.fields"] = _json({"jt808": more}) if more else None
         return rows
 
     def _said(

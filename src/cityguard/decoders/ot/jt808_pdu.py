@@ -5,13 +5,13 @@ Pure: octets in, what they say out, nothing masked; never raises on any octets. 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
-from operator import xor
 from typing import Any
 
 from cityguard.decoders.ot.jt808_names import MESSAGES, SECRETS, TEXTS
+from cityguard.decoders.wire import crc
 
 MARK = b"\x7e"
 MAX_FRAME = 2_200
@@ -23,6 +23,7 @@ MAX_ITEMS = 64
 MAX_TEXT = 512
 _SPLIT, _FORM_2019 = 0x2000, 0x4000
 _SOUTH, _WEST = 4, 8
+_place = struct.Struct(">4I3H6s").unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def read(frame: bytes) -> Frame | None:
         serial=int.from_bytes(data[place : place + 2], "big"),
         declared=attributes & 0x3FF,
         body=data[size:-1],
-        checksum_ok=reduce(xor, data) == 0,
+        checksum_ok=crc.parity(data) == 0,
         encryption=attributes >> 10 & 7,
         total=int.from_bytes(data[place + 2 : place + 4], "big") if split else 0,
         number=int.from_bytes(data[place + 4 : place + 6], "big") if split else 0,
@@ -128,9 +129,12 @@ class Location:
 
 def moment(packed: bytes) -> datetime | None:
     """YYMMDDhhmmss in BCD."""
-    text_ = digits(packed)
+    shown = packed.hex()
+    if len(shown) != 12 or not shown.isdigit():
+        return None
+    year, month, day, hour, minute, second = (int(shown[at : at + 2]) for at in range(0, 12, 2))
     try:
-        return datetime.strptime(f"20{text_}", "%Y%m%d%H%M%S") if text_ and len(text_) == 12 else None  # noqa: DTZ007
+        return datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
 
@@ -139,7 +143,7 @@ def location(body: bytes) -> Location | None:
     """A position and what was added to it; None where the body is too short."""
     if len(body) < 28:
         return None
-    status = int.from_bytes(body[4:8], "big")
+    alarm, status, latitude, longitude, altitude, speed, direction, time = _place(body)
     items: dict[int, bytes] = {}
     place = 28
     while place + 2 <= len(body) and len(items) < MAX_ITEMS:
@@ -149,15 +153,15 @@ def location(body: bytes) -> Location | None:
         items[body[place]] = body[place + 2 : place + 2 + size]
         place += 2 + size
     return Location(
-        alarm=int.from_bytes(body[:4], "big"),
-        status=status,
-        latitude=int.from_bytes(body[8:12], "big") / 1e6 * (-1 if status & _SOUTH else 1),
-        longitude=int.from_bytes(body[12:16], "big") / 1e6 * (-1 if status & _WEST else 1),
-        altitude=int.from_bytes(body[16:18], "big"),
-        speed=int.from_bytes(body[18:20], "big") / 10,
-        direction=int.from_bytes(body[20:22], "big"),
-        time=moment(body[22:28]),
-        items=items,
+        alarm,
+        status,
+        latitude / (-1e6 if status & _SOUTH else 1e6),
+        longitude / (-1e6 if status & _WEST else 1e6),
+        altitude,
+        speed / 10,
+        direction,
+        moment(time),
+        items,
     )
 
 

@@ -20,6 +20,7 @@ from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire import places
 from cityguard.decoders.wire.marked import Marked, frames
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ACTS = {
     0x9501: "listen",
     0x9502: "photograph",
@@ -85,7 +86,7 @@ def _row(frame: pdu.Frame, at: Moment) -> dict[str, Any]:
     if plain is not frame or not frame.encrypted:
         _said(plain, fields, more)
     fields["ot.flags"] = flags or None
-    fields["event.fields"] = json.dumps({"jt809": more}, ensure_ascii=False)
+    fields["event.fields"] = _json({"jt809": more})
     return fields
 
 

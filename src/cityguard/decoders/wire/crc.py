@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+
 
 def reflected(polynomial: int) -> tuple[int, ...]:
     """The table of a 16-bit CRC that shifts right, for its reversed polynomial."""
@@ -24,7 +26,7 @@ def forward(polynomial: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-_ARC, _CCITT, _X25, _DNP = reflected(0xA001), forward(0x1021), reflected(0x8408), reflected(0xA6BC)
+_ARC, _X25, _DNP = reflected(0xA001), reflected(0x8408), reflected(0xA6BC)
 
 
 def arc(data: bytes, start: int = 0) -> int:
@@ -60,10 +62,7 @@ def dnp(data: bytes) -> int:
 
 def ccitt(data: bytes, start: int = 0xFFFF) -> int:
     """CRC-CCITT, most significant bit first."""
-    value = start
-    for byte in data:
-        value = (value << 8 & 0xFF00) ^ _CCITT[value >> 8 ^ byte]
-    return value
+    return binascii.crc_hqx(data, start)
 
 
 def x25(data: bytes) -> int:
@@ -72,3 +71,13 @@ def x25(data: bytes) -> int:
     for byte in data:
         value = value >> 8 ^ _X25[(value ^ byte) & 0xFF]
     return value ^ 0xFFFF
+
+
+def parity(data: bytes) -> int:
+    """All octets combined by exclusive or: folded in halves."""
+    size = 1 << (len(data) - 1).bit_length() if data else 1
+    value = int.from_bytes(data, "big")
+    while size > 1:
+        size >>= 1
+        value = (value >> 8 * size) ^ (value & (1 << 8 * size) - 1)
+    return value

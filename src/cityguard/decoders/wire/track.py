@@ -13,6 +13,7 @@ FASTEST = 300.0
 NEAR = 2.0
 """km a position may be off."""
 _EARTH = 6_371.0
+_CLOSE = 0.017  # degrees, less than 2 km
 
 
 class Tracks:
@@ -37,7 +38,8 @@ class Tracks:
             self._keep(vehicle, before)
         else:
             reach = NEAR + FASTEST * max(time - before[0], 0) / 3_600
-            if kilometres(before[1:], (latitude, longitude)) > reach:
+            far = abs(latitude - before[1]) + abs(longitude - before[2]) > _CLOSE
+            if far and kilometres(before[1:], (latitude, longitude)) > reach:
                 flags.append("position_jump")
             self._keep(vehicle, (time, latitude, longitude))
         return flags
