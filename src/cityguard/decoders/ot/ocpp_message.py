@@ -19,7 +19,7 @@ MAX_VALUES = 16
 MAX_VALUE = 512
 KINDS = {2: "CALL", 3: "CALLRESULT", 4: "CALLERROR", 5: "CALLRESULTERROR", 6: "SEND"}
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)  # one that does not end takes all
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_PLAIN = bytes(set(range(256)) - set(b"[]{}"))
 _SECRET = re.compile(r"password|authorizationkey|^authkey$|secret|privatekey", re.IGNORECASE)
 _URL = re.compile(r"(?i)^(?:https?|ftps?|sftp|wss?)://")
 _BIG = {"A": 1_000.0, "W": 1_000_000.0}
@@ -67,9 +67,10 @@ def read(data: bytes) -> Message | None:
 
 
 def _shallow(data: bytes) -> bool:
+    plain = _STRING.sub(b"", data) if b'"' in data else data
     depth = 0
-    for bracket in _BRACKETS.finditer(_STRING.sub(b"", data) if b'"' in data else data):
-        depth += 1 if bracket.group() in b"[{" else -1
+    for bracket in plain.translate(None, _PLAIN):
+        depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             return False
     return True
