@@ -77,13 +77,15 @@ def _orders(said: Body) -> dict[str, Any]:
     found: dict[str, Any] = {"identifier": said.identifier, "new_time": said.sent, "order": said.order}
     if said.control is not None:
         found["control"] = {
-            "bytes": said.control.many,
+            "bytes": len(said.control.bits) // 2,
+            "bits": said.control.bits,
             "gates": said.control.many,
             "count": said.control.many,
             "on": list(said.control.on),
             "off": list(said.control.off),
             "open": list(said.control.on),
             "closed": list(said.control.off),
+            "openings": list(said.control.openings),
             "opening_cm": list(said.control.openings),
             "openings_cm": list(said.control.openings),
         }

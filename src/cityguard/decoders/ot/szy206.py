@@ -6,6 +6,8 @@ digits, all together; IEC 101 and Q/GDW 376.1 begin alike and fail one of them.
 
 from __future__ import annotations
 
+import re
+
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import szy206_frame, szy206_rows
 from cityguard.decoders.protocol import Mark, Protocol, Speaker
@@ -13,6 +15,7 @@ from cityguard.decoders.stream import Moment, Parser
 from cityguard.decoders.wire.sought import Sought
 
 _START = b"h"
+_HEADS = re.compile(rb"(?s)(?=h[\x07-\xff]h)")
 
 
 class Szy206(Speaker):
@@ -54,12 +57,7 @@ def starts(data: bytes, usual: bool) -> bool:
 
 def within(data: bytes) -> bool:
     """A frame anywhere among other bytes."""
-    place = data.find(_START)
-    while place >= 0:
-        if data[place + 2 : place + 3] == _START and _sure(data, place):
-            return True
-        place = data.find(_START, place + 1)
-    return False
+    return any(_sure(data, found.start()) for found in _HEADS.finditer(data))
 
 
 _HEAD = Mark(b"h\0h", 0, b"\xff\0\xff")
