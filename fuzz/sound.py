@@ -96,6 +96,46 @@ def _hj212(data: bytes) -> bytes:
     return b"##%04d%s%04X\r\n" % (len(inner), inner, crc.hj212(inner))
 
 
+def _summed(data: bytes, head: int) -> bytes:
+    """Length, sum and end of a frame of meters whose length stands before ``head``."""
+    place = len(data) - len(data.lstrip(b"\xfe"))
+    frame = data[place:]
+    if frame[:1] != b"h" or not head + 2 <= len(frame) <= head + 257:
+        return data
+    frame = frame[: head - 1] + bytes((len(frame) - head - 2,)) + frame[head:-2]
+    return data[:place] + frame + bytes((sum(frame) & 0xFF, 0x16))
+
+
+def _dlt645(data: bytes) -> bytes:
+    """Second start, length and sum of a frame of DL/T 645."""
+    place = len(data) - len(data.lstrip(b"\xfe")) + 7
+    return _summed(data[:place] + b"h" + data[place + 1 :] if len(data) > place + 5 else data, 10)
+
+
+def _cjt188(data: bytes) -> bytes:
+    """Length and sum of a frame of CJ/T 188."""
+    return _summed(data, 11)
+
+
+def _dlt698(data: bytes) -> bytes:
+    """Length, header check, frame check and end of a frame of DL/T 698.45."""
+    head = 7 + (data[4] & 15) if len(data) > 4 else 0
+    if data[:1] != b"h" or not 12 <= head + 5 <= len(data) <= 16_000:
+        return data
+    front = (len(data) - 2).to_bytes(2, "little") + data[3:head]
+    front += crc.x25(front).to_bytes(2, "little")
+    front += data[head + 2 : -3]
+    return b"h" + front + crc.x25(front).to_bytes(2, "little") + b"\x16"
+
+
+def _gbt20999(data: bytes) -> bytes:
+    """Length, CRC and end of a frame of GB/T 20999, without escapes."""
+    if data[:1] != b"~" or not 17 <= len(data) <= 4_000:
+        return data
+    body = (len(data) - 4).to_bytes(2, "big") + data[3:-3]
+    return b"~" + body + crc.ccitt(body).to_bytes(2, "big") + b"}"
+
+
 MENDERS: dict[str, Mender] = {
     "wire-dnp3": _dnp3,
     "wire-c37118": _c37118,
@@ -104,6 +144,10 @@ MENDERS: dict[str, Mender] = {
     "wire-dlms": _dlms,
     "wire-bsap": _bsap,
     "wire-hj212": _hj212,
+    "wire-cjt188": _cjt188,
+    "wire-dlt645": _dlt645,
+    "wire-dlt698": _dlt698,
+    "wire-gbt20999": _gbt20999,
     "wire-sl651": _sl651,
     "wire-szy206": _szy206,
 }
