@@ -272,3 +272,48 @@ def test_the_api_tells_coverage_noise_and_layers_and_switches_rules(fresh: FastA
     assert done.status_code == 200, done.text
     assert done.json()["rules"] > 1
     assert all(one.head.level != "critical" for one in fresh.state.city.ruleset.rules)
+
+
+def test_a_proposed_line_is_accepted_by_the_operator_and_the_act_is_audited(fresh: FastAPI) -> None:
+    desk = fresh.state.city.ot
+    line = next(change.line for change in desk.diff() if not change.held)
+    fields = {"do": "accept", "pick": line.id, "owner": "王工", "why": "轮询", "expires": "2027-03-01", "next": "/ot"}
+    assert Browser(fresh).login("an").post("/ot", fields).status_code == 403
+    browser = Browser(fresh).login("op")
+    assert browser.post("/ot", fields | {"why": ""}).status_code == 303
+    assert desk.policy.line(line.id) is None
+    assert browser.post("/ot", fields).status_code == 303
+    accepted = desk.policy.line(line.id)
+    assert (accepted.owner, accepted.by, str(accepted.expires)) == ("王工", "op", "2027-03-01")
+    entry = fresh.state.city.store.records.find_audit(1)[0]
+    assert (entry.actor, entry.action, entry.object) == ("op", "ot.accept", line.id)
+    assert "王工" in entry.detail
+    page = browser.get("/ot?view=policy").text
+    assert line.id in page
+
+
+def test_the_api_of_ot_policy_learns_decides_and_reads_back(fresh: FastAPI) -> None:
+    browser = Browser(fresh).login("op")
+    headers = {"accept": "application/json", "x-csrf-token": browser.csrf}
+    made = browser.send("POST", "/api/v1/ot/proposal", json={"since": "24h"}, headers=headers)
+    assert made.status_code == 200, made.text
+    changes = browser.get("/api/v1/ot/proposal", headers=headers).json()["changes"]
+    held = next(one["line"]["id"] for one in changes if one["held"])
+    body = {"owner": "王工", "reason": "不需要", "reject": [held]}
+    done = browser.send("POST", "/api/v1/ot/decisions", json=body, headers=headers)
+    assert done.json()["rejected"] == [held]
+    assert held in [one["id"] for one in browser.get("/api/v1/ot/policy", headers=headers).json()["rejected"]]
+    assert browser.send("POST", "/api/v1/ot/decisions", json={"reason": "x"}, headers=headers).status_code == 400
+    cells = browser.get("/api/v1/ot/matrix?since=24h", headers=headers).json()["cells"]
+    assert {"read", "write"} <= {name for cell in cells for name in cell["counts"]}
+    assert browser.get("/api/v1/ot/stations", headers=headers).json()["items"][0]["silent"] is True
+    assert browser.get("/api/v1/ot/violations", headers=headers).json()["total"] == 0
+
+
+def test_every_view_of_the_ot_page_is_shown(site: FastAPI, hostile: FastAPI) -> None:
+    for town in (site, hostile):
+        browser = Browser(town).login("all")
+        for view in ("matrix", "sites", "policy", "proposal", "violations", "stations", "nothing"):
+            answer = browser.get(f"/ot?view={view}&since=24h")
+            assert answer.status_code == 200, view
+            assert "data-figure" in answer.text

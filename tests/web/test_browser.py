@@ -36,6 +36,11 @@ SHOWN = {
     "crypto-certificates": "/crypto?view=certificates",
     "crypto-calendar": "/crypto?view=calendar",
     "crypto-posture": "/crypto?view=posture",
+    "ot": "/ot?station=plc-01/1&master=10.0.0.7",
+    "ot-sites": "/ot?view=sites",
+    "ot-policy": "/ot?view=policy",
+    "ot-proposal": "/ot?view=proposal",
+    "ot-stations": "/ot?view=stations",
 }
 
 
@@ -184,3 +189,19 @@ def test_the_console_works_without_javascript(chromium: BrowserContext, fresh: F
 
 def statuses(site: FastAPI) -> list[str]:
     return [one.status for one in site.state.city.store.alerts.find(Query())]
+
+
+def test_arrow_keys_walk_the_matrix_of_masters_and_stations(window: BrowserContext, site: FastAPI) -> None:
+    seen = Window(window, site.state.url)
+    seen.login()
+    seen.open("/ot")
+    cells = seen.page.locator("[data-cell]")
+    cells.first.focus()
+    seen.page.keyboard.press("ArrowDown")
+    where = seen.page.evaluate("document.activeElement.closest('tr').rowIndex")
+    assert where == 2
+    seen.page.keyboard.press("ArrowUp")
+    assert seen.page.evaluate("document.activeElement.closest('tr').rowIndex") == 1
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_selector("#cell svg")
+    assert seen.faults == []

@@ -23,6 +23,8 @@ PATHS = (
     "/coverage?view=departments", "/coverage?view=segments", "/coverage?view=noisy", "/coverage?view=sources",
     "/crypto", "/crypto?view=systems", "/crypto?view=departments", "/crypto?view=certificates", "/crypto?view=calendar",
     "/crypto?view=posture", "/crypto?state=turned_down&days=7", "/crypto?view=certificates&problem=expired&q=a",
+    "/ot", "/ot?only=changes&segment=ot&q=plc", "/ot?station=plc-01/1&master=10.0.0.7", "/ot?view=sites",
+    "/ot?view=policy", "/ot?view=proposal", "/ot?view=violations", "/ot?view=stations",
     "/coverage?state=active&q=a", "/coverage?department=data", "/users", "/password",
 )  # fmt: skip
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import uvicorn
 from fastapi import FastAPI
 from tests.cryptouse import handshakes as wires
 from tests.store import make
 
 from cityguard.app import App
+from cityguard.audit import Actor
 from cityguard.config import Settings
 from cityguard.model import (
     Alert,
@@ -38,10 +40,12 @@ from cityguard.model import (
     Risk,
     Schedule,
     Segment,
+    Station,
     System,
     Text,
     UnitResult,
 )
+from cityguard.otpolicy.desk import Signature
 from cityguard.register.register import Register
 from cityguard.rulebook.seen import sighted
 from cityguard.web import server
@@ -90,6 +94,7 @@ def register(text: str = "") -> Register:
             Segment("cloud", f"政务云{text}", ("10.0.0.0/16",), "政务外网", scan="passive"),
             Segment("ot", f"水厂{text}", ("10.66.0.0/16",), "工业互联网", ot=True),
         ),
+        stations=(Station("mn-1", f"排口{text}", "hj212", system="scada", platforms=("10.0.0.7",), period_s=600),),
     )
 
 
@@ -102,6 +107,7 @@ def town(home: Path, text: str = "") -> App:
     app.store.events.append(EventBatch("auth", f"c{text}", events.table, part="p1"))
     flows = make.flows("p2", 40, NOW - timedelta(minutes=30), destination__department=["data", f"ghost{text}"] * 20)
     app.store.events.append(handshakes(text))
+    controlled(app, text)
     source = LogSource(("network",), (), ("connection",))
     for seen in (
         EventBatch("auth", f"c{text}", events.table, logsource=LogSource((), ("linux", f"x{text}"), ("sshd",))),
@@ -174,6 +180,24 @@ def handshakes(text: str) -> EventBatch:
         wires.seen("10.0.0.11", version="tlcp1.1", guomi=True, guomi_offered=True),
     ]
     return wires.batch("tls", rows, NOW)
+
+
+def controlled(app: App, text: str) -> None:
+    """Messages to controllers, a policy in force for one master, and a proposal for the rest."""
+    for nth, (source, unit, klass) in enumerate(
+        [("10.0.0.7", "1", "read"), ("10.0.0.7", f"2{text}", "read"), ("10.9.9.9", f"2{text}", "write")]
+    ):
+        table = make.flows(f"ot{nth}", 8, NOW - timedelta(minutes=30)).table.select("@timestamp", "event.id")
+        told = {"source.ip": source, "destination.ip": "10.66.10.12", "ot.unit_id": unit, "ot.function.class": klass}
+        told |= {"ot.protocol": "modbus", "ot.function.name": f"Deed{text}", "ot.address": f"A{text}"}
+        rows = table.with_columns(pl.lit(value).alias(name) for name, value in told.items())
+        batch = EventBatch("ot", "pcap", rows.with_columns(pl.lit(value=True).alias("ot.is_request")), part=f"ot{nth}")
+        app.store.events.append(app.register.enrich(batch))
+    who, owner = Actor("li"), f"王工{text}"[:200]
+    app.ot.learn(NOW - timedelta(days=1), NOW, who)
+    chosen = next(line.id for line in app.ot.propose(who).lines if line.station == "plc-01/1")
+    app.ot.decide(who, Signature(owner, owner, (NOW + timedelta(days=9)).date()), accept=(chosen,))
+    app.ot.decide(who, Signature(owner, owner), places=("plc-01/1",))
 
 
 def people(home: Path) -> Accounts:

@@ -15,6 +15,7 @@ CLASSES = ("read", "write", "control", "program", "diagnostic")
 MAX_TEXT = 128
 MAX_SPAN = 65_536  # items of one message
 KEYS = ("station", "segment", "master", "protocol", "klass", "code")
+_CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{fffe}\x{ffff}]"
 _NUMBERS = r"^(?:0|[1-9][0-9]{0,9})(?:,(?:0|[1-9][0-9]{0,9}))*$"
 _COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("event.id", "ot.protocol", "ot.function.name", "ot.function.class", "ot.unit_id"), pl.String()),
@@ -78,7 +79,9 @@ def acts(table: pl.DataFrame, *, every: bool = False) -> pl.DataFrame:
 
 
 def _cut(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) != "").then(pl.col(name).str.slice(0, MAX_TEXT))
+    """A text of the wire, bounded, and without what would not come back from a file."""
+    text = pl.col(name).str.slice(0, MAX_TEXT).str.replace_all(_CONTROL, "\ufffd").str.replace("^segment:", "segment ")
+    return pl.when(pl.col(name) != "").then(text)
 
 
 def _end(name: str, *, master: bool = False) -> pl.Expr:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import polars as pl
 
 from cityguard import audit
@@ -14,21 +15,28 @@ from cityguard.audit import Actor
 from cityguard.clock import Clock, iso
 from cityguard.config import OtPolicy
 from cityguard.errors import InputError
-from cityguard.model import Alert, Query, Term
-from cityguard.otpolicy import baseline, decide, policy, propose
+from cityguard.model import Alert, EventBatch, Query, Term
+from cityguard.otpolicy import baseline, decide, matrix, policy, propose
 from cityguard.otpolicy import diff as differences
 from cityguard.otpolicy import review as reviewing
 from cityguard.otpolicy.baseline import Baseline
 from cityguard.otpolicy.decide import Decided, Decision
 from cityguard.otpolicy.diff import Change
+from cityguard.otpolicy.matrix import Matrix
 from cityguard.otpolicy.policy import Policy
 from cityguard.otpolicy.review import Review
+from cityguard.otpolicy.silence import Heard, moment, roll_call
 from cityguard.otpolicy.words import Names
 from cityguard.register.register import Register
 from cityguard.store import locks
 from cityguard.store.base import Store
 
 MAX_ALERTS = 10_000
+MAX_COUNTS = 50_000
+MAX_PROTOCOLS = 100
+BUCKETS = 24
+BY = ("source.ip", "destination.ip", "ot.unit_id", "ot.function.class", "ot.is_request")
+HEARD = ((timedelta(days=7), 3_600), (timedelta(hours=3), 60))
 _HEAD = """工控策略：谁可以对哪个站点做什么；由 cityguard ot enforce 写入，每行有签署人与到期日。只告警，不阻断。
 Who may do what to which station; written by `cityguard ot enforce`, see docs/otpolicy.md. Never blocks."""
 _PROPOSED = """拟议的工控策略，尚未生效；用 cityguard ot diff 查看，用 cityguard ot enforce 签署。
@@ -165,13 +173,13 @@ class Desk:
         )  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locks.held(self.path.with_suffix(".lock")):
-            done = decide.decide(self.proposal, self.policy, told, segments=self._segments())
+            done = decide.decide(self.proposal, self.policy, told, segments=self.segments())
             self._audit(who, told, done)
             policy.put(self.path, policy.dump(done.policy, _HEAD))
             policy.put(self.proposal_path, policy.dump(done.proposal, _PROPOSED))
         return done
 
-    def _segments(self) -> dict[str, str]:
+    def segments(self) -> dict[str, str]:
         """Segment of each station that was learned."""
         learned = self.baseline
         if learned is None:
@@ -212,12 +220,38 @@ class Desk:
             lateness_s=told.lateness_s,
         )
 
-    def traffic(self, start: datetime, end: datetime, buckets: int = 24) -> pl.DataFrame:
-        """Counts of the time range by both ends, protocol, class and time; for the matrix of a page."""
+    def matrix(self, start: datetime, end: datetime, buckets: int = BUCKETS) -> Matrix:
+        """Who acted on what in a time range, counted by the store."""
         width = max(1, int((end - start).total_seconds()) // buckets)
-        by = (
-            *("source.ip", "destination.ip", "source.asset", "destination.asset", "ot.protocol", "ot.unit_id"),
-            *("ot.function.class", "ot.is_request", "ot.station.id", "ot.platform.ip"),
-        )
-        asked = Query(dataset="ot", start=start, end=end)
-        return self._store().events.aggregate(asked, by, interval_s=width, top=MAX_ALERTS)
+        events, learned = self._store().events, self.baseline
+        spoken = events.aggregate(Query(dataset="ot", start=start, end=end), ["ot.protocol"], top=MAX_PROTOCOLS)
+        counted = []
+        for protocol in spoken["ot.protocol"].drop_nulls().sort():
+            asked = Query(dataset="ot", start=start, end=end, where=Term("ot.protocol", "eq", protocol))
+            found = events.aggregate(asked, BY, interval_s=width, top=MAX_COUNTS)
+            counted.append(found.with_columns(pl.lit(protocol).alias("ot.protocol")))
+        both = pl.concat(counted) if counted else pl.DataFrame()
+        known = both if both.is_empty() else self._register().enrich(EventBatch("ot", "", both)).table
+        return matrix.matrix(known, None if learned is None else learned.deeds, start, end, width)
+
+    def roll_call(self) -> list[Heard]:
+        """Every registered station and when it was last heard, silent ones first."""
+        now, told = self.clock(), self.settings
+        found = self._register().stations
+        heard = self._heard(now) if found else {}
+        return roll_call(found, heard, now, missed=told.missed_periods, lateness_s=told.lateness_s)
+
+    def _heard(self, now: datetime) -> dict[str, datetime]:
+        """As the process that detects tells it; else from what is stored."""
+        raw = self._store().records.get_value("counters:ot_policy")
+        try:
+            told = orjson.loads(raw)["heard"] if raw else {}
+            found = {str(key): moment(int(at)) for key, at in told.items()}
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            found = {}
+        for span, width in HEARD if raw is None else ():  # roughly for long, to the minute for what was just now
+            asked = Query(dataset="ot", start=now - span, end=now + timedelta(hours=1))
+            rows = self._store().events.aggregate(asked, ["ot.station.id"], interval_s=width, top=MAX_COUNTS)
+            last = rows.drop_nulls("ot.station.id").group_by("ot.station.id").agg(pl.col("bucket").max())
+            found |= {key: min(bucket + timedelta(seconds=width), now) for key, bucket in last.iter_rows()}
+        return found

@@ -25,15 +25,16 @@ from cityguard.register.register import Register
 
 log = logging.getLogger(__name__)
 WINDOW_S = 3_600
+COUNTED_S = 60
 MAX_ALERTS = 200  # of one batch; what is beyond is folded per station
 _GROUP = ("why", "line", "station", "master", "protocol", "klass")
 _TITLES = {
     "none": Text("工控操作不在策略内", "OT act outside the policy"),
-    "master": Text("非策略允许的主站操作工控设备", "a master the policy does not name acts on a station"),
-    "code": Text("主站做了策略不允许的操作", "a master does what the policy does not allow it"),
+    "master": Text("非策略允许的主站操作工控设备", "A master the policy does not name acts on a station"),
+    "code": Text("主站做了策略不允许的操作", "A master does what the policy does not allow it"),
     "address": Text("工控操作超出策略允许的地址", "OT act outside the addresses of the policy"),
     "window": Text("工控操作不在策略允许的时间", "OT act outside the hours of the policy"),
-    "expired": Text("工控操作依据的策略行已到期", "the policy line of an OT act has expired"),
+    "expired": Text("工控操作依据的策略行已到期", "The policy line of an OT act has expired"),
 }
 _ADVICE = Text(
     "与站点负责人核实该操作；确属业务需要的，用 cityguard ot propose 提出并由负责人签署策略行，否则按入侵处置。"
@@ -59,6 +60,7 @@ class PolicyDetector:
         self.watch = Watch(missed=settings.missed_periods, lateness_s=settings.lateness_s)
         self._known = Register.empty(zone=zone)
         self.fault = ""
+        self._counted, self._last = 0, dict[str, int]()
 
     # -- the detector contract ---------------------------------------------
 
@@ -97,6 +99,13 @@ class PolicyDetector:
             InputError: the bytes are no snapshot of this detector.
         """
         self.watch.unpack(state)
+
+    def counters(self) -> dict[str, object]:
+        """When each registered station was last heard (µs), for pages of other processes; new once a minute."""
+        if self.watch.newest - self._counted >= COUNTED_S * 1_000_000 or not self._last:
+            self._counted = self.watch.newest
+            self._last = {station: at for (station, code), at in self.watch.last.items() if not code}
+        return {"heard": self._last, "fault": self.fault}
 
     # -- inside -----------------------------------------------------------------
 
@@ -240,7 +249,7 @@ def _rest(rows: pl.DataFrame, part: str) -> Alert:
     return Alert(
         id=alert_id(f"{RULE}.rest", "1", ("*",), int(first.timestamp()) // WINDOW_S * WINDOW_S),
         rule_id=f"{RULE}.rest",
-        title=Text("大量工控操作不在策略内", "many OT acts outside the policy"),
+        title=Text("大量工控操作不在策略内", "Many OT acts outside the policy"),
         level="high",
         source="ot_policy",
         first_seen=first,

@@ -75,8 +75,10 @@ class Judge:
         """
         keyed = acts.select(_SAME).with_columns(self._moment().alias("at"))
         distinct = keyed.unique(maintain_order=True).with_row_index("a")
+        if distinct.is_empty():
+            return pl.DataFrame(schema={"allowed": pl.Boolean(), "line": pl.Int64(), "why": pl.String()})
         answers = [self._some(part) for part in distinct.iter_slices(SLICE)]
-        told = distinct.join(pl.concat(answers), on="a", how="left") if answers else distinct
+        told = distinct.join(pl.concat(answers), on="a", how="left")
         found = keyed.join(told.drop("a"), on=list(_SAME), how="left", nulls_equal=True, maintain_order="left")
         return found.select("allowed", "line", "why")
 

@@ -16,8 +16,8 @@ from cityguard.register.register import Register
 RULE = "cityguard.ot_policy"
 FOLD = 10  # silences of one kind at one time that are told one by one
 FOLD_S = 3_600
-_SILENT = Text("登记站点静默", "a registered station is silent")
-_BROKEN = Text("登记站点的上报周期中断", "a registered station's report is overdue")
+_SILENT = Text("登记站点静默", "A registered station is silent")
+_BROKEN = Text("登记站点的上报周期中断", "A registered station's report is overdue")
 _ADVICE = Text(
     "先看采集链路与同网段其他站点是否正常，再联系运维核查站点供电、通信与是否被改向其他平台。",
     "See first whether capture and other stations of the segment are well, then have power and line of the station "
@@ -49,7 +49,7 @@ def _silent(one: Silence, register: Register, zone: ZoneInfo, through: datetime 
     every, station = words.span(one.period_s), one.station
     heard = words.stamp(one.last, zone) if one.last else ""
     what_zh = "任何报文" if one.whole else f"{one.code} 类报文"
-    what_en = "anything" if one.whole else f"message {one.code}"
+    what_en = "nothing was heard" if one.whole else f"message {one.code} is missing"
     last_zh = f"最后一次 {heard}" if heard else "登记后从未收到"
     last_en = f"last at {heard}" if heard else "never since it is watched"
     spoken = words.PROTOCOLS.get(station.protocol, station.protocol)
@@ -63,7 +63,7 @@ def _silent(one: Silence, register: Register, zone: ZoneInfo, through: datetime 
         last_seen=through or one.since,
         reason=Text(
             f"{station.name}（{spoken} {station.id}）应至少每 {every.zh} 上报一次，未收到{what_zh}；{last_zh}",
-            f"{station.name} ({spoken} {station.id}) should report every {every.en}; {what_en} is missing, {last_en}",
+            f"{station.name} ({spoken} {station.id}) should report every {every.en}; {what_en}, {last_en}",
         ),
         tags=("ot.silence",),
         author="cityguard",
@@ -87,7 +87,7 @@ def _many(
     return Alert(
         id=alert_id(rule, "1", (protocol, department), int(until.timestamp()) // FOLD_S * FOLD_S),
         rule_id=rule,
-        title=Text("多个登记站点同时静默", "many registered stations are silent at once"),
+        title=Text("多个登记站点同时静默", "Many registered stations are silent at once"),
         level="high",
         source="silence",
         first_seen=since,

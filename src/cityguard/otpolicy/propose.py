@@ -8,10 +8,13 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+import polars as pl
+
 from cityguard.clock import iso
 from cityguard.otpolicy import addresses
 from cityguard.otpolicy.acts import CHANGES
-from cityguard.otpolicy.baseline import Baseline
+from cityguard.otpolicy.baseline import Baseline, as_acts
+from cityguard.otpolicy.judge import Judge
 from cityguard.otpolicy.policy import MAX_LINES, Line, Policy, line_id
 from cityguard.register import windows
 from cityguard.register.register import Register
@@ -40,7 +43,11 @@ def propose(
     refused = {one.id for one in policy.rejected}
     in_force = {one.id: one for one in policy.lines}
     today = now.astimezone(register.zone).date()
-    wanted = [one for one in _rolled(_lines(baseline), in_force) if one.id not in refused]
+    valid = [one for one in policy.lines if one.expires is None or one.expires >= today]
+    needed = _uncovered(baseline, Policy(tuple(valid)), register)
+    wanted = [
+        one for one in _rolled(_lines(needed, narrow=baseline.days >= WINDOW_DAYS), in_force) if one.id not in refused
+    ]
     made: list[Line] = []
     for one in wanted:
         before = in_force.get(one.id)
@@ -62,13 +69,23 @@ def propose(
     return Policy(lines=tuple(made[:MAX_LINES]), about=about)
 
 
+def _uncovered(baseline: Baseline, policy: Policy, register: Register) -> Baseline:
+    """The baseline without deeds that lines in force allow, under whatever name and id."""
+    if not policy.lines or baseline.deeds.is_empty():
+        return baseline
+    spots = as_acts(baseline.deeds)
+    told = Judge(policy, register.zone).judge(spots)
+    short = spots.select("n").filter(~told["allowed"])["n"].unique()
+    deeds = baseline.deeds.with_row_index("n").filter(pl.col("n").is_in(short.implode())).drop("n")
+    return replace(baseline, deeds=deeds)
+
+
 def _risky(line: Line) -> bool:
     return bool(HELD & set(line.flags))
 
 
-def _lines(baseline: Baseline) -> Iterable[tuple[Line, Mapping[str, Any]]]:
+def _lines(baseline: Baseline, *, narrow: bool) -> Iterable[tuple[Line, Mapping[str, Any]]]:
     """A line for everything seen, with the row it is from."""
-    narrow = baseline.days >= WINDOW_DAYS
     for row in baseline.deeds.iter_rows(named=True):
         scope, codes = row["station"], (row["code"],) if row["code"] else ()
         hours = _hours(row) if narrow and row["klass"] in CHANGES else ()

@@ -84,8 +84,9 @@ class Watch:
     def _one(self, station: Station, code: str, period: float, mark: int) -> Silence | None:
         key = station.id, code
         last = self.last.get(key)
-        heard = min(last, mark + AHEAD_S * US) if last is not None else None
-        base = max(heard if heard is not None else self._began.setdefault(key, mark), self._deaf)
+        if last is not None and last > mark + AHEAD_S * US:
+            last = self.last[key] = mark + AHEAD_S * US  # from a clock that runs ahead: worth no more than now
+        base = max(last if last is not None else self._began.setdefault(key, mark), self._deaf)
         if (mark - base) / US <= self.missed * period + self.lateness_s or self._told.get(key) == base:
             return None
         self._told[key] = base

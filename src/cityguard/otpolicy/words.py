@@ -190,7 +190,7 @@ def sentence(line: Line, names: Names) -> Text:
     zh = f"{master.zh} 对 {place.zh} {did.zh}，{spots.zh}，{hours.zh}"
     en = f"{master.en} to {place.en}: {did.en}, {spots.en}, {hours.en}"
     if line.count:
-        zh, en = f"{zh}；{line.count:,} 次", f"{en}; {line.count:,} times"
+        zh, en = f"{zh}；{line.count:,} 次", f"{en}; {'once' if line.count == 1 else f'{line.count:,} times'}"
     if line.period_s:
         zh, en = f"{zh}，约每 {span(line.period_s).zh}", f"{en}, about every {span(line.period_s).en}"
     return Text(zh, en)

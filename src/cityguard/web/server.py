@@ -29,7 +29,17 @@ from cityguard.app import App
 from cityguard.config import Settings
 from cityguard.errors import CityguardError, ConflictError, ContentErrors, RefusedError, StoreError
 from cityguard.jobs.jobs import Runner
-from cityguard.web import api, pages_alerts, pages_assurance, pages_crypto, pages_rules, pages_running, pages_self
+from cityguard.web import (
+    api,
+    api_ot,
+    pages_alerts,
+    pages_assurance,
+    pages_crypto,
+    pages_ot,
+    pages_rules,
+    pages_running,
+    pages_self,
+)
 from cityguard.web.accounts import Accounts
 from cityguard.web.auth import PERMISSIONS, NeedLogin, NeedPassword, open_accounts
 from cityguard.web.desk import json
@@ -48,7 +58,9 @@ DOORS = (
     pages_running.doors,
     pages_rules.doors,
     pages_crypto.doors,
+    pages_ot.doors,
     api.doors,
+    api_ot.doors,
 )
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TITLES = {400: "请求有误", 401: "请先登录", 403: "没有权限", 404: "没有找到", 405: "不支持的操作", 409: "已被他人修改"}

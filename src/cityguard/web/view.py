@@ -56,6 +56,7 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("/assessments", "等保自查", "read", "c"),
             ("/drills", "备份演练", "read", "d"),
             ("/crypto", "密码应用", "read", "m"),
+            ("/ot", "工控", "read", "t"),
         ),
     ),
     (

@@ -129,6 +129,30 @@ addEventListener("keydown", (event) => {
   if (["j", "k", "x"].includes(event.key)) count();
 });
 
+// A grid of links: arrow keys go to the next filled cell of the row, or the nearest of the next row.
+const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+addEventListener("keydown", (event) => {
+  const step = ARROWS[event.key];
+  const cell = event.target.closest?.("[data-grid] td");
+  if (!step || !cell || event.ctrlKey || event.metaKey || event.altKey) return;
+  const lines = [...cell.closest("table").tBodies[0].rows];
+  let row = lines.indexOf(cell.parentElement);
+  let column = cell.cellIndex;
+  const filled = (line) => [...line.cells].filter((one) => $("[data-cell]", one));
+  let to = null;
+  if (step[0]) {
+    while (!to && lines[(row += step[0])]) {
+      to = filled(lines[row]).sort((a, b) => Math.abs(a.cellIndex - column) - Math.abs(b.cellIndex - column))[0];
+    }
+  } else {
+    const same = filled(cell.parentElement).filter((one) => (one.cellIndex - column) * step[1] > 0);
+    to = step[1] > 0 ? same[0] : same.at(-1);
+  }
+  if (!to) return;
+  event.preventDefault();
+  $("[data-cell]", to).focus();
+});
+
 document.addEventListener("change", (event) => event.target.name === "pick" && count());
 document.addEventListener("submit", (event) => {
   // A double Enter must not send twice.
