@@ -117,7 +117,7 @@ def _listen_to_packets() -> None:
 def pytest_configure() -> None:
     _listen_to_packets()
     for protocol in protocols():
-        if protocol.speaker is not None and not protocol.columnar:
+        if protocol.speaker is not None:
             _listen(protocol, protocol.speaker)
 
 

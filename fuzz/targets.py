@@ -198,7 +198,8 @@ _FIXED: dict[str, Target] = {"packets": packets, "savefile": savefile, "exports"
 
 @cache
 def _wires() -> dict[str, Protocol]:
-    return {f"wire-{one.name}": one for one in protocols() if one.speaker is not None and not one.columnar}
+    names = {f"wire-{one.name}": one for one in protocols() if one.speaker is not None}
+    return {name: one for name, one in names.items() if name not in _FIXED}
 
 
 def target(name: str) -> Target:
