@@ -154,7 +154,7 @@ def test_a_boot_tells_what_the_station_is_and_the_answer_the_time() -> None:
     ask, answer = told(
         call(0, "BootNotification", boot), result(1, {"status": "Accepted", "currentTime": "2026-11-02T01:00:00Z"})
     )
-    assert some(ask, "station_kind", "function.class") == ("V M", "diagnostic")
+    assert some(ask, "station_kind", "function.class", "flags") == ("V M", "diagnostic", ["report"])
     assert answer["ot.time"].isoformat() == "2026-11-02T01:00:00+00:00"
 
 

@@ -52,7 +52,7 @@ def rows(topic: str, payload: bytes, client: str, *, retained: bool, captured: i
         "ot.unit_id": unit or device(topic) or None,
         "ot.address": topic[:255],
         "ot.message.type": "publish",
-        "ot.is_request": True,
+        "ot.is_request": found == "write",
         "ot.flags": ["retained"] if retained else None,
         "event.fields": json.dumps({"mqtt": {"client": client}}, ensure_ascii=False) if client else None,
     }

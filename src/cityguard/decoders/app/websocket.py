@@ -85,7 +85,7 @@ class Conversation:
         target = self._asked.start.split(" ")[1] if self._asked and self._asked.start.count(" ") >= 1 else ""
         self._unit = unquote(target.partition("?")[0].rstrip("/").rpartition("/")[2])[:MAX_UNIT]
         if subprotocol.startswith("ocpp"):
-            self._calls = Calls(self._out, self._unit, subprotocol[4:].strip()[:8])
+            self._calls = Calls(self._out, self._unit, subprotocol[4:].strip()[:8], 1 - side)
             given = basic(asked.get("authorization", ""))
             if given is not None:
                 self._calls.connected(given[1], given[0], self._talks[1 - side], at)
@@ -106,7 +106,7 @@ class Conversation:
         if self._calls is None:
             self._looked += 1
             if message.opcode == TEXT and not message.fault and sure(message.data):
-                self._calls = Calls(self._out, self._unit, "")
+                self._calls = Calls(self._out, self._unit, "", 0 if self._sides and self._sides[0].masked else 1)
             else:
                 self.done = self._looked >= _LOOK
         if self._calls is None:

@@ -65,7 +65,7 @@ class Terminals(Speaker):
             "ot.unit_id": frame.phone,
             "ot.transaction_id": frame.serial,
             "ot.message.type": "down" if frame.message & 0x8000 else "up",
-            "ot.is_request": frame.message not in ANSWERS,
+            "ot.is_request": frame.message & 0x8000 > 0 and frame.message not in ANSWERS,
             "ot.edition": str(frame.version),
         }
         if not frame.checksum_ok:

@@ -63,7 +63,7 @@ def _row(frame: pdu.Frame, at: Moment) -> dict[str, Any]:
         "ot.unit_id": str(frame.centre),
         "ot.transaction_id": frame.serial,
         "ot.message.type": "down" if frame.message & 0x8000 else "up",
-        "ot.is_request": not name.endswith(("_RSP", "_ACK")),
+        "ot.is_request": _asks(name),
         "ot.edition": str(frame.edition),
         "ot.platform_id": str(frame.centre),
         "ot.encrypted": frame.encrypted,
@@ -88,6 +88,11 @@ def _row(frame: pdu.Frame, at: Moment) -> dict[str, Any]:
     fields["ot.flags"] = flags or None
     fields["event.fields"] = _json({"jt809": more})
     return fields
+
+
+def _asks(name: str) -> bool:
+    """Whether a message asks or orders; what a platform reports does not."""
+    return name.endswith("_REQ") or name.startswith("DOWN_CTRL_MSG") or ("_APPLY_" in name and "_ACK" not in name)
 
 
 def _said(frame: pdu.Frame, fields: dict[str, Any], more: dict[str, Any]) -> None:
@@ -123,7 +128,7 @@ def _vehicle(frame: pdu.Frame, fields: dict[str, Any], more: dict[str, Any]) -> 
     if found is None:
         return
     name = PARTS.get(found.part, f"{GROUPS[frame.message]}_{found.part:04X}")
-    fields |= {"ot.function.name": name, "ot.address": found.plate or None, "ot.is_request": not name.endswith("_ACK")}
+    fields |= {"ot.function.name": name, "ot.address": found.plate or None, "ot.is_request": _asks(name)}
     more["part"] = f"0x{found.part:04x}"
     if found.colour is not None:
         more["colour"] = found.colour

@@ -26,9 +26,9 @@ MAX_OPEN = 200
 class Calls:
     """The messages of one WebSocket."""
 
-    def __init__(self, out: Out, unit: str, version: str) -> None:
-        """``unit``: the charge point's id; ``version``: of the subprotocol, "" = not told."""
-        self._out, self._unit, self._version = out, unit, version
+    def __init__(self, out: Out, unit: str, version: str, station: int) -> None:
+        """``unit``: the charge point's id; ``version``: of the subprotocol, "" = not told; ``station``: its side."""
+        self._out, self._unit, self._version, self._station = out, unit, version, station
         self._open = Pairs[tuple[str, str | None]](MAX_OPEN)
 
     def connected(self, password: bytes, user: str, talk: Talk, at: Moment) -> None:
@@ -68,6 +68,8 @@ class Calls:
         if secret:
             fields |= passwords.judge(secret.encode(), self._unit).columns()
         flags = text.profile_flags(payload)
+        if side == self._station:
+            flags.append("report")
         if action == "SetNetworkProfile" and text.settings(action, payload)[:1] in _UNPROTECTED:
             flags.append("security_lowered")
         fields["ot.flags"] = flags or None
