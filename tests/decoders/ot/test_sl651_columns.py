@@ -58,7 +58,7 @@ def some(seed: int, many: int = 400) -> list[bytes]:
     layouts = (
         lambda: f"2019{digits(3)}2619{digits(3)}3923{digits(4)}3812{digits(2)}",
         lambda: f"f460{dice.randbytes(12).hex()}f5c0{dice.randbytes(24).hex()}2019{digits(3)}3812{digits(2)}",
-        lambda: f"2019{digits(3)}4520{dice.randbytes(4).hex()}",
+        lambda: f"2019{digits(3)}4520{dice.choice(['00000480', '00000083', dice.randbytes(4).hex()])}",
         lambda: f"0808{digits(1)}3023{digits(4)}0211{digits(2)}2729{digits(5)}",
         lambda: f"2019{digits(3)}39",
         lambda: f"ff0318{digits(3)}",

@@ -156,8 +156,9 @@ class Sl651(Speaker):
 
     def _told(self) -> None:
         """Read what was gathered."""
-        if self._gathered.frames:
-            self.out.rows("ot").tables += self._rows.tables(self._gathered.take())
+        taken = self._gathered.take()
+        if taken.frames:
+            self.out.rows("ot").tables += self._rows.tables(taken)
 
     def expire(self, now: int) -> None:
         self._told()

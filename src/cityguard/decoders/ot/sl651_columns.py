@@ -18,7 +18,7 @@ import polars as pl
 from cityguard.decoders import events
 from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows
 from cityguard.decoders.ot import sl651_names as names
-from cityguard.decoders.ot.sl651_values import shown
+from cityguard.decoders.ot.sl651_values import shown, states
 from cityguard.decoders.packet import Bools, U8s, Words
 from cityguard.decoders.wire import crc
 from cityguard.decoders.wire.gathered import Taken
@@ -96,7 +96,7 @@ class _Field:
     size: int
     decimals: int
     kind: str
-    """``number``, ``rain`` or ``levels``."""
+    """``number``, ``rain``, ``levels`` or ``status``."""
 
 
 class Rows:
@@ -192,6 +192,8 @@ def _layout(frame: bytes) -> list[_Field] | None:
             size, kind = 12, "rain"
         elif guide in names.LEVELS:
             size, kind = 24, "levels"
+        elif guide == names.STATUS and size == 4:
+            kind = "status"
         elif guide >= 0xF0 or guide in (names.STEP, names.DURATION, names.STATUS) or not 0 < size < 6 or info & 7 > 3:
             return None
         found.append(_Field(sl651_body.name(guide), at + 2, size, info & 7, kind))
@@ -230,6 +232,9 @@ def _levels() -> pl.Series:
 def _text(table: U8s, one: _Field) -> pl.Series:
     """An element's values as text."""
     raw = table[:, one.at : one.at + one.size]
+    if one.kind == "status":
+        few, which = np.unique(_word(table, one), return_inverse=True)
+        return pl.Series("", [f"{word:08X}" for word in few.tolist()], pl.String)[which]
     if one.kind != "number":
         places = raw if one.kind == "rain" else np.ascontiguousarray(raw).view(">u2")
         listed = (_rain() if one.kind == "rain" else _levels())[places.astype(np.int64).ravel()]
@@ -242,6 +247,21 @@ def _text(table: U8s, one: _Field) -> pl.Series:
     value = np.where(minus, -value, value)
     number = value / 10.0**one.decimals if one.decimals else value
     return pl.Series("", number).cast(pl.String)
+
+
+def _word(table: U8s, one: _Field) -> Words:
+    """The status word."""
+    raw = table[:, one.at : one.at + 4].astype(np.int64)
+    return raw[:, 0] << 24 | raw[:, 1] << 16 | raw[:, 2] << 8 | raw[:, 3]
+
+
+def _flags(table: U8s, layout: list[_Field] | None) -> pl.Series:
+    """What the status word tells to be so; of several the last."""
+    words = [one for one in layout or () if one.kind == "status"]
+    if not words:
+        return pl.repeat(None, len(table), dtype=pl.List(pl.String), eager=True)
+    few, place = np.unique(_word(table, words[-1]), return_inverse=True)
+    return pl.Series("", [states(word) or None for word in few.tolist()], pl.List(pl.String))[place]
 
 
 def _values(table: U8s, layout: list[_Field]) -> pl.Series:
@@ -282,7 +302,7 @@ def _told(
         pl.Series("ot.status", [None, "nak"], pl.String)[(end == names.NAK).astype(np.uint8)].alias("ot.status"),
         pl.Series("ot.time", clock * 1_000_000).cast(pl.Datetime("us", "UTC")),
         pl.Series("ot.time_offset", offset),
-        pl.repeat(None, count, dtype=pl.List(pl.String), eager=True).alias("ot.flags"),
+        _flags(part, layout).alias("ot.flags"),
         *_stations(part, up),
         _more(part, end, with_time=layout is not None),
     ]
