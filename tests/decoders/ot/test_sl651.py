@@ -91,6 +91,19 @@ def test_every_guide_of_the_annex_has_its_symbol() -> None:
     ]  # fmt: skip
 
 
+def test_answers_may_tell_a_class_or_a_bare_status_word() -> None:
+    pumps = sl651_body.read(0x44, report("7018022005", kind="44"), up=True)
+    assert (pumps.kind, pumps.observed, [one.name for one in pumps.elements]) == (0x44, "2026-11-02T09:00", ["VTA"])
+    for rest in ("00000001", "452000000001"):
+        found = sl651_body.read(0x46, body(f"f1f1{STATION}{rest}"), up=True)
+        assert (found.status, [one.name for one in found.elements]) == (1, ["ZT"])
+    assert one(frame(0x38, body("2611010026110200041800000539"), up=False))["ot.address"] == "Z"
+    events = sl651_body.read(0x50, body(f"f1f1{STATION}" + "0001" * 32), up=True)
+    assert events.counts == [1] * 32
+    version = sl651_body.read(0x45, body(f"f1f1{STATION}05") + b"V1.20", up=True)
+    assert version.text == "V1.20"
+
+
 def test_pumps_and_gates_are_told_one_by_one() -> None:
     pumps = one(frame(0x4C, body("0105"), up=False))
     assert some(pumps, "value", "function.class", "is_request") == ("05", "control", True)

@@ -91,12 +91,17 @@ def read(code: int, raw: bytes, *, up: bool, size: int = 0) -> Body:
     at = 8
     if up and raw[at : at + 2] == b"\xf1\xf1" and len(raw) >= at + 7:
         body.station, at = raw[at + 2 : at + 7].hex().upper(), at + 7
-        if code in names.CLASSED and at < len(raw):
+        if at < len(raw) and (code in names.CLASSED or _is_class(raw, at)):
             body.kind, at = raw[at], at + 1
     if up and raw[at : at + 2] == b"\xf0\xf0" and len(raw) >= at + 7:
         body.observed, at = values.moment(raw[at + 2 : at + 7]), at + 7
     _rest(body, code, raw, at, up=up, size=max(size, len(raw)))
     return body
+
+
+def _is_class(raw: bytes, at: int) -> bool:
+    """A class of station with the time of observation behind it, where a function tells it too."""
+    return raw[at] in names.CLASSES and raw[at + 1 : at + 3] == b"\xf0\xf0"
 
 
 def _rest(body: Body, code: int, raw: bytes, at: int, *, up: bool, size: int) -> None:
@@ -118,6 +123,8 @@ def _rest(body: Body, code: int, raw: bytes, at: int, *, up: bool, size: int) ->
         body.text = _text(rest[1 : 1 + rest[0]] if rest[0] < len(rest) else rest)
     elif code == 0x50 and up:
         body.counts = [int.from_bytes(rest[place : place + 2], "big") for place in range(0, min(len(rest) - 1, 64), 2)]
+    elif code == 0x46 and up and len(rest) == 4:  # the word alone, as some send it
+        body.elements.append(Element("ZT", "45", _value(body, names.STATUS, rest, 0)))
     elif up or code == 0x30:
         _elements(body, raw, at, size, listed=code in (0x31, 0x38))
     else:
@@ -176,7 +183,7 @@ def _asked(body: Body, rest: bytes, *, period: bool) -> None:
     if period and len(rest) >= 8:
         body.period = (values.moment(rest[:4]), values.moment(rest[4:8]))
         at = 8
-    while at + 2 <= len(rest) and len(body.asked) < MAX_ELEMENTS:
+    while at < len(rest) and len(body.asked) < MAX_ELEMENTS:
         guide, wide = _guide(rest, at)
         info = rest[at + wide] if at + wide < len(rest) else 0
         if guide == names.STEP and info >> 3 == 3:
