@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
+import polars as pl
 import pytest
+from scripts.city import plan
 from tests.decoders import wire
 from tests.decoders.ot import test_gb28181 as gb
 
 from cityguard import content
+from cityguard.collect import collect
 from cityguard.detectors.rules import RuleDetector
+from cityguard.model import EventBatch
+from cityguard.register.register import Register
 from cityguard.sigma.rule import Ruleset, load
 
 SECOND = 10**9
@@ -135,3 +142,23 @@ def test_what_is_said_raises_what_is_meant_for_it(name: str, ruleset: Ruleset) -
 
 def test_an_ordinary_day_raises_nothing(ruleset: Ruleset) -> None:
     assert raised(ruleset, ORDINARY) == set()
+
+
+def test_the_sample_city_s_video_without_its_intruder_raises_nothing() -> None:
+    root = Path(__file__).parents[2]
+    register = Register.load(root / "examples" / "city" / "register.yml")
+    detector = RuleDetector(load([content.root() / "rules"]))
+    chunks = collect.read(
+        root / "pcaps" / "video-blinding.pcap",
+        collect.Collectors.load(None),
+        now=datetime(2026, 3, 12, tzinfo=UTC),
+        decoders={},
+    )
+    alerts, rows = [], 0
+    for batch in (register.enrich(batch) for chunk in chunks for batch in chunk.decoded.batches):
+        theirs = pl.any_horizontal(pl.col("source.ip", "destination.ip") == plan.VIDEO_INTRUDER)
+        kept = batch.table.filter(~theirs.fill_null(value=False))
+        rows += kept.height
+        alerts += detector.detect(EventBatch(batch.dataset, batch.collector, kept, batch.segment, batch.logsource))
+    assert rows > 130
+    assert [alert.title.en for alert in (*alerts, *detector.finish())] == []
