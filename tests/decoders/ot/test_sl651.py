@@ -240,6 +240,11 @@ def test_text_frames_say_the_same() -> None:
     assert some(row, *same) == some(hexed, *same)
 
 
+def test_a_blank_behind_the_serial_number_is_passed_over() -> None:
+    row = one(letters(0x32, f"0008 {SENT} ST {STATION} H TT 2611020900 Z 6.38 VT 12.50 "))
+    assert some(row, "address", "value", "transaction_id") == ("Z,VT", "6.38,12.5", 8)
+
+
 def test_text_frames_have_missing_values_lists_and_commands() -> None:
     row = one(letters(0x34, f"0008{SENT}ST {STATION} P TT 2611020900 DRP " + "05" * 11 + "FF PJ M ZT 00000080 "))
     assert some(row, "address", "value") == ("DRP,PJ,ZT", "0.5 " * 11 + "M,M,00000080")

@@ -9,6 +9,8 @@ from cityguard.decoders.ot import sl651_values as values
 from cityguard.decoders.ot.sl651_body import MAX_ELEMENTS, MAX_LISTED, Body, Control, Element, Value
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_HEAD = re.compile("([0-9A-Fa-f]{4}) ?([0-9]{12})")
+"""Serial number and time sent; some put a blank between."""
 _STEP = re.compile(r"DR([DHN])([0-9]{1,2})")
 _LISTS = {"DRP": (2, 10.0)} | {f"DRZ{place}": (4, 100.0) for place in range(1, 9)}
 
@@ -17,12 +19,12 @@ def read(code: int, raw: bytes, *, up: bool, size: int = 0) -> Body:
     """Read the body of a message, as ``sl651_body.read`` does those in HEX/BCD; never raises."""
     body = Body()
     text = raw.decode("latin-1")
-    serial = text[:4]
-    if len(text) < 16 or not re.fullmatch("[0-9A-Fa-f]{4}", serial):
+    begin = _HEAD.match(text)
+    if begin is None:
         body.whole = False
         return body
-    body.serial, body.sent = int(serial, 16), values.moment(raw[4:16])
-    words = text[16:].split()
+    body.serial, body.sent = int(begin[1], 16), values.moment(begin[2].encode())
+    words = text[begin.end() :].split()
     if not words:
         return body
     if up:
