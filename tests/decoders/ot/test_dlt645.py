@@ -195,6 +195,11 @@ def test_a_stream_of_noise_is_given_up_with_one_row() -> None:
     assert len(told) == 1_001 + 1
 
 
+def test_noise_in_small_pieces_is_one_run() -> None:
+    told = heard(*[(0, b"\x00\x01")] * 1_500, (0, frame(METER, 0x11, VOLTAGE)))
+    assert [row["ot.function.name"] for row in told] == ["read_data"]
+
+
 def test_datagrams_hold_one_or_more_frames() -> None:
     one = frame(METER, 0x11, VOLTAGE, wake=b"\xfe")
     told = sent(PROTOCOL, (0, one + one), (1, frame(METER, 0x91, VOLTAGE + b"\x98\x22")), port=9000)

@@ -27,6 +27,7 @@ class Sought:
     """A stream parser of one connection; never raises on any bytes as long as its functions do not."""
 
     __slots__ = (
+        "_astray",
         "_broken",
         "_buffers",
         "_filler",
@@ -71,6 +72,7 @@ class Sought:
         self._buffers = [b"", b""]
         self._last = [Moment(0, 0), Moment(0, 0)]
         self._runs = self._passed = 0
+        self._astray = [False, False]  # the side's last octets were noise: what follows belongs to the same run
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         self._last[side] = at
@@ -106,7 +108,7 @@ class Sought:
                 return raw[place:] if end - place <= self._most else b""
             if self._pass(side, raw[sound:place], at):
                 break
-            self._passed = 0
+            self._passed, self._astray[side] = 0, False
             self._unit(raw[place : place + size], self._talks[side], at)
             place += size
             sound = place
@@ -117,7 +119,8 @@ class Sought:
         noise = len(octets.strip(self._filler)) if self._filler else len(octets)
         if not noise:
             return False
-        self._runs += 1
+        self._runs += not self._astray[side]
+        self._astray[side] = True
         self._passed += noise
         if not self.done and (self._runs > MAX_RUNS or self._passed > MAX_PASSED):
             self.done = True
