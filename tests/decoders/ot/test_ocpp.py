@@ -165,6 +165,20 @@ def test_ocpp_is_known_without_a_subprotocol_and_other_content_is_left_alone() -
     assert not told(*(frame(0, b"chat") for _ in range(20)), protocol="")
 
 
+def test_a_websocket_that_was_open_before_is_known_by_its_messages() -> None:
+    stream = [call(1, "Reset", {"type": "Hard"}), result(0, {"status": "Accepted"})]
+    for first, masked in ((stream, False), (stream[1:] + stream, True)):
+        assert websocket.starts(first[0][1], False)
+        talker = wire.Talker(9_017)
+        for side, data in first:
+            talker.say(side, data)
+        table = wire.table(wire.decode(talker.packets), "ot")
+        assert table["ot.function.name"].drop_nulls().to_list() == ["Reset", "Reset"]
+        assert table.height == 2 + masked
+    assert not websocket.starts(frame(1, b"[1, 2, 3]")[1], True)
+    assert not websocket.starts(call(0, "x", {})[1], True)
+
+
 def test_mqtt_in_a_websocket_is_read_too() -> None:
     connect = b"\x10\x0e\0\4MQTT\4\2\0\x3c\0\2c1"
     publish = b"\x30\x0c\0\6a/set!" + b"open"

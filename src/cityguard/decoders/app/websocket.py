@@ -1,28 +1,36 @@
 """WebSocket (RFC 6455) behind its HTTP upgrade: OCPP and MQTT in it are read; other content is left to its name.
 
 The HTTP reader hands over the heads of request and response, then what follows them. The row of that exchange in
-``http`` tells the subprotocol.
+``http`` tells the subprotocol. A WebSocket whose upgrade was not seen is known by a first message of OCPP; which
+charge point it is then cannot be told.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from urllib.parse import unquote
 
 from cityguard.decoders.app import mqtt
 from cityguard.decoders.app.http_message import Message as Head
 from cityguard.decoders.app.http_message import parse
-from cityguard.decoders.app.websocket_frame import BINARY, CLOSE, TEXT, Deflate, Message, Side
+from cityguard.decoders.app.websocket_frame import BINARY, CLOSE, TEXT, Deflate, Message, Side, header, unmasked
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import carried_meter
 from cityguard.decoders.ot.ocpp import Calls, sure
-from cityguard.decoders.protocol import Out, Protocol, Speaker
+from cityguard.decoders.ot.ocpp_names import known
+from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.model import LogSource
 
 MAX_HEAD = 65_536
 MAX_UNIT = 64
+_FRAMES = (b"\x81", b"\x89", b"\x8a")
+"""How a message in one frame begins, a ping, a pong; no head of HTTP does."""
+_BEGINS = re.compile(
+    rb'\[\s{0,4}(?:2\s{0,4},\s{0,4}"[^"]{1,36}"\s{0,4},\s{0,4}"([A-Za-z]{4,40})"|3\s{0,4},\s{0,4}"[^"]{1,36}"\s{0,4},\s{0,4}\{)'
+)
 _LOOK = 8
 """Messages in which OCPP is looked for where no subprotocol tells what is spoken."""
 
@@ -44,6 +52,8 @@ class Conversation:
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         if self.done:
             return
+        if self._sides is None and self._asked is None and data[:1] in _FRAMES and not self._heads[side]:
+            self._midway(side, data)
         if self._sides is None:
             data = self._head(side, data, at)
         if self._sides is not None and data and not self.done:
@@ -93,6 +103,12 @@ class Conversation:
             self._broker = mqtt.Conversation(self._out, self._talks[0])
         elif subprotocol:
             self.done = True  # known by its name
+
+    def _midway(self, side: int, data: bytes) -> None:
+        """A WebSocket that was open before: the client's frames are masked."""
+        masked = len(data) > 1 and data[1] & 0x80 > 0
+        ends = (Side(masked=masked), Side(masked=not masked))
+        self._sides = ends if side == 0 else (ends[1], ends[0])
 
     def _message(self, side: int, message: Message, at: Moment) -> None:
         if message.opcode == CLOSE and not message.fault:
@@ -166,5 +182,18 @@ class Sockets(Speaker):
         return Conversation(self.out, talk)
 
 
+def starts(data: bytes, usual: bool) -> bool:
+    """A frame of text that begins as a call of a known action of OCPP does, or as an answer."""
+    head = header(data, 0)
+    if head is None or data[0] != 0x81 or not head[2]:
+        return False
+    size, width, _ = head
+    body = data[width : width + min(size, 160)]
+    if data[1] & 0x80:
+        body = unmasked(body, data[width - 4 : width])
+    found = _BEGINS.match(body)
+    return found is not None and (found[1] is None or known(found[1].decode()))
+
+
 SOURCES = mqtt.SOURCES | {"ot": LogSource(("ot_command",), ("ocpp", "mqtt", *carried_meter.PRODUCTS), ())}
-PROTOCOLS = (Protocol("websocket", speaker=Sockets, sources=SOURCES),)
+PROTOCOLS = (Protocol("websocket", starts, Sockets, SOURCES, marks=(Mark(b"\x81"),)),)

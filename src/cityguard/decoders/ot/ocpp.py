@@ -130,6 +130,6 @@ def _booted(fields: dict[str, Any], payload: dict[str, Any]) -> None:
 
 
 def sure(data: bytes) -> bool:
-    """Whether a message tells that this is OCPP where no subprotocol did: a call of a known action."""
+    """Whether a message tells that this is OCPP where no subprotocol did: a call of a known action, or an answer."""
     found = text.read(data)
-    return found is not None and found.kind == 2 and known(found.action) and bool(found.id)
+    return found is not None and bool(found.id) and (found.kind == 3 or known(found.action))
