@@ -105,6 +105,7 @@ def build(rng: random.Random) -> dict[str, list[dict[str, Any]]]:
         "systems": systems,
         "assets": assets,
         "segments": _segments(ids),
+        "stations": _stations(),
     }
 
 
@@ -261,6 +262,33 @@ def _field() -> list[dict[str, Any]]:
     return [
         {"id": identity, "name": name, "system": system, "addresses": [address], "kind": kind}
         for identity, name, system, address, kind in rows
+    ]
+
+
+def _stations() -> list[dict[str, Any]]:
+    """Stations of the field equipment, with the platform each obeys and the range it comes from."""
+    rows: list[tuple[str, str, str, str, str, str, int]] = [
+        *((unit, f"数采仪{n}", "hj212", "sys-env", plan.ENV_PLATFORM, "10.69.10.0/24", 600)
+          for n, unit in enumerate(plan.ENV_STATIONS.values(), 1)),
+        *((unit, f"水文遥测终端{n}", "sl651", "sys-hydro", plan.HYDRO_CENTRE, "10.70.10.0/24", 3_600)
+          for n, unit in enumerate(plan.HYDRO_STATIONS.values(), 1)),
+        *((unit, f"充电桩{n}", "ocpp", "sys-charge", plan.CHARGE_CENTRAL, "10.73.10.0/24", 900)
+          for n, unit in enumerate(plan.CHARGE_POINTS.values(), 1)),
+        (plan.VIDEO_NVR_ID, "路口硬盘录像机", "gb28181", "sys-video", plan.VIDEO_PLATFORM, "10.71.10.0/24", 180),
+        *((unit, f"路口摄像机{n}", "gb28181", "sys-video", plan.VIDEO_PLATFORM, "10.71.10.0/24", 0)
+          for n, unit in enumerate(plan.VIDEO_CAMERAS, 1)),
+    ]  # fmt: skip
+    return [
+        {
+            "id": unit,
+            "name": name,
+            "protocol": protocol,
+            "system": system,
+            "platforms": [platform],
+            "carriers": [carrier],
+        }
+        | ({"period_s": period} if period else {})
+        for unit, name, protocol, system, platform, carrier, period in rows
     ]
 
 

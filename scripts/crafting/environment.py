@@ -34,6 +34,7 @@ def craft():
         [
             "cityguard.network.unregistered_host",
             "cityguard.ot.command_unregistered",
+            "cityguard.ot.hj212_command_foreign",
             "cityguard.ot.hj212_password_rejected",
             "cityguard.ot.hj212_slope_changed",
             "cityguard.ot.program_off_hours",

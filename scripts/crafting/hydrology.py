@@ -26,6 +26,7 @@ def craft():
             "cityguard.network.unregistered_host",
             "cityguard.ot.command_unregistered",
             "cityguard.ot.program_off_hours",
+            "cityguard.ot.sl651_control_foreign",
             "cityguard.ot.sl651_level_parameters",
             "cityguard.ot.sl651_redirect",
         ],
