@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cityguard.decoders.ot import hj212_frame, hj212_names
+from cityguard.decoders.ot import hj212_frame
 from cityguard.decoders.ot.hj212_frame import Frame
 
 NUMBERS = ("Flag",)
@@ -62,5 +62,5 @@ def items(frame: Frame) -> dict[str, Any]:
     for factor, key, value in frame.items:
         place = found.setdefault(factor, {}) if factor else found
         if isinstance(place, dict):
-            place[key] = "<masked>" if key in KEYS & hj212_names.SECRETS else value
+            place[key] = "<masked>" if key in KEYS else value
     return found

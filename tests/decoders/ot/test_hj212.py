@@ -115,6 +115,8 @@ def test_passwords_and_keys_never_enter_a_row() -> None:
     assert some(rows[0], "password.verdict", "password.length", "value") == ("ok", 6, None)
     assert some(rows[1], "value", "encrypted", "is_request") == (None, False, True)
     assert one(frame(message(2011, pw="123456")))["ot.password.verdict"] == "default"
+    odd = one(frame(message(2011, "DataTime=20261102085930;x-PW=zQ8kp2,newpw=zQ8kp2;w01018-Rtd=1")))
+    assert "zQ8kp2" not in str(odd)
     weak = one(frame(message(1072, "NewPW=888888")))
     assert weak["ot.password.verdict"] == "default"
     assert rows[2]["ot.password.hash"] != weak["ot.password.hash"]

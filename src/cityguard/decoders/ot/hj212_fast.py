@@ -140,12 +140,12 @@ def scan(data: Any, begin: Any, end: Any, starts: Any, stops: Any, left: Any, od
 @inlined
 def _is_secret(data: Any, at: Any, end: Any) -> Any:
     """Whether an item's name may be that of a secret."""
-    first, second = data[at], data[at + 1] if at + 1 < end else 0
-    if first == 80 and second == 87:  # PW
+    first, second = data[at] | 32, data[at + 1] | 32 if at + 1 < end else 0
+    if first == 112 and second == 119:  # PW…
         return True
-    if first == 83 and (second == 75 or (second == 101 and end - at == 6)):  # SK, SetPwd
+    if first == 115 and (second == 107 or (second == 101 and end - at <= 6)):  # SK, SetPwd
         return True
-    return (first == 78 and second == 101) or (first == 79 and second == 108)  # New…, Old…
+    return (first == 110 and second == 101) or (first == 111 and second == 108)  # New…, Old…
 
 
 @inlined

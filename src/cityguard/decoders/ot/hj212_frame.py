@@ -59,21 +59,18 @@ class Frame:
     encrypted: bool = False
     test_key: bool = False
     """The published test key opened it."""
+    code: int | None = field(init=False)
+    """CN."""
+    flag: int | None = field(init=False)
+    edition: str | None = field(init=False)
+    """By Flag, which the first edition may omit; None = bits that no edition has."""
 
-    @property
-    def code(self) -> int | None:
-        """CN."""
-        return _number(self.head.get("CN"), 4)
-
-    @property
-    def flag(self) -> int | None:
-        return _number(self.head.get("Flag"), 3)
-
-    @property
-    def edition(self) -> str | None:
-        """By Flag, which the first edition may omit; None = bits that no edition has."""
-        bits = (self.flag or 0) >> 2
-        return names.EDITIONS[bits] if bits < len(names.EDITIONS) else None
+    def __post_init__(self) -> None:
+        flag = _number(self.head.get("Flag"), 3)
+        bits = (flag or 0) >> 2
+        object.__setattr__(self, "code", _number(self.head.get("CN"), 4))
+        object.__setattr__(self, "flag", flag)
+        object.__setattr__(self, "edition", names.EDITIONS[bits] if bits < len(names.EDITIONS) else None)
 
     @property
     def wants_answer(self) -> bool:

@@ -103,10 +103,14 @@ SYSTEMS = {
 
 EDITIONS = ("2005", "2017", "2025")
 """By bits 2 to 7 of Flag."""
-SECRETS = frozenset(("PW", "NewPW", "OldPW", "SetPwd", "NewSK", "OldSK", "SK"))
-"""Items of CP that never enter a row."""
+_SECRETS = frozenset(("pw", "pwd", "newpw", "oldpw", "setpw", "setpwd", "newpwd", "newsk", "oldsk", "sk"))
 ASKS = frozenset(("PolId", "InfoId", "BeginTime", "EndTime"))
 """Items of CP that say what is asked for; anything else is an answer to it."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether an item of CP is a password or key, which never enters a row."""
+    return name.lower() in _SECRETS
 
 
 def command(code: int | None, edition: str | None) -> tuple[str | None, str | None]:

@@ -131,7 +131,7 @@ def _value(frame: Frame) -> str | None:
     told = [
         (f"{factor}-{key}" if factor else key, value)
         for factor, key, value in frame.items
-        if (factor or key not in names.ASKS) and key not in names.SECRETS
+        if (factor or key not in names.ASKS) and not names.is_secret(key)
     ]
     if frame.code == 1014 or not told:
         return None
@@ -156,7 +156,7 @@ def _ip(target: str) -> str | None:
 def _password(frame: Frame) -> str | None:
     """The password a message sets, else the one it bears."""
     if frame.code == 1072:
-        new = next((value for _, key, value in frame.items if key in names.SECRETS), None)
+        new = next((value for _, key, value in frame.items if names.is_secret(key)), None)
         if new is not None:
             return new
     return frame.head.get("PW")
@@ -166,7 +166,7 @@ def _fields(frame: Frame) -> dict[str, Any]:
     """What has no column: Flag, packet numbers and what CP says."""
     found: dict[str, Any] = {} if frame.flag is None else {"Flag": frame.flag}
     found |= {name: frame.head[name][:8] for name in ("PNUM", "PNO") if name in frame.head}
-    secret = any(key in names.SECRETS for _, key, _ in frame.items)
+    secret = any(names.is_secret(key) for _, key, _ in frame.items)
     text = masked(frame) if secret else frame.text
     return found | ({"CP": text[:MAX_TEXT]} if text else {})
 
@@ -174,6 +174,7 @@ def _fields(frame: Frame) -> dict[str, Any]:
 def masked(frame: Frame) -> str:
     """CP without passwords and keys."""
     return ";".join(
-        f"{factor}-{key}={value}" if factor else f"{key}={_MASK if key in names.SECRETS else value}"
+        f"{factor}-{key}={shown}" if factor else f"{key}={shown}"
         for factor, key, value in frame.items
+        for shown in (_MASK if names.is_secret(key) else value,)
     )
