@@ -14,6 +14,7 @@ from tests.decoders.app import test_dtls, test_quic, test_ssh
 from tests.decoders.app.test_dns import answer, answers, asks, query
 from tests.decoders.app.test_http import GET, OK
 from tests.decoders.app.test_tls import hello, record
+from tests.decoders.ot.test_hj212 import UPLOAD, frame, message
 
 from cityguard.decoders import capture, known
 from cityguard.model import Frames
@@ -115,3 +116,28 @@ def test_packets_kept_for_later_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     packets = [wire.Talker(7777, 30_000 + at).shake().say(0, b"hello").packets for at in range(100)]
     one.decode(wire.frames([packet for talk in packets for packet in talk]))
     assert len(one._carried[True]._packets) == 10  # type: ignore[attr-defined]
+
+
+def noisy() -> list[bytes]:
+    """A connection of frames that a serial gateway cuts, among noise; and one that never says anything sound."""
+    station = wire.Talker(9212, 41010).shake()
+    whole = b"\0\xff#" + frame(UPLOAD) * 2 + b"##" + frame(message(9015, flag=9))
+    for begin, end in itertools.pairwise([0, 3, 4, 7, 60, 61, 190, len(whole) - 20, len(whole) - 1, len(whole)]):
+        station.say(0, whole[begin:end])
+    other = wire.Talker(9212, 41011).shake()
+    for _ in range(20):
+        other.say(0, b"##0100QN=1;" + bytes(30)).say(1, b"\0")
+    order = itertools.zip_longest(station.packets, other.packets)
+    return [packet for pair in order for packet in pair if packet is not None]
+
+
+@pytest.mark.parametrize("border", range(0, 60, 3))
+def test_frames_among_noise_are_known_wherever_a_capture_is_cut(border: int) -> None:
+    packets = noisy()
+    whole, one, parts = wire.frames(packets), capture.decoder({}), []
+    columns = (whole.offset, whole.length, whole.number, whole.time, whole.wire, whole.link)
+    for begin, end in itertools.pairwise(sorted({0, min(border, len(packets)), len(packets)})):
+        parts.append(one.decode(Frames(whole.buffer, *(column[begin:end] for column in columns))))
+    rows = wire.table(wire.merge([*parts, one.flush()]), "ot")
+    assert rows["ot.function.code"].to_list() == [2011, 2011, 9015]
+    assert rows["source.port"].unique().to_list() == [41010]
