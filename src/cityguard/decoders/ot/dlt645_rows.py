@@ -132,7 +132,8 @@ class Rows:
             if frame is not None and frame.di is not None:
                 di[row] = frame.di | (_OLD if frame.edition == "1997" else 0)
         link = (ways >> 1).astype(np.uint64)
-        key = (link << np.uint64(48) ^ many.meter) * np.uint64(0x9E3779B97F4A7C15) ^ code.astype(np.uint64)
+        key = (link * np.uint64(0xC2B2AE3D27D4EB4F) ^ many.meter) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= code.astype(np.uint64)
         latest = self._latest(key, asks, di)
         return np.where(asks | (di >= 0), di, latest)
 

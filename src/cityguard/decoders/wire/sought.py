@@ -144,13 +144,15 @@ def lies(
         size: octets of the frame at a place.
         sound: whether its check is right.
         preamble: what senders wake the line with, in full.
-        broken: octets of a frame that tells a wrong length, its check right; 0 = there is none.
+        broken: octets of a frame that tells a wrong length, its check right; 0 = there is none. Asked behind the
+            preamble and at the very beginning: elsewhere a weak check would be found to fit too often.
     """
     for found in begins.finditer(data):
         place = found.start()
         octets = size(data, place)
         if not 0 < octets <= len(data) - place:
-            if broken is not None and broken(data, place):
+            woken = place == 0 or (preamble != b"" and data[:place].endswith(preamble))
+            if woken and broken is not None and broken(data, place):
                 return True
             continue
         if sound(data, place, octets):
