@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from operator import xor
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.decoders.ot.talk import said, sent, some
+from tests.decoders.ot import talk
+from tests.decoders.ot.talk import sent, some
 
 from cityguard.decoders.ot import jt808_pdu as pdu
 from cityguard.decoders.ot.jt808 import PROTOCOLS, starts, within
@@ -21,6 +22,9 @@ from cityguard.decoders.wire.marked import MAX_LOST
 
 JT808 = PROTOCOLS[0]
 PHONE = "013912345678"
+
+
+said = partial(talk.said, port=9_001)
 
 
 def frame(

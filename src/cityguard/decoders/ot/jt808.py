@@ -20,8 +20,6 @@ from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire import places, track
 from cityguard.decoders.wire.marked import Marked, frames
 
-PORTS = (7611, 808)
-"""Ports makers use; there is no standard one."""
 _MARKS = pdu.MARK * 2
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BEIJING = timezone(timedelta(hours=8))
@@ -286,8 +284,6 @@ PROTOCOLS = (
         "jt808",
         starts,
         Terminals,
-        tcp=PORTS,
-        udp=PORTS,
         marks=(Mark(pdu.MARK),),
         within=within,
         needles=(pdu.MARK,),

@@ -163,7 +163,6 @@ PROTOCOLS = (
         "jt809",
         starts,
         Platforms,
-        udp=(),
         marks=(Mark(pdu.MARKS[:1]),),
         within=within,
         needles=(pdu.MARKS[1:],),
