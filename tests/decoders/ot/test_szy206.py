@@ -49,6 +49,9 @@ def parts(raw: bytes) -> tuple[str, str, str]:
         (resource(0xC0, "150000" + "00000000" + TP5, up=True, kind=1), ("15000000000000", "", TP5)),
         (resource(0xC0, "150000" + "00000000" + TP7, up=True, kind=1), ("15000000000000", "", TP7)),
         (resource(0x15, "00150000" + "1234" + TP5), ("00150000", "1234", TP5)),
+        (resource(0x17, "00150000000000" * 2 + "1234" + TP7), ("00150000000000" * 2, "1234", TP7)),
+        (resource(0xA1, "0100" + "0500" + "1234" + TP5), ("01000500", "1234", TP5)),
+        (resource(0x20, "010203" + "1234" + TP7), ("010203", "1234", TP7)),
     ],
 )
 def test_password_and_time_are_told_from_data_by_what_lets_the_body_parse(raw: bytes, told: tuple[str, ...]) -> None:
@@ -94,6 +97,30 @@ def test_reports_tell_rain_and_flow() -> None:
     flow = one(resource(0xB0, "5634120000" + "00000000" + TP5, up=True, kind=3))
     assert some(flow, "value", "station_kind") == ("123.456", "3 flow")
     assert szy206_rows.numbers(bytes.fromhex("5634120000" + "56341200f0"), 5, 3) == ["123.456", "-123.456"]
+
+
+def test_a_report_of_the_newer_edition_is_told_apart() -> None:
+    row = one(bytes.fromhex("681568b40102030405c05545040020700030151412052600ad16"))
+    assert some(row, "value", "station_kind", "edition", "flags") == ("44.555", "4 velocity", "2021", ["tp_7"])
+    assert row["ot.time"] == datetime(2026, 5, 12, 6, 15, 30, tzinfo=UTC)
+    level = one(resource(0xC0, "65780300" + "00000000" + TP7, up=True, kind=2))
+    assert level["ot.value"] == "37.865"
+
+
+def test_channels_that_are_set_tell_where_reports_go() -> None:
+    row = one(resource(0xA2, "02cb007142138800" + "aaaa" + "1234" + TP7))
+    assert some(row, "function.name", "function.class", "target") == ("set_channels", "program", "IPv4 CB007142138800")
+    assert row["ot.value"] == "IPv4 CB007142138800,off"
+
+
+def test_an_answer_to_a_switching_says_that_it_is_done() -> None:
+    row = one(resource(0x92, "a1", up=True))
+    assert some(row, "address", "flags", "is_request") == ("1", ["acknowledgement", "done"], False)
+
+
+def test_events_are_no_time() -> None:
+    events = "0100" * 2 + "0500" + "0000" * 13 + "00050001000500"
+    assert one(resource(0x5D, events, up=True))["ot.flags"] is None
 
 
 def test_the_clock_set_is_told() -> None:

@@ -123,27 +123,39 @@ def read(data: bytes) -> Frame:
 def _parts(rest: bytes, afn: int, *, up: bool, kind: int) -> tuple[bytes, bytes, bytes]:
     """Data, password and time of what follows AFN."""
     guarded = not up and afn in names.GUARDED
-    for wide in (5, 7, 0):
-        for secret in (2, 0) if guarded else (0,):
+    if up and afn not in names.TIMED:
+        return rest, b"", b""
+    ways = _GUARDED if guarded else _OPEN
+    if guarded and names.DATA.get(afn, (0, 1))[1]:
+        ways = _UNITS
+    for fits in (_fits, _any):
+        for wide, secret in ways:
             left = len(rest) - wide - secret
-            if left < 0 or not _is_time(rest[len(rest) - wide :]) or not _fits(left, afn, up=up, kind=kind):
-                continue
-            return rest[:left], rest[left : left + secret], rest[left + secret :]
-    wide = next((wide for wide in (7, 5) if _is_time(rest[-wide:]) and len(rest) >= wide), 0)
-    secret = 2 if guarded and len(rest) - wide >= 2 else 0
-    left = len(rest) - wide - secret
-    return rest[:left], rest[left : left + secret], rest[left + secret :]
+            if left >= 0 and _is_time(rest[len(rest) - wide :]) and fits(left, afn, up=up, kind=kind):
+                return rest[:left], rest[left : left + secret], rest[left + secret :]
+    return rest, b"", b""
+
+
+_GUARDED = ((5, 2), (7, 2), (5, 0), (7, 0), (0, 2), (0, 0))
+"""Octets of time and password, the likeliest first."""
+_UNITS = ((7, 2), (5, 2), (7, 0), (5, 0), (0, 2), (0, 0))
+_OPEN = ((7, 0), (5, 0), (0, 0))
+
+
+def _any(left: int, afn: int, *, up: bool, kind: int) -> bool:
+    """Whatever is left."""
+    return True
 
 
 def _fits(left: int, afn: int, *, up: bool, kind: int) -> bool:
     """Whether so many octets of data can be those of the function."""
+    if not up and afn in names.DATA:
+        least, unit = names.DATA[afn]
+        return left == least if not unit else left >= least + unit and (left - least) % unit == 0
     if not up:
-        return left == names.DATA[afn] if afn in names.DATA else afn in names.REPORTS and left in (0, 1)
-    if afn == 0x02:
-        return left == 1
-    if afn in (0xB0, 0xC0) and kind in names.UNITS:  # data, then two words of alarms and state
-        return left >= 4 and (left - 4) % names.UNITS[kind] == 0
-    return False
+        return afn in names.REPORTS and left in (0, 1)
+    unit = names.UNITS.get(kind, 0)  # data, then two words of alarms and state
+    return unit > 0 and left >= 4 and (left - 4) % unit == 0
 
 
 def _is_time(raw: bytes) -> bool:

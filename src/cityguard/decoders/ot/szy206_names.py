@@ -41,16 +41,17 @@ FUNCTIONS: Final[dict[int, tuple[str, str]]] = {
     0x58: ("query_pressure_limits", "read"),
     0x59: ("query_quality_upper_limits", "read"),
     0x5A: ("query_quality_lower_limits", "read"),
-    0x5B: ("query_relay_settings", "read"),
-    0x5C: ("query_relay_state", "read"),
+    0x5B: ("query_terminal_values", "read"),
+    0x5C: ("query_daily_history", "read"),
     0x5D: ("query_events", "read"),
     0x5E: ("query_status", "read"),
     0x5F: ("query_pump_motor", "read"),
-    0x60: ("query_relay_codes", "read"),
+    0x60: ("query_relay_code_length", "read"),
     0x61: ("query_picture", "read"),
-    0x62: ("query_quota", "read"),
+    0x62: ("query_relay_addresses", "read"),
     0x63: ("query_relay_log", "read"),
     0x64: ("query_flow_limits", "read"),
+    0x65: ("query_channels", "read"),
     0x81: ("alarm_report", "read"),
     0x82: ("manual_report", "read"),
     0x83: ("picture_report", "read"),
@@ -64,6 +65,7 @@ FUNCTIONS: Final[dict[int, tuple[str, str]]] = {
     0x96: ("change_password", "write"),
     0xA0: ("set_query_kinds", "write"),
     0xA1: ("set_report_kinds", "write"),
+    0xA2: ("set_channels", "program"),
     0xB0: ("query_realtime", "read"),
     0xB1: ("query_stored", "read"),
     0xB2: ("query_memory", "read"),
@@ -81,13 +83,21 @@ TYPES: Final = (
     "evaporation", "alarm", "composite", "water_pressure",
 )  # fmt: skip
 """Data type of an upward frame, by D3-D0 of its control octet."""
-UNITS: Final = {1: 3, 2: 4, 3: 5, 4: 3, 5: 3, 6: 3, 7: 3, 8: 3, 9: 2, 11: 2, 12: 3, 13: 4, 15: 4}
-"""Octets of one datum of a type."""
+UNITS: Final = {1: 3, 2: 4, 3: 5, 4: 3, 5: 3, 6: 3, 7: 3, 8: 3, 12: 3}
+"""Octets of one datum of a type; of the others public implementations differ."""
 DATA: Final = {
-    0x10: 5, 0x11: 6, 0x12: 1, 0x30: 0, 0x31: 0, 0x32: 0, 0x33: 0, 0x34: 5, 0x90: 1, 0x91: 1, 0x92: 1, 0x93: 1, 0x94: 1,
-    0x95: 1, 0x96: 2, 0xA0: 2,
+    0x10: (5, 0), 0x11: (6, 0), 0x12: (1, 0), 0x15: (4, 0), 0x16: (3, 0), 0x17: (0, 7), 0x18: (0, 8), 0x19: (5, 4),
+    0x1A: (5, 4), 0x1C: (1, 0), 0x1D: (0, 5), 0x1E: (1, 0), 0x1F: (0, 5), 0x30: (0, 0), 0x31: (0, 0), 0x32: (0, 0),
+    0x33: (0, 0), 0x34: (5, 0), 0x90: (1, 0), 0x91: (1, 0), 0x92: (1, 0), 0x93: (1, 0), 0x94: (1, 0), 0x95: (1, 0),
+    0x96: (2, 0), 0xA0: (2, 0), 0xA1: (2, 2),
 }  # fmt: skip
-"""Octets of data of a command, where their number is fixed."""
+"""Octets of data of a command: so many, and any number of units of so many."""
+TIMED: Final = frozenset((0x81, 0x82, 0xB0, 0xC0))
+"""Functions whose upward frame may end with a time."""
+DECIMALS: Final = {1: 1, 2: 3, 3: 3, 4: 3, 5: 2}
+"""Decimals of rain, level, flow, velocity, gate: as an implementation of SL/T 427-2021 tells; of others they differ."""
+CHANNELS: Final = {0x01: ("SMS", 7), 0x02: ("IPv4", 7), 0x03: ("Beidou", 3)}
+"""Type of a channel -> its name and the octets of the centre's address (function A2)."""
 LINK: Final = {0xF0: "login", 0xF1: "logout", 0xF2: "online"}
 MODES: Final = {0: "compatible", 1: "self-report", 2: "query", 3: "debugging or repair"}
 

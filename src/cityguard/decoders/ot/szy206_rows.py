@@ -15,8 +15,9 @@ ZONE: Final = timezone(timedelta(hours=8))
 MAX_VALUE = 64
 """Octets of data shown."""
 _SWITCHED = (0x92, 0x93)
-_SCALED = {1: 1, 3: 3}
-"""Decimals of the types that a public implementation tells and no other denies: rain, flow."""
+_FLOW = 5
+_DONE = 0xA
+"""Upper half of what answers a switching: it is done."""
 
 
 def fields(frame: Frame, captured: int) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def fields(frame: Frame, captured: int) -> dict[str, Any]:
         found["ot.time_offset"] = round(time.timestamp() - captured / 1e9, 3)
     if judged := judge(frame):
         found |= judged.columns()
+    if frame.afn == 0xA2 and (told := targets(frame)):
+        found["ot.target"], found["ot.value"] = told[0], ",".join(told)
     found["ot.flags"] = marks(frame) or None
     if not frame.length_ok:
         found["event.flags"] = ["truncated"]
@@ -58,31 +61,45 @@ def asks(frame: Frame) -> bool:
 
 
 def address(frame: Frame) -> str | None:
-    """The pump, valve or gate of a command."""
+    """The pump, valve or gate of a command; an answer has its number alone."""
     if frame.afn not in _SWITCHED or not frame.data:
         return None
     octet = frame.data[0]
-    return f"{'valve' if octet >> 4 == 15 else 'pump'} {octet & 15}"
+    kind = "valve " if octet >> 4 == 15 else "" if frame.up else "pump "
+    return f"{kind}{octet & 15}"
 
 
 def value(frame: Frame) -> str | None:
     """What is ordered or said: a time where it is one, numbers of the types that are sure, else the octets."""
     if frame.afn == 0x96 or not frame.data:
         return None
-    if frame.afn == 0x11 and (time := set_time(frame.data)):
+    if frame.afn in (0x11, 0x51) and (time := set_time(frame.data)):
         return time
-    if frame.up and frame.afn in (0xB0, 0xC0) and frame.type in _SCALED and len(frame.data) >= 4:
-        return ",".join(numbers(frame.data[:-4], names.UNITS[frame.type], _SCALED[frame.type]))
+    if frame.up and frame.afn in (0xB0, 0xC0) and frame.type in names.DECIMALS and len(frame.data) >= 4:
+        return ",".join(numbers(frame.data[:-4], names.UNITS[frame.type], names.DECIMALS[frame.type]))
     return frame.data[:MAX_VALUE].hex().upper()
 
 
 def numbers(raw: bytes, wide: int, decimals: int) -> list[str]:
-    """Packed digits, the lowest octet first, the sign in the highest nibble where it is F."""
+    """Packed digits, the lowest octet first; the highest half octet is the sign (F: minus), of flows also the unit."""
     found = []
     for at in range(0, min(len(raw) - wide + 1, 16 * wide), wide):
         text = raw[at : at + wide][::-1].hex()
-        sign, digits = ("-", "0" + text[1:]) if text[0] == "f" else ("", text)
-        found.append(f"{sign}{int(digits) / 10**decimals}" if digits.isdigit() else text.upper())
+        head = int(text[0], 16)
+        minus, digits = (head == 15, text[1:]) if head == 15 else (False, text)
+        if wide == _FLOW:  # two bits of sign, two of the unit
+            minus, digits = head >> 2 == 3, text[1:]
+        found.append(f"{'-' if minus else ''}{int(digits) / 10**decimals}" if digits.isdigit() else text.upper())
+    return found
+
+
+def targets(frame: Frame) -> list[str]:
+    """Where function A2 sends a station's reports: each channel with the centre's address as sent."""
+    found, at, data = list[str](), 0, frame.data
+    while at < len(data) and len(found) < 2:
+        name, octets = names.CHANNELS.get(data[at], ("off", 1) if data[at] == 0xAA else (f"type {data[at]}", 7))
+        found.append(name if name == "off" else f"{name} {data[at + 1 : at + 1 + octets].hex().upper()}")
+        at += 1 + octets
     return found
 
 
@@ -136,6 +153,7 @@ def marks(frame: Frame) -> list[str]:
     acknowledges = not frame.up and frame.afn in names.REPORTS
     told = {
         "acknowledgement": acknowledges or (frame.up and frame.afn in names.GUARDED),
+        "done": frame.up and frame.afn in _SWITCHED and bool(frame.data) and frame.data[0] >> 4 == _DONE,
         "sets_mode": acknowledges and len(frame.data) == 1 and frame.data[0] in names.MODES,
         "sets_clock": acknowledges and bool(frame.tp),
         "broadcast": frame.address[:2] != "00" and frame.address[6:] == "FFFF",
