@@ -15,7 +15,7 @@ import numpy as np
 
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors
-from cityguard.decoders import capture, netflow, recognise
+from cityguard.decoders import capture, flow, netflow, packet, recognise
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Out, Protocol, Speaker, protocols
 from cityguard.decoders.stream import Moment, Parser
@@ -70,7 +70,7 @@ def wire(protocol: Protocol, data: bytes) -> None:
     for _ in out.take():
         pass
     if protocol.columnar and parser is not None:
-        connection(data, 9_000)
+        _together(protocol.speaker(out), segments(data, 9_000))
 
 
 def _parser(speaker: Speaker, talk: Talk) -> Parser | None:
@@ -94,14 +94,30 @@ def modbus(data: bytes) -> None:
 
 def connection(data: bytes, port: int) -> None:
     """A connection as TCP segments, through the whole decoder of captures."""
+    _capture(_frames(segments(data, port), 101))
+
+
+def segments(data: bytes, port: int) -> list[bytes]:
+    """A connection as IP packets."""
     sequence = [1_000, 2_000]
-    segments = []
+    found = []
     for chunk in conversation.unpack(data):
         source, side = (("10.0.0.1", 40_000), ("10.0.0.2", port))[:: -1 if chunk.side else 1], chunk.side
         sequence[side] += 7 if chunk.gap else 0
-        segments.append(_segment(source, sequence[side], chunk.data))
+        found.append(_segment(source, sequence[side], chunk.data))
         sequence[side] += len(chunk.data[:1_400])
-    _capture(_frames(segments, 101))
+    return found
+
+
+def _together(speaker: Speaker, found: list[bytes]) -> None:
+    """The packets of a connection to the speaker of a protocol that is read as columns, in two pieces."""
+    reader = packet.Reader()
+    for part in (found[: len(found) // 2], found[len(found) // 2 :]):
+        if part:
+            read = reader.decode(_frames(part, 101))
+            keys = flow.Keys(read.packets)
+            speaker.table(read.frames.buffer, read.packets, keys, flow.digest(keys.columns()))
+    speaker.close()
 
 
 def _segment(ends: tuple[tuple[str, int], ...], sequence: int, data: bytes) -> bytes:
