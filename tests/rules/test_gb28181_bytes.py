@@ -111,8 +111,12 @@ ORDINARY = [
 
 
 @pytest.fixture(scope="module")
-def ruleset() -> Ruleset:
-    whole = load([content.root() / "rules"])
+def whole() -> Ruleset:
+    return load([content.root() / "rules"])
+
+
+@pytest.fixture(scope="module")
+def ruleset(whole: Ruleset) -> Ruleset:
     mine = tuple(rule for rule in whole.rules if rule.head.name.startswith("cityguard.ot.gb28181_"))
     more = tuple(one for one in whole.correlations if one.head.name.startswith("cityguard.ot.gb28181_"))
     return replace(whole, rules=mine, correlations=more)
@@ -140,14 +144,24 @@ def test_what_is_said_raises_what_is_meant_for_it(name: str, ruleset: Ruleset) -
     assert found - {name} <= allowed.get(name, set())
 
 
+def test_firmware_from_a_listed_server_is_ordinary() -> None:
+    rules = content.root() / "rules" / "ot"
+    files = [rules / f"gb28181_{name}.yml" for name in ("upgrade", "snapshot_upload")]
+    for listed in ("203.0.113.0/24", "http://203.0.113.9/"):
+        lists = {"gb28181_file_hosts": [listed]}
+        for name in ("upgrade", "snapshot_upload"):
+            assert raised(load(files, lists), CASES[name]) == set()
+            assert raised(load(files, {"gb28181_file_hosts": ["10.9.9.9"]}), CASES[name]) == {name}
+
+
 def test_an_ordinary_day_raises_nothing(ruleset: Ruleset) -> None:
     assert raised(ruleset, ORDINARY) == set()
 
 
-def test_the_sample_city_s_video_without_its_intruder_raises_nothing() -> None:
+def test_the_sample_city_s_video_without_its_intruder_raises_nothing(whole: Ruleset) -> None:
     root = Path(__file__).parents[2]
     register = Register.load(root / "examples" / "city" / "register.yml")
-    detector = RuleDetector(load([content.root() / "rules"]))
+    detector = RuleDetector(whole)
     chunks = collect.read(
         root / "pcaps" / "video-blinding.pcap",
         collect.Collectors.load(None),
