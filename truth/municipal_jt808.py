@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cityguard.decoders.ot import jt808_pdu as pdu
 from cityguard.decoders.ot.jt808_names import CONTROLS
+from cityguard.decoders.wire.marked import frames
 
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
-    """Head, check and body of the frame."""
-    frame = pdu.read(data)
-    if frame is None:
+    """Head, check and body of the frame; of several, the first's head and the body they make together."""
+    every = [frame for one in frames(data, pdu.MARK * 2) if (frame := pdu.read(one)) is not None]
+    if not every:
         return {}
+    frame = every[0]
     said: dict[str, Any] = {
         "msg_id": f"0x{frame.message:04x}",
         "version": frame.version,
         "phone": frame.phone,
         "serial": frame.serial,
         "body_len": len(frame.body),
-        "escapes": frame.escapes,
-        "checksum_ok": frame.checksum_ok,
-        "length_ok": frame.length_ok,
+        "escapes": any(one.escapes for one in every),
+        "checksum_ok": all(one.checksum_ok for one in every),
+        "length_ok": all(one.length_ok for one in every),
         "encrypted": frame.encryption > 0,
-        "split": {"total": frame.total, "number": frame.number} if frame.total else False,
+        "encryption": frame.encryption,
+        "split": frame.total > 0,
+        "frames": len(every),
         "total": frame.total,
         "number": frame.number,
+        "packets": frame.total,
     }
-    said |= {"packet_total": frame.total, "packet_number": frame.number, "packets": frame.total}
-    said |= {"total_packets": frame.total, "packet_no": frame.number, "encryption": frame.encryption}
-    if frame.length_ok and not frame.encryption:
-        said |= _body(frame)
+    parts = sorted((one for one in every if one.total), key=lambda one: one.number)
+    whole = replace(frame, body=b"".join(one.body for one in parts), total=0) if len(parts) > 1 else frame
+    if whole is not frame:
+        complete = len(parts) == frame.total
+        said |= {"complete": complete, "reassembled": complete, "reassembled_len": len(whole.body)}
+        said |= {"total_len": len(whole.body), "serials": [one.serial for one in parts]}
+    if not frame.encryption and (whole is not frame or frame.length_ok):
+        said |= _body(whole)
     return said
 
 
@@ -60,6 +70,8 @@ def _body(frame: pdu.Frame) -> dict[str, Any]:
         return {"flag": body[0], "control": body[0]}
     if message == 0x8300 and body:
         return {"flag": body[0], "text": pdu.text(body[2:] if frame.version == 2019 else body[1:])}
+    if message in (0x0800, 0x0801):
+        return {f"media_{key}": value for key, value in pdu.media(message, body).items()}
     if message == 0x8108:
         package = pdu.upgrade(frame)
         return {"upgrade": package, "upgrade_version": package.get("version"), "maker": package.get("maker")}

@@ -156,6 +156,14 @@ def test_parts_are_put_together_with_the_last_one() -> None:
     assert [row["ot.value"] for row in rows][-1] == "180"
 
 
+def test_a_picture_in_packets_is_told_with_the_last_one() -> None:
+    body = struct.pack(">IBBBB", 5, 0, 0, 1, 2) + place()[:28] + b"\xff\xd8" + b"\x7e\x7d" * 40
+    parts = [frame(0x0801, body[at : at + 30], part=(4, at // 30 + 1), serial=3 + at // 30) for at in range(0, 120, 30)]
+    rows = said(JT808, (0, b"".join(parts)))
+    assert [row["ot.address"] for row in rows] == [None, None, None, "2"]
+    assert more(rows[-1])["media"] == {"id": 5, "type": "image", "format": "jpeg", "event": 1, "channel": 2, "size": 82}
+
+
 def test_a_time_that_goes_back_and_a_place_out_of_reach_are_flagged() -> None:
     rows = sent(
         JT808,

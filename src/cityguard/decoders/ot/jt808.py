@@ -103,6 +103,10 @@ class Terminals(Speaker):
             _registered(pdu.registration(frame), fields, more)
         elif frame.message == 0x8105:
             _controlled(body, fields, more)
+        elif frame.message in (0x0800, 0x0801):
+            recorded = pdu.media(frame.message, body)
+            more |= {"media": recorded} if recorded else {}
+            fields["ot.address"] = str(recorded["channel"]) if recorded else None
         elif frame.message == 0x8108:
             package = pdu.upgrade(frame)
             more |= {"upgrade": package} if package else {}

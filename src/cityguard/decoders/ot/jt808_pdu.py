@@ -250,6 +250,26 @@ def _secret(given: list[str], place: int) -> bytes:
     return given[place].encode() if len(given) > place else b""
 
 
+_MEDIA = ("image", "audio", "video")
+_FORMATS = ("jpeg", "tif", "mp3", "wav", "wmv")
+
+
+def media(message: int, body: bytes) -> dict[str, Any]:
+    """What was recorded: of its event (0800), or with where it was recorded and its data (0801)."""
+    if len(body) < 8:
+        return {}
+    found = {
+        "id": int.from_bytes(body[:4], "big"),
+        "type": _MEDIA[body[4]] if body[4] < len(_MEDIA) else str(body[4]),
+        "format": _FORMATS[body[5]] if body[5] < len(_FORMATS) else str(body[5]),
+        "event": body[6],
+        "channel": body[7],
+    }
+    if message == 0x0801 and len(body) >= 36:
+        found["size"] = len(body) - 36
+    return found
+
+
 def upgrade(frame: Frame) -> dict[str, Any]:
     """The head of an upgrade package (8108): what for, whose, version, octets."""
     body, wide = frame.body, 11 if frame.version == 2019 else 5

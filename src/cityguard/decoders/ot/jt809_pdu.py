@@ -19,7 +19,7 @@ _ESCAPES = ((b"\x5a\x01", b"\x5b"), (b"\x5e\x01", b"\x5d"), (b"\x5e\x02", b"\x5e
 _FIRST, _LAST = 1_300_000_000, 4_102_444_800  # seconds from 2011 to 2100
 PUBLISHED = ((30_000_000, 20_000_000, 20_000_000), (10_000_000, 20_000_000, 30_000_000))
 """M1, IA1, IC1 that public code shows as examples; whoever leaves them there enciphers nothing."""
-_TRIED = 64
+_TRIED, _READ = 64, 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +106,13 @@ def deciphered(body: bytes, key: int, parameters: tuple[int, int, int]) -> bytes
 
 
 def opened(frame: Frame) -> bytes | None:
-    """The body of an enciphered frame whose parameters are published ones; None where they are others."""
+    """The body of an enciphered frame whose parameters are published ones; None where they are others.
+
+    What comes behind ``_READ`` octets stays as it is.
+    """
     for parameters in PUBLISHED:
         if plausible(frame, deciphered(frame.body[:_TRIED], frame.key, parameters)):
-            return deciphered(frame.body, frame.key, parameters)
+            return deciphered(frame.body[:_READ], frame.key, parameters) + frame.body[_READ:]
     return None
 
 
