@@ -84,8 +84,11 @@ def _message(kind: int, body: bytes) -> dict[str, Any]:
         return _chain(body)
     if kind == 13:
         reader = Reader(body)
-        types = list(reader.vector(1).data)
-        return {"certificate_types": types, "authorities_len": len(reader.vector(2).data)}
+        types, authorities = list(reader.vector(1).data), reader.vector(2)
+        names = list[bytes]()
+        while authorities.more():
+            names.append(authorities.vector(2).data)
+        return {"certificate_types": types, "authorities": [_holder(one) for one in names]}
     if kind == 15:
         return {"signature_len": int.from_bytes(body[:2], "big")}
     shown = {12: tls_exchange.server, 16: tls_exchange.client}.get(kind)
@@ -135,6 +138,8 @@ def _chain(body: bytes) -> dict[str, Any]:
         "double_certificate": kind not in ("none", "single"),
         "certificate_pair": kind,
         "swapped": kind == "swapped",
+        "same_subject": len({one.get("subject") for one in described}) == 1,
+        "same_issuer": len({one.get("issuer") for one in described}) == 1,
         "key_usage": usages,
         "key_usages": usages,
         "subjects": [one.get("subject") for one in described],
@@ -142,6 +147,14 @@ def _chain(body: bytes) -> dict[str, Any]:
         "signature_algorithms": [one.get("x509.signature_algorithm") for one in described],
         "key_algorithms": [one.get("x509.public_key_algorithm") for one in described],
     }
+
+
+def _holder(der: bytes) -> str | None:
+    try:
+        node = certificate._node(der, 0, len(der))
+        return certificate.distinguished(der, node)
+    except certificate.DerError:
+        return None
 
 
 def _keys(found: tls_exchange.Exchange) -> dict[str, Any]:

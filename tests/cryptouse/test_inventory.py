@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.cryptouse.handshakes import NOW, batch, day, ordinary, seen, tlcp
 
-from cityguard.cryptouse import gathering, judging, words
+from cityguard.cryptouse import gathering, judging, owning, words
 from cityguard.cryptouse.calendar import calendar
 from cityguard.cryptouse.inventory import Inventory, Owner, shares
 from cityguard.cryptouse.posture import UNKNOWN, posture
+from cityguard.model import Asset, Department, Segment, System
+from cityguard.register.register import Register
 from cityguard.store.embedded import EmbeddedStore
 
 OWNERS = {
@@ -178,3 +180,22 @@ def test_every_code_has_words_and_what_cannot_be_known_is_said_in_both_languages
     assert {*judging.WEAK, *judging.PAIR, *judging.DATED, "shared", "shared_key"} == set(words.PROBLEMS)
     assert len(UNKNOWN) >= 6 and all(text.zh and text.en for text in UNKNOWN)
     assert words.problem("?").zh == "?"
+
+
+def test_servers_on_the_internet_are_counted_and_left_out(store: EmbeddedStore) -> None:
+    register = Register(
+        departments=(Department("data", "数据局"),),
+        systems=(System("portal", "门户", "data"),),
+        assets=(Asset("web", "前端", "portal", ("203.0.113.80",)),),
+        segments=(Segment("dmz", "互联网区", ("203.0.113.64/27",), "互联网区"),),
+    )
+    owners = owning.by_register(register)
+    assert owners("203.0.113.80") == Owner("portal", "data")
+    asked = ("203.0.113.81", "10.1.1.1", "198.51.100.9", "2001:db8::9", "fd00::1", "?")
+    assert [owners(ip).outside for ip in asked] == [False, False, True, True, False, False]
+    rows = [ordinary("198.51.100.9", "far", offered=True), ordinary("203.0.113.80", "near", offered=True)]
+    store.events.append(batch("tls", rows))
+    found = gathering.gather(store.events, owners, NOW - timedelta(days=1), NOW)
+    assert [one.address for one in found.services] == ["203.0.113.80"] and found.outside == 1
+    assert [one.sha256 for one in found.certificates] == ["near"]
+    assert found.clients == {"10.0.9.9": 1}

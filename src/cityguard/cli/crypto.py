@@ -194,5 +194,7 @@ def _ends(found: Inventory) -> None:
         f"{len(found.services)} 个服务，{len(found.certificates)} 张证书",
         f"{len(found.services)} services, {len(found.certificates)} certificates",
     )
+    if found.outside:
+        say(f"另有 {found.outside} 个互联网上的服务未计入", f"{found.outside} services on the Internet are left out")
     if not found.complete:
         say("数量超出上限，清单不完整：请缩短天数", "more than is looked at: the list is not complete; take fewer days")

@@ -62,15 +62,18 @@ def gather(events: Events, owners: Owners, since: datetime, until: datetime, *, 
         where: only events that match it.
     """
     ask = _Asker(events, since, until, where)
-    used, offered_by = _used(ask)
+    used = _used(ask)
     certificates, complete = _certificates(ask)
     pairs = _pairs(ask)
+    outside = {key for key in {*used, *pairs} if owners(key[0]).outside}
     made = _judge_certificates(certificates, owners, until)
     services = tuple(
-        _service(key, used.get(key, []), pairs.get(key, set()), made, owners) for key in sorted({*used, *pairs})
+        _service(key, used.get(key, []), pairs.get(key, set()), made, owners)
+        for key in sorted({*used, *pairs} - outside)
     )
-    complete = complete and ask.whole
-    return Inventory(since, until, services, tuple(sorted(made.values(), key=_order)), complete, offered_by)
+    own = tuple(sorted((one for one in made.values() if one.places), key=_order))
+    whole = complete and ask.whole
+    return Inventory(since, until, services, own, whole, _turned_down(ask, owners), len(outside))
 
 
 class _Asker:
@@ -92,8 +95,8 @@ class _Asker:
         return self._events.query(self._query(dataset, where, _PAGE))
 
 
-def _used(ask: _Asker) -> tuple[dict[Key, list[Used]], dict[str, int]]:
-    """What each server was seen in, and whose offers of 国密 were turned down."""
+def _used(ask: _Asker) -> dict[Key, list[Used]]:
+    """What each server was seen in."""
     counts: dict[Key, dict[tuple[str, str | None], list[int]]] = {}
     by = (*_SERVER, "tls.version", "tls.cipher", "tls.guomi_offered")
     for row in ask.groups("tls", by):
@@ -106,8 +109,6 @@ def _used(ask: _Asker) -> tuple[dict[Key, list[Used]], dict[str, int]]:
         cipher = "/".join(part for part in parts if part) or None
         key = (row["destination.ip"], row["destination.port"] or 0)
         counts.setdefault(key, {}).setdefault(("ssh", cipher), [0, 0])[0] += row["count"]
-    turned = (Term("tls.guomi_offered", "eq", True), Term("tls.guomi", "eq", False))
-    clients = {row["source.ip"]: row["count"] for row in ask.groups("tls", ("source.ip",), *turned)}
     used = {
         key: [judged(version, cipher, *numbers) for (version, cipher), numbers in several.items()]
         for key, several in counts.items()
@@ -116,7 +117,18 @@ def _used(ask: _Asker) -> tuple[dict[Key, list[Used]], dict[str, int]]:
     for row in ask.groups("tls", _SERVER, Term("tls.exchange", "eq", "aggressive"), _PSK):
         several = used.get((row["destination.ip"], row["destination.port"] or 0), [])
         several[:] = [_with(one, "aggressive") if one.version.startswith("ike1") else one for one in several]
-    return used, {name: count for name, count in clients.items() if name}
+    return used
+
+
+def _turned_down(ask: _Asker, owners: Owners) -> dict[str, int]:
+    """Whose offers of 国密 were turned down, and how often."""
+    found: dict[str, int] = {}
+    turned = (Term("tls.guomi_offered", "eq", True), Term("tls.guomi", "eq", False))
+    for row in ask.groups("tls", ("source.ip", "destination.ip"), *turned):
+        client, server = row["source.ip"], row["destination.ip"]
+        if client and server and not owners(server).outside:
+            found[client] = found.get(client, 0) + row["count"]
+    return found
 
 
 _PSK = Term("tls.authentication", "in", ["psk", "xauth-psk"])
@@ -202,7 +214,8 @@ def _judge_certificates(given: dict[str, dict[str, Any]], owners: Owners, now: d
             keys.setdefault(one["key_sha256"], set()).add(sha)
     made = {}
     for sha, one in given.items():
-        places = tuple(Place(address, port, owners(address)) for address, port in sorted(one["places"]))
+        shown = [Place(address, port, owners(address)) for address, port in sorted(one["places"])]
+        places = tuple(place for place in shown if not place.owner.outside)
         problems = list(judging.certificate(one, now))
         if len({place.owner.system for place in places} - {""}) > 1:
             problems.append("shared")

@@ -6,7 +6,7 @@ Made of what was seen on the wire and stored: handshakes of TLS, TLCP, DTLS, QUI
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -24,6 +24,8 @@ class Owner:
 
     system: str = ""
     department: str = ""
+    outside: bool = False
+    """On the Internet, and nobody's here: not part of the inventory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,9 @@ class Inventory:
     complete: bool = True
     """False: there was more than is looked at."""
     clients: dict[str, int] = field(default_factory=dict)
-    """Addresses whose offers of 国密 were turned down, and how often."""
+    """Addresses whose offers of 国密 were turned down by servers of ours, and how often."""
+    outside: int = 0
+    """Servers on the Internet that were seen and left out."""
 
     def narrowed(self, *, system: str = "", department: str = "", state: str = "", problem: str = "") -> Inventory:
         """The part of one system, department, state or problem; "" = all."""
@@ -144,7 +148,7 @@ class Inventory:
             and (not department or department in {place.owner.department for place in one.places})
             and (not problem or problem in one.problems)
         )
-        return Inventory(self.since, self.until, services, certificates, self.complete, self.clients)
+        return replace(self, services=services, certificates=certificates)
 
     def states(self) -> dict[State, int]:
         """How many servers are in each state."""

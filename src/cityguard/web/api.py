@@ -433,6 +433,7 @@ def crypto_inventory(
             "systems": shares(found, "system"),
             "departments": shares(found, "department"),
             "clients_turned_down": found.clients,
+            "outside": found.outside,
         }
     )
 

@@ -173,6 +173,7 @@ EN: dict[str, str] = {
     "决定已记录": "Decision recorded",
     "密码应用": "Cryptography",
     "按系统": "By system",
+    "未计入的互联网服务": "Internet services left out:",
     "按部门": "By department",
     "证书用途": "Role",
     "所在位置": "Shown at",
