@@ -219,7 +219,20 @@ def test_only_sound_frames_are_recognised() -> None:
 
 
 meters = st.sampled_from([METER, "000000000001", "AAAAAAAAAAAA", "999999999999", "123456789012"])
-dis = st.sampled_from([0x02010100, 0x02020100, 0x00010000, 0x00000000, 0x02800002, 0x0201FF00, 0x04000101, 0x04000C01])
+dis = st.sampled_from(
+    [
+        0x02010100,
+        0x02020100,
+        0x00010000,
+        0x00000000,
+        0x02800002,
+        0x0201FF00,
+        0x0202FF00,
+        0x0001FF00,
+        0x04000101,
+        0x04000C01,
+    ]
+)
 
 
 @st.composite
@@ -229,7 +242,10 @@ def frames(draw: st.DrawFn) -> bytes:
     di = draw(dis).to_bytes(4, "little")
     bcd = st.integers(0, 99).map(lambda number: int(str(number), 16))
     rest = bytes(draw(st.lists(st.one_of(bcd, st.integers(0, 255)), max_size=6)))
-    data = draw(st.sampled_from([di + rest, di, rest, b""]))
+    number = bytes(draw(st.lists(bcd, min_size=4, max_size=4)))
+    data = draw(
+        st.sampled_from([di + rest, di + number[:2], di + number[:3], di + number * 5, di + number[:3] * 3, di, rest])
+    )
     wrong = draw(st.sampled_from([(0, 0), (0, 0), (0, 0), (1, 0), (0, 1), (0, -1)]))
     return frame(draw(meters), control, data, sum_by=wrong[0], long_by=max(wrong[1], -len(data)))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from cityguard.decoders import events, passwords
 from cityguard.decoders.events import Ends, Talk
@@ -182,8 +183,6 @@ def _ends(number: Words, time: Words, who: Words, talks: dict[int, Talk]) -> End
 
 
 _HEX = np.array([f"{octet:02X}".encode() for octet in range(256)], "S2").view(np.uint8).reshape(256, 2)
-_NONE = -1_000
-"""Octets of a number whose layout is not known: no length fits."""
 
 
 class _Many:
@@ -197,6 +196,8 @@ class _Many:
         self.meter: U64s = self._number(1, 6)
         data: Words = self._number(10, 4, shift=0x33).astype(np.int64)
         self.di: Words = np.where(self._octet(9) >= 4, data, -1)
+        self._place, self._layouts = self._layout()
+        self._many: Words = np.zeros(len(frames), np.int64)
 
     def _octet(self, offset: int) -> Words:
         found: Words = self._buffer[self._at + offset].astype(np.int64)
@@ -217,10 +218,12 @@ class _Many:
         before = ends[self._at - 1] * (self._at > 0)
         sums = (ends[self._at + self._size - 3] - before) & 0xFF
         sound = sums == self._buffer[self._at + self._size - 2]
-        forms = self._forms()
-        octets = np.array([form.octets if form else _NONE for form in forms[1]], np.int64)[forms[0]]
+        octets, blocks = self._form("octets"), self._form("block")
+        many = np.where(octets > 0, (length - 4) // np.maximum(octets, 1), 0)
         asks = (self.control == 0x11) & (length == 4)
-        answers = (self.control == 0x91) & (length == 4 + octets)
+        answers = (self.control == 0x91) & (many > 0) & (length == 4 + many * octets)
+        answers &= (many == 1) | ((blocks > 0) & (many <= dlt645_data.MAX_VALUES))
+        self._many = np.where(answers, many, 0)
         digits = np.ones(len(length), np.bool_)
         for place in range(1, 7):
             octet = self._octet(place)
@@ -229,12 +232,22 @@ class _Many:
         found: Bools = sound & digits & (asks | answers) & (self.meter != 0x999999999999)
         return found
 
-    def _forms(self) -> tuple[Words, list[dlt645_data.Layout | None]]:
-        """The layout of each frame's identifier: its place in a list; only of single numbers."""
+    def _form(self, name: str) -> Words:
+        """int64[n]: of the layout of each frame's identifier; 0 where it is not that of a number."""
+        return self._layouts[name][self._place]
+
+    def _layout(self) -> tuple[Words, dict[str, Words]]:
+        """Which of the few identifiers each frame has, and what is known of those."""
         few, place = np.unique(self.di, return_inverse=True)
         forms = [dlt645_data.layout(one, "2007") if one >= 0 else None for one in few.tolist()]
-        single = [form if form and form.kind == "number" else None for form in forms]
-        return place, single
+        known = [form if form and form.kind == "number" else None for form in forms]
+        pairs = list(zip(few.tolist(), known, strict=True))
+        return place, {
+            "octets": np.array([form.octets if form else 0 for _, form in pairs], np.int64),
+            "decimals": np.array([form.decimals if form else 0 for _, form in pairs], np.int64),
+            "signed": np.array([form.signed if form else 0 for _, form in pairs], np.int64),
+            "block": np.array([form is not None and dlt645_data.is_block(di, "2007") for di, form in pairs], np.int64),
+        }
 
     def columns(self, rows: Words) -> pl.DataFrame:
         """The columns of some quick frames."""
@@ -253,7 +266,7 @@ class _Many:
                 same("ot.function.class", "read"),
                 self._texts(self.meter[rows], 6).alias("ot.unit_id"),
                 self._texts(self.di[rows].astype(np.uint64), 4).alias("ot.address"),
-                self._values(rows, asks).alias("ot.value"),
+                self._values(rows).alias("ot.value"),
                 pl.Series("ot.message.type", ["response", "request"], pl.String)[asks.astype(np.int64)],
                 pl.Series("ot.is_request", asks),
                 same("ot.edition", "2007"),
@@ -268,24 +281,44 @@ class _Many:
         text = _HEX[(wide & np.uint64(0xFF)).astype(np.int64)].reshape(len(few), 2 * octets)
         return pl.Series("", np.ascontiguousarray(text).view(f"S{2 * octets}").ravel().astype(str), pl.String)[place]
 
-    def _values(self, rows: Words, asks: Bools) -> pl.Series:
-        """The number each answer holds as text."""
-        place, forms = self._forms()
-        decimals = np.array([form.decimals if form else 0 for form in forms], np.int64)[place[rows]]
-        octets = np.array([form.octets if form else 0 for form in forms], np.int64)[place[rows]]
-        signed = np.array([bool(form and form.signed) for form in forms], np.bool_)[place[rows]]
-        total, good, negative = np.zeros(len(rows), np.int64), ~asks, np.zeros(len(rows), np.bool_)
-        at, scale = self._at[rows] + 14, 1
+    def _values(self, rows: Words) -> pl.Series:
+        """The numbers each answer holds as text, commas between."""
+        many = self._many[rows]
+        ends = np.cumsum(many)
+        row = np.repeat(rows, many)
+        turn = np.arange(len(row)) - np.repeat(ends - many, many)
+        octets, signed = self._form("octets")[row], self._form("signed")[row] > 0
+        at = self._at[row] + 14 + turn * octets
+        total, good, negative = np.zeros(len(row), np.int64), np.ones(len(row), np.bool_), np.zeros(len(row), np.bool_)
+        scale = 1
         for number in range(4):
-            inside = ~asks & (number < octets)
+            inside = number < octets
             octet = (self._buffer[np.where(inside, at + number, 0)] - np.uint8(0x33)).astype(np.int64)
-            top = inside & signed & (number == octets - 1)
+            top = signed & (number == octets - 1)
             negative |= top & (octet > 0x7F)
             octet = np.where(top, octet & 0x7F, octet)
             good &= ~inside | ((octet & 15 < 10) & (octet < 0xA0))
             total += np.where(inside, (octet >> 4) * 10 + (octet & 15), 0) * scale
             scale *= 100
-        return _decimal(total, decimals, negative, good)
+        told = _decimal(total, self._form("decimals")[row], negative, good)
+        lone = np.zeros(len(rows), np.bool_)
+        lone[many == 1] = ~good[(ends - many)[many == 1]]
+        return _joined(told, turn + 1 < np.repeat(many, many), ends).set(pl.Series(lone | (many == 0)), None)
+
+
+def _joined(texts: pl.Series, goes_on: Bools, ends: Words) -> pl.Series:
+    """Texts that lie side by side as one each: a comma behind those that go on; ``ends`` of each run."""
+    each = pl.DataFrame({"text": texts, "on": goes_on}).select(
+        pl.col("text").fill_null("") + pl.when("on").then(pl.lit(",")).otherwise(pl.lit(""))
+    )
+    flat = each.to_series().to_arrow().cast(pa.large_string())
+    if not len(flat):
+        return pl.Series("", [None], pl.String).new_from_index(0, len(ends))
+    _, offsets, data = flat.buffers()
+    starts = np.frombuffer(offsets, np.int64, len(flat) + 1, flat.offset * 8)[np.concatenate([[0], ends])]
+    found = pl.from_arrow(pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(starts), data))
+    assert isinstance(found, pl.Series)
+    return found
 
 
 def _decimal(total: Words, decimals: Words, negative: Bools, good: Bools) -> pl.Series:
