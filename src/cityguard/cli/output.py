@@ -93,13 +93,15 @@ def width(text: str) -> int:
 
 def _plain(value: Any) -> Any:
     from dataclasses import asdict, is_dataclass
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from cityguard.clock import iso
 
     if isinstance(value, datetime):
         return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Path):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
