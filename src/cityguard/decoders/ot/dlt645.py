@@ -138,8 +138,10 @@ class Dlt645(Speaker):
 
     def _tell(self) -> None:
         """Read what was gathered."""
-        if self.gathered.frames:
-            self.out.rows("ot").tables += self._rows.tables(self.gathered, self._talks)
+        try:
+            if self.gathered.frames:
+                self.out.rows("ot").tables += self._rows.tables(self.gathered, self._talks)
+        finally:  # whatever happens, these frames are not tried again
             self.gathered.clear()  # in place: the connections hold on to it
         for way in self._closed:
             self._talks.pop(way, None)
