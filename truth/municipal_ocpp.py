@@ -26,5 +26,8 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         said |= {"description": found.text, "text": found.text, "details": found.payload}
     if found.asks:
         url = text.target(found.action, found.payload)
-        said |= {"url": url or None, "settings": dict(text.settings(found.action, found.payload))}
-    return said
+        settings = text.settings(found.action, found.payload)
+        said |= {"url": url or None, "settings": dict(settings), "value": text.value(found.action, found.payload)}
+        if settings:
+            said |= {"key": settings[0][0], "set": settings[0][1]}
+    return found.payload | said

@@ -111,7 +111,7 @@ def test_frames_are_known_by_their_content_alone() -> None:
     assert not within(b"[1],[2],[3]" * 40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.binary(max_size=160), st.integers(0, 3))
 def test_any_octets_come_back_unharmed(data: bytes, key: int) -> None:
     told((0, data), (0, b"\x5b" + data + b"\x5d"))
