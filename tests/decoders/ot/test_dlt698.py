@@ -87,6 +87,12 @@ def test_passwords_are_judged_or_left_out() -> None:
     assert "123456" not in row["event.fields"]
 
 
+def test_a_new_master_station_is_told_as_target() -> None:
+    unit = bytes.fromhex("06010145000300010102020904cb0071091213ba00")
+    (row,) = heard((0, frame(METER, unit)))
+    assert some(row, "function.class", "target", "target_ip") == ("write", "203.0.113.9:5050", "203.0.113.9")
+
+
 def test_links_log_in_beat_and_leave() -> None:
     login = bytes.fromhex("010000003c07ea0b0201091500007b")
     (row,) = heard((1, frame(METER, login, control=0x81, client=0)))

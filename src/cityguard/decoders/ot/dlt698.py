@@ -175,6 +175,9 @@ def fields(unit: Unit, frame: Frame, captured: int) -> dict[str, Any]:
     marks = [*(["sealed"] if unit.sealed else []), *(_link(frame)["ot.flags"] or [])]
     if marks:
         found["ot.flags"] = marks
+    if unit.target is not None:
+        found["ot.target"] = "{}:{}".format(*unit.target)
+        found["ot.target_ip"] = unit.target[0]
     if unit.time is not None:
         found["ot.time"] = dlt645_data.utc(unit.time)
         found["ot.time_offset"] = round(unit.time.timestamp() - captured / 1e9, 3)

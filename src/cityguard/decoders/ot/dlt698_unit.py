@@ -6,6 +6,8 @@ A unit inside a SECURITY request is read where it is in clear under a check; an 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,6 +40,9 @@ METHODS = {
 """What a method of an object does, where it changes supply, terminal or firmware."""
 _PASSWORDS = frozenset((0x4401, 0xF100, 0xF101))
 """Objects whose values are passwords or keys: authentication password, ESAM, safe mode."""
+_MASTERS = frozenset((0x4500, 0x4501, 0x4510, 0x4511))
+"""Communication modules, mobile and Ethernet; their third attribute is the table of master stations."""
+_MASTER = re.compile(r"\[\[([0-9A-F]{8}),([0-9]{1,5})\]")
 _PROXIES: dict[int, str] = {1: "read", 2: "read", 3: "write", 4: "write", 5: "control", 6: "control", 7: "diagnostic"}
 
 
@@ -72,6 +77,8 @@ class Unit:
     """Name of the unit inside."""
     meter: str | None = None
     """Whom a proxy is to ask."""
+    target: tuple[str, int] | None = None
+    """Address and port of the master station a terminal is told to speak to."""
     carried: bytes = b""
     """Octets a proxy is to send to a meter as they are."""
 
@@ -193,6 +200,9 @@ def _parameters(reader: Reader, found: list[Unit], word: int, oad: str) -> None:
         _say(found, data=_joined(found[-1].data, text))
         return
     _say(found, value=_joined(found[-1].value, text))
+    master = _MASTER.match(text) if int(oad[:4], 16) in _MASTERS and int(oad[4:6], 16) & 0x1F == 3 else None
+    if master is not None:
+        _say(found, target=(str(ipaddress.ip_address(bytes.fromhex(master[1]))), int(master[2])))
     raw = reader.data[at : reader.at]
     if oad.startswith("4000") and raw[:1] in (b"\x19", b"\x1c"):
         _say(found, time=moment(raw[1:]))
