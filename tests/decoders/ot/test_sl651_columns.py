@@ -38,7 +38,7 @@ def rows(frames: list[bytes], *, fast: bool) -> list[dict[str, Any]]:
     return pl.concat(tables, how="diagonal").sort("log.offset").to_dicts()
 
 
-def some(seed: int, many: int = 400) -> list[bytes]:
+def some(seed: int, many: int = 900) -> list[bytes]:
     """Frames of a few layouts, some with a thing that is not ordinary."""
     dice = random.Random(seed)
 
@@ -60,6 +60,9 @@ def some(seed: int, many: int = 400) -> list[bytes]:
         lambda: f"f460{dice.randbytes(12).hex()}f5c0{dice.randbytes(24).hex()}2019{digits(3)}3812{digits(2)}",
         lambda: f"2019{digits(3)}4520{dice.choice(['00000480', '00000083', dice.randbytes(4).hex()])}",
         lambda: f"0808{digits(1)}3023{digits(4)}0211{digits(2)}2729{digits(5)}",
+        lambda: f"0418000005{dice.choice(['3a23', '3923'])}{digits(4)}{digits(4)}{digits(4)}",
+        lambda: f"0418000000{'3923'}{digits(4)}",
+        lambda: f"0418010000f460{dice.randbytes(12).hex()}2019{digits(3)}",
         lambda: f"2019{digits(3)}39",
         lambda: f"ff0318{digits(3)}",
     )
@@ -80,7 +83,7 @@ def some(seed: int, many: int = 400) -> list[bytes]:
                 sent=sent,
                 kind=dice.choice(["48", "50", "99"]),
             )
-            found.append(frame(dice.choice([0x32, 0x33, 0x34, 0x30, 0x31]), content, **more))
+            found.append(frame(dice.choice([0x32, 0x33, 0x34, 0x30, 0x31, 0x31, 0x37, 0x38, 0x3A]), content, **more))
         elif kind < 0.85:
             found.append(frame(0x2F, body(sent=sent), **more))
         elif kind < 0.97:

@@ -27,7 +27,9 @@ FEWEST = 16
 """Frames of one length, or of one layout, that are worth reading as arrays."""
 MAX_LAYOUTS = 64
 """Layouts of reports of one length in a piece."""
-_REPORTS = frozenset(range(0x30, 0x36)) - {0x31}
+_REPORTS = frozenset((*range(0x30, 0x36), 0x37, 0x38, 0x3A))
+_LISTED = (0x31, 0x38)
+"""Behind a time step the values of one element fill the rest."""
 _SHORT = 8
 _FIRST = 37
 """Where a report's elements begin."""
@@ -97,6 +99,19 @@ class _Field:
     decimals: int
     kind: str
     """``number``, ``rain``, ``levels`` or ``status``."""
+    many: int = 0
+    """Values of a list behind a time step; 0 = one value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the elements of a report stand."""
+
+    fields: tuple[_Field, ...]
+    step: str
+    """Time step, as the row tells it."""
+    fixed: tuple[int, ...]
+    """Octets that all reports of the layout have in common."""
 
 
 class Rows:
@@ -181,13 +196,19 @@ def _is_report(table: U8s, sent: Words) -> Bools:
     return found
 
 
-def _layout(frame: bytes) -> list[_Field] | None:
-    """Where the elements of a report stand; None where one is not plain."""
-    end, at = len(frame) - 3, _FIRST
-    found = list[_Field]()
+def _layout(frame: bytes) -> _Layout | None:
+    """The layout of a report; None where an element is not plain."""
+    end, at, step = len(frame) - 3, _FIRST, ""
+    found, fixed = list[_Field](), [10]
     while at < end:
         guide, info = frame[at], frame[at + 1]
-        size, kind = info >> 3, "number"
+        size, kind, many = info >> 3, "number", 0
+        fixed += [at, at + 1]
+        if guide == names.STEP and size == 3:
+            step = sl651_body.step(frame[at + 2 : at + 5])
+            fixed += [at + 2, at + 3, at + 4]
+            at += 5
+            continue
         if guide == names.RAIN:
             size, kind = 12, "rain"
         elif guide in names.LEVELS:
@@ -196,26 +217,32 @@ def _layout(frame: bytes) -> list[_Field] | None:
             kind = "status"
         elif guide >= 0xF0 or guide in (names.STEP, names.DURATION, names.STATUS) or not 0 < size < 6 or info & 7 > 3:
             return None
-        found.append(_Field(sl651_body.name(guide), at + 2, size, info & 7, kind))
-        at += 2 + size
-    return found if at == end and len(found) <= sl651_rows.MAX_VALUES else None
+        if step and frame[10] in _LISTED and kind in ("number", "status"):
+            many = (end - at - 2) // size
+            if kind == "status" or not many:
+                return None
+        found.append(_Field(sl651_body.name(guide), at + 2, size, info & 7, kind, many))
+        at += 2 + size * max(many, 1)
+    whole = at == end and 0 < len(found) <= sl651_rows.MAX_VALUES
+    return _Layout(tuple(found), step, tuple(fixed)) if whole else None
 
 
-def _alike(table: U8s, layout: list[_Field]) -> Bools:
-    """Which frames have the guides of the first at the same places."""
-    places = [one.at - 2 + offset for one in layout for offset in (0, 1)]
+def _alike(table: U8s, layout: _Layout) -> Bools:
+    """Which frames have what the first has where a layout is fixed."""
+    places = list(layout.fixed)
     found: Bools = (table[:, places] == table[0, places]).all(axis=1)
     return found
 
 
-def _readable(table: U8s, layout: list[_Field]) -> Bools:
+def _readable(table: U8s, layout: _Layout) -> Bools:
     """Which have numbers alone where numbers stand; a leading FF is a minus."""
     good = np.ones(len(table), np.bool_)
-    for one in layout:
+    for one in layout.fields:
         if one.kind == "number":
-            parts = _TENS[table[:, one.at : one.at + one.size]]
-            minus = table[:, one.at] == 0xFF
-            good &= (parts[:, 1:] >= 0).all(axis=1) & ((parts[:, 0] >= 0) | (minus & (one.size > 1)))
+            for at in range(one.at, one.at + one.size * max(one.many, 1), one.size):
+                parts = _TENS[table[:, at : at + one.size]]
+                minus = table[:, at] == 0xFF
+                good &= (parts[:, 1:] >= 0).all(axis=1) & ((parts[:, 0] >= 0) | (minus & (one.size > 1)))
     return good
 
 
@@ -239,13 +266,22 @@ def _text(table: U8s, one: _Field) -> pl.Series:
         places = raw if one.kind == "rain" else np.ascontiguousarray(raw).view(">u2")
         listed = (_rain() if one.kind == "rain" else _levels())[places.astype(np.int64).ravel()]
         return listed.reshape((len(table), 12)).arr.join(" ")
+    if not one.many:
+        return _numbers(raw, one.decimals)
+    raw = np.ascontiguousarray(table[:, one.at : one.at + one.size * one.many]).reshape(-1, one.size)
+    listed = _numbers(raw, one.decimals)
+    return listed.reshape((len(table), one.many)).arr.join(" ")
+
+
+def _numbers(raw: U8s, decimals: int) -> pl.Series:
+    """Packed numbers as text, a row each."""
     parts = _TENS[raw]
     minus = raw[:, 0] == 0xFF
     value = np.where(minus, 0, parts[:, 0])
-    for place in range(1, one.size):
+    for place in range(1, raw.shape[1]):
         value = value * 100 + parts[:, place]
     value = np.where(minus, -value, value)
-    number = value / 10.0**one.decimals if one.decimals else value
+    number = value / 10.0**decimals if decimals else value
     return pl.Series("", number).cast(pl.String)
 
 
@@ -255,17 +291,17 @@ def _word(table: U8s, one: _Field) -> Words:
     return raw[:, 0] << 24 | raw[:, 1] << 16 | raw[:, 2] << 8 | raw[:, 3]
 
 
-def _flags(table: U8s, layout: list[_Field] | None) -> pl.Series:
+def _flags(table: U8s, layout: _Layout | None) -> pl.Series:
     """What the status word tells to be so; of several the last."""
-    words = [one for one in layout or () if one.kind == "status"]
+    words = [one for one in layout.fields if one.kind == "status"] if layout else []
     if not words:
         return pl.repeat(None, len(table), dtype=pl.List(pl.String), eager=True)
     few, place = np.unique(_word(table, words[-1]), return_inverse=True)
     return pl.Series("", [states(word) or None for word in few.tolist()], pl.List(pl.String))[place]
 
 
-def _values(table: U8s, layout: list[_Field]) -> pl.Series:
-    columns = pl.DataFrame([_text(table, one).alias(str(place)) for place, one in enumerate(layout)])
+def _values(table: U8s, layout: _Layout) -> pl.Series:
+    columns = pl.DataFrame([_text(table, one).alias(str(place)) for place, one in enumerate(layout.fields)])
     return columns.select(pl.concat_str(pl.all(), separator=",")).to_series()
 
 
@@ -277,7 +313,7 @@ _ASKS = np.array([end not in (names.ACK, names.NAK, names.EOT, names.ESC) for en
 
 
 def _told(
-    rows: Words, table: U8s, times: Words, sent: Words, mine: Words, layout: list[_Field] | None
+    rows: Words, table: U8s, times: Words, sent: Words, mine: Words, layout: _Layout | None
 ) -> tuple[Words, pl.DataFrame]:
     """Places and columns of some frames; without a layout they have no elements."""
     part, clock, places = table[mine], sent[mine], rows[mine]
@@ -287,14 +323,14 @@ def _told(
     constant = {
         "ot.protocol": "sl651",
         "ot.edition": "2014",
-        "ot.address": ",".join(one.name for one in layout) if layout else None,
+        "ot.address": ",".join(one.name for one in layout.fields) if layout else None,
     }
     columns = [pl.repeat(value, count, dtype=pl.String, eager=True).alias(name) for name, value in constant.items()]
     columns += [
         pl.Series("ot.function.code", code.astype(np.int32)),
         _NAMES[code].alias("ot.function.name"),
         _KINDS[code].alias("ot.function.class"),
-        pl.repeat(len(layout) if layout else None, count, dtype=pl.Int32, eager=True).alias("ot.quantity"),
+        pl.repeat(len(layout.fields) if layout else None, count, dtype=pl.Int32, eager=True).alias("ot.quantity"),
         pl.Series("ot.message.type", ["down", "up"], pl.String)[up.astype(np.uint8)].alias("ot.message.type"),
         pl.Series("ot.transaction_id", part[:, 14].astype(np.int64) << 8 | part[:, 15]),
         pl.Series("ot.is_request", ~up & _ASKS[end]),
@@ -304,7 +340,7 @@ def _told(
         pl.Series("ot.time_offset", offset),
         _flags(part, layout).alias("ot.flags"),
         *_stations(part, up),
-        _more(part, end, with_time=layout is not None),
+        _more(part, end, layout),
     ]
     if layout:
         columns += [_values(part, layout).alias("ot.value"), _CLASSES[part[:, 29]].alias("ot.station_kind")]
@@ -328,18 +364,20 @@ def _stations(part: U8s, up: Bools) -> list[pl.Series]:
     ]
 
 
-def _more(part: U8s, end: U8s, *, with_time: bool) -> pl.Series:
+def _more(part: U8s, end: U8s, layout: _Layout | None) -> pl.Series:
     """What has no column, as ``sl651_rows`` writes it."""
     key = end.astype(np.int64)
-    if with_time:
+    if layout:
         for octet in range(32, 37):
             key = key << 8 | part[:, octet]
     few, place = np.unique(key, return_inverse=True)
     texts = list[str]()
     for one in few.tolist():
-        said: dict[str, Any] = {"encoding": "hex", "end": names.ENDS[one >> 40 if with_time else one]}
-        if with_time:
+        said: dict[str, Any] = {"encoding": "hex", "end": names.ENDS[one >> 40 if layout else one]}
+        if layout:
             year, month, day, hour, minute = (f"{one >> shift & 0xFF:02X}" for shift in (32, 24, 16, 8, 0))
             said["observed"] = f"20{year}-{month}-{day}T{hour}:{minute}"
+            if layout.step:
+                said["step"] = layout.step
         texts.append(json.dumps(said, ensure_ascii=False))
     return pl.Series("event.fields", texts, pl.String)[place].alias("event.fields")
