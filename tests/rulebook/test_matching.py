@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec import to_builtins
 
 from cityguard.collect import collect
-from cityguard.collect.narrow import Span
+from cityguard.collect.narrow import Narrow, Span
 from cityguard.config import Limits
 from cityguard.detectors.custom.lists import ThreatLists
 from cityguard.detectors.screen import Screen
@@ -144,6 +145,25 @@ def test_a_bad_line_costs_itself_alone_and_is_counted_with_its_place(rules: Path
         for part in records
         for letter in part.dead
     )
+
+
+@pytest.mark.parametrize(("block", "least"), [(40_000, 30), (90_000, 1000), (1 << 20, 2)])
+def test_lines_of_small_classes_that_wait_give_the_same_records(
+    rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, least: int
+) -> None:
+    rare = ['{"EventID": 1, "Channel": "broken"', flat("Security", 4688, CommandLine="a -enc b", SubjectUserName="x")]
+    text = [line for number in range(60) for line in (*lines(4), *rare[: number % 3])]
+    path = tmp_path / "many.ndjson"
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+    def read(size: int, rows: int) -> tuple[list[str], int, int]:
+        monkeypatch.setattr("cityguard.matching.matching.Narrow", partial(Narrow, block=size))
+        monkeypatch.setattr("cityguard.collect.carry.LEAST", rows)
+        parts = list(matching(load([rules])).file(path))
+        records = sorted(json.dumps(record) for record in told(parts))
+        return records, sum(part.events for part in parts), sum(part.rejected for part in parts)
+
+    assert read(block, least) == read(32 << 20, 0)
 
 
 def test_any_span_of_lines_gives_the_records_of_its_lines(rules: Path, events: Path) -> None:

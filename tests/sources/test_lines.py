@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cityguard.config import Limits
 from cityguard.model import Frames
 from cityguard.sources import documents, lines
+from cityguard.sources.opened import Opened
 
 unhurried = settings(deadline=None, max_examples=200)
 
@@ -81,3 +86,35 @@ def test_events_in_one_xml_document_are_items_of_their_own() -> None:
     assert not documents.is_document(b"<Event>1</Event>\n<Event>2</Event>\n")
     (whole,) = documents.frames(np.frombuffer(b"<Events>" * 3, np.uint8), line_bytes=100)
     assert len(whole) == 1
+
+
+@unhurried
+@given(
+    rows=st.lists(st.sampled_from([b"", b"a", b"short\r", b"\0", b"x" * 15, b"y" * 40, b"z" * 300]), max_size=60),
+    size=st.integers(80, 700),
+)
+def test_lines_of_a_file_are_the_same_whether_blocks_are_copied_or_begin_with_a_line(
+    rows: list[bytes], size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = b"\n".join(rows)
+    path = tmp_path_factory.mktemp("lines") / "one.txt"
+    path.write_bytes(text)
+    with Opened(path, Limits()) as held:
+        ahead = list(held.text(size))
+        told = [frame for frames in lines.frames(ahead, line_bytes=LIMIT) for frame in _told(frames)]
+        span = [
+            frame for frames in lines.frames(held.span(0, len(text), size), line_bytes=LIMIT) for frame in _told(frames)
+        ]
+    assert told == found([text]) == span
+
+
+def _told(frames: Frames) -> list[tuple[int, bytes, int]]:
+    return [(int(frames.number[i]), frames.item(i), int(frames.wire[i])) for i in range(len(frames))]
+
+
+def test_most_blocks_of_a_file_are_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    path.write_bytes(b"".join(b"%d %s\n" % (number, b"x" * 90) for number in range(1000)))
+    with Opened(path, Limits()) as held:
+        blocks = list(held.text(5_000))
+    assert sum(isinstance(one, lines.Ahead) for one in blocks) > len(blocks) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cityguard import columns, ids
-from cityguard.collect import boundary, mapping
+from cityguard.collect import boundary, carry, mapping
 from cityguard.collect.collectors import Collector
 from cityguard.collect.narrow import Narrow
 from cityguard.decoders.text import DEAD_BYTES, MAX_DEAD
@@ -61,7 +62,9 @@ class Chunks:
         self._peer: str | None = None
         self._senders: pl.Series | None = None
         self._items = items
-        self._numbers: list[Places] = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
+        # a decoder holds lines back for so many pieces
+        self._numbers = deque[Places](maxlen=2 if narrow is None else carry.PIECES + 1)
+        self._known = np.zeros(0, np.int64)
 
     def chunk(
         self, frames: Frames | None, decoded: Decoded, peer: str | None = None, senders: pl.Series | None = None
@@ -76,7 +79,8 @@ class Chunks:
         self._lost = list[tuple[int, str, str]]()
         if frames is not None:
             self._items += count
-            self._numbers = [self._numbers[1], frames.number]
+            self._numbers.append(frames.number)
+            self._known = np.concatenate(self._numbers)
         name = self._name(frames, decoded)
         place = self._path or self._source
         batches = tuple(self._batches(frames, decoded.batches, name))
@@ -235,8 +239,7 @@ class Chunks:
             return np.maximum(place - 1, 0)
         if self._collector.kind == "evtx":
             return place
-        numbers = np.concatenate(self._numbers)
-        return np.searchsorted(numbers, place) + self._items - len(numbers)
+        return np.searchsorted(self._known, place) + self._items - len(self._known)
 
 
 def _bytes(frames: Frames | None, index: int | None) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from cityguard import columns
-from cityguard.collect import boundary, peers
+from cityguard.collect import boundary, carry, peers
 from cityguard.collect.chunks import Chunks
 from cityguard.collect.collectors import Collector, Collectors, Sample
 from cityguard.collect.families import Families, Mixed
@@ -108,6 +108,7 @@ def _read(
         one = collectors[named] if named else recognised(input_, collectors)
         kept = decoders if decoders is not None and one.kind == "datagram" else {}
         decoder = kept.setdefault(one.name, one.decoder(narrow))
+        decoder = decoder if narrow is None else carry.carried(decoder)
         present = first(input_.sha256, now) if first is not None else now
         if one.families:
             yield from _mixed(one, collectors, input_, present, dataset, limits, source, narrow)
@@ -239,7 +240,7 @@ def _frames(
             lines.frames(input_.blocks(), line_bytes=line_bytes), one.begins, line_bytes=line_bytes
         )
     else:
-        yield from lines.frames(input_.blocks(narrow.block if narrow else opened.BLOCK), line_bytes=line_bytes)
+        yield from lines.frames(input_.text(narrow.block if narrow else opened.BLOCK), line_bytes=line_bytes)
 
 
 def divisible(path: Path, collectors: Collectors, *, collector: str | None = None, limits: Limits) -> Collector | None:

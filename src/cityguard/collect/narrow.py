@@ -18,7 +18,7 @@ class Narrow:
     wanted: Wanted
     names: Callable[[LogSource | None], frozenset[str] | None] | None = None
     """Of a log source, the fields somebody will look at, whoever names them; None = all."""
-    block: int = 32 << 20  # bytes of text
+    block: int = 16 << 20  # bytes of text
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,18 @@ class _Windows:
         return None if names is None else names | _ALWAYS
 
     def decode(self, frames: Frames) -> Decoded:
+        return self.larger(frames, 0)[0]
+
+    def larger(self, frames: Frames, least: int) -> tuple[Decoded, Words]:
+        """The same but for lines whose class has fewer than ``least`` of them: these are put back, by number."""
         if not len(frames):
-            return Decoded()
+            return Decoded(), np.zeros(0, dtype=np.int64)
         with collection_paused():
-            read = surrogates.replaced(text(frames))
-            batches, left = _compiled(frames, read, self._fields if self._asked is not None else None)
+            read = text(frames)
+            asked = self._fields if self._asked is not None else None
+            batches, left, small = _compiled(frames, read, asked, least)
+            if len(left):  # halves of a pair are among what compiled code leaves
+                read = surrogates.replaced(read)
             parts, good, bad = _events(read.values.gather(pl.Series(left)))
             good, bad = left[good], left[bad]
             classes: dict[Key, list[int]] = {}
@@ -74,20 +81,26 @@ class _Windows:
         letters = dead(frames, bad, "neither a JSON object nor an Event element") + dead(
             frames, strange, "not a Windows event: no EventID"
         )
-        return Decoded(tuple(batches), letters, len(bad) + len(strange))
+        return Decoded(tuple(batches), letters, len(bad) + len(strange)), small
 
     def flush(self) -> Decoded:
         return Decoded()
 
 
-def _compiled(frames: Frames, read: Text, asked: winscan.Asked | None) -> tuple[list[EventBatch], Words]:
-    """Events in the form that EVTX files are read in, by compiled code where there is any; the lines that are left."""
+def _compiled(
+    frames: Frames, read: Text, asked: winscan.Asked | None, least: int
+) -> tuple[list[EventBatch], Words, Words]:
+    """Events in the form that EVTX files are read in, by compiled code where there is any.
+
+    Returns:
+        Tables, the lines that are left, and those of small classes.
+    """
     everything = np.arange(len(frames), dtype=np.int64)
-    found = winscan.read(read.values, asked) if fast.ON and len(frames) >= shapes.MIN_LINES else None
+    found = winscan.read(read.values, asked, least) if fast.ON and len(frames) >= shapes.MIN_LINES else None
     if found is None:
-        return [], everything
+        return [], everything, everything[:0]
     parts = sorted(found[0], key=lambda part: part.key)
-    return [_joined(part.key, part.header, part.body, frames, part.rows, read, None) for part in parts], found[1]
+    return [_joined(part.key, part.header, part.body, frames, part.rows, read, None) for part in parts], *found[1:]
 
 
 def _events(lines: pl.Series) -> tuple[list[tuple[Object, Object] | None], Words, Words]:

@@ -60,28 +60,34 @@ class Part:
     rows: Words
 
 
-def read(lines: pl.Series, asked: Asked | None = None) -> tuple[list[Part], Words] | None:
-    """Events by class, and the lines that are left; None where nothing can be told this way.
+def read(lines: pl.Series, asked: Asked | None = None, least: int = 0) -> tuple[list[Part], Words, Words] | None:
+    """Events by class, the lines that are left, and those of classes too small; None where nothing can be told so.
 
     Args:
         lines: String, n rows.
         asked: the fields of a class somebody will look at; None = all.
+        least: rows below which a class is not read but put back.
     """
     found = jsoncolumns.scanned(lines, columnar.MAX_COLUMNS)
     if found is None or not found.good.any():
         return None
     parts, left = list[Part](), np.ones(len(lines), np.bool_)
+    back = [np.zeros(0, np.int64)]
     flat = winflat.rows(found)
     for rows, form in ((found.good & ~flat, _NESTED), (flat, _FLAT)):
         if rows.any():
-            parts += _read(found, rows, form, asked)
+            parts += _read(found, rows, form, asked, least, back)
+    small = np.sort(np.concatenate(back))
+    left[small] = False
     for part in parts:
         left[part.rows] = False
-    return (parts, np.flatnonzero(left)) if parts else None
+    return (parts, np.flatnonzero(left), small) if parts or len(small) else None
 
 
-def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form, asked: Asked | None) -> list[Part]:
-    """Events of one form among some of the lines, as far as they can be read."""
+def _read(
+    found: jsoncolumns.Scan, rows: Bools, form: _Form, asked: Asked | None, least: int, back: list[Words]
+) -> list[Part]:
+    """Events of one form among some of the lines, as far as they can be read; ``back`` takes lines of small classes."""
     names = _named(found, form)
     what = _kinds(found, names) if names is not None else None
     keys = form.keys(found, names, what) if names is not None and what is not None else None
@@ -91,7 +97,7 @@ def _read(found: jsoncolumns.Scan, rows: Bools, form: _Form, asked: Asked | None
     good[_strange(found, names)] = False
     if not good.any():
         return []
-    return _classes(found, names, what, keys, np.flatnonzero(good), form, asked)
+    return _classes(found, names, what, keys, np.flatnonzero(good), form, asked, least, back)
 
 
 def _nothing(rows: int) -> pl.Series:
@@ -211,10 +217,15 @@ def _strange(found: jsoncolumns.Scan, names: list[str]) -> Words:
     held = np.array([name in _TEXTS for name in names])  # must be no object
     whole = np.array([name[0] == "\3" and name in ("\3System", "\3EventData") for name in names])  # must be one
     path = tokens[:, 0]
+    special = values | held | whole
     odd = (
-        values[path]
-        | (held[path] & (kinds >= scan.OBJECT))
-        | (whole[path] & (kinds != scan.OBJECT) & (kinds != scan.NULL))
+        np.zeros(len(tokens), np.bool_)
+        if not special.any()
+        else (
+            values[path]
+            | (held[path] & (kinds >= scan.OBJECT))
+            | (whole[path] & (kinds != scan.OBJECT) & (kinds != scan.NULL))
+        )
     )
     lines = [tokens[odd, 1]]
     # An object as a payload value stands for its text: where it has none it stays an object.
@@ -235,26 +246,36 @@ def _classes(
     rows: Words,
     form: _Form,
     asked: Asked | None,
+    least: int,
+    back: list[Words],
 ) -> list[Part]:
-    grouped = (
-        keys[rows].with_columns(row=pl.Series(rows)).group_by("c", "n", "k", maintain_order=True).agg("row").rows()
-    )
-    if len(grouped) > MAX_CLASSES:
+    made = keys[rows].with_columns(row=pl.Series(rows)).group_by("c", "n", "k", maintain_order=True).agg("row")
+    if made.height > MAX_CLASSES:
         return []
+    whole, counts = made["row"].explode().to_numpy(), made["row"].list.len().to_numpy().astype(np.int64)
+    every = zip(made.select("c", "n", "k").iter_rows(), np.split(whole, np.cumsum(counts)[:-1]), strict=True)
+    classes: list[tuple[Key, Words]] = []
+    small: list[Words] = []
+    for (channel, number, kind), where in every:
+        if len(where) < least:
+            small.append(where)
+        else:
+            classes.append(((channel, number, kind), where))
     of, within = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.int32)
-    places = [np.array(where, np.int64) for *_, where in grouped]
-    for number, where in enumerate(places):
+    for number, (_, where) in enumerate(classes):
         of[where], within[where] = number, np.arange(len(where))
     chosen = [0 if name in _NUMBER or name == "\2EventID" else one for name, one in zip(names, what, strict=True)]
-    groups = jsoncolumns.Groups(of, within, [len(where) for where in places])
+    groups = jsoncolumns.Groups(of, within, [len(where) for _, where in classes])
     if not found.fits(chosen, groups):
         return []
-    chosen_only = None if asked is None else _asked([(c, n, k) for c, n, k, _ in grouped], names, asked)
+    chosen_only = None if asked is None else _asked([key for key, _ in classes], names, asked)
+    back += small
+    if not classes:
+        return []
     columns = found.filled(names, chosen, groups, chosen_only)
     sides = form.sides(found, names)
     return [
-        Part((channel, number, kind), *sides(made, number, len(where)), where)
-        for (channel, number, kind, _), made, where in zip(grouped, columns, places, strict=True)
+        Part(key, *sides(held, key[1], len(where)), where) for (key, where), held in zip(classes, columns, strict=True)
     ]
 
 

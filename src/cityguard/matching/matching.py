@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import polars as pl
 
 from cityguard.collect import collect
 from cityguard.collect.narrow import Narrow, Span
@@ -28,6 +29,10 @@ from cityguard.sigma.rule import Ruleset
 
 MADE = fields.BOOKKEEPING - {"log.offset", "event.sequence"}
 """Columns that come about after reading, or not from what a source says: a rule that names one needs all of them."""
+PIECES, ROWS = 2, 100_000
+"""Pieces read, or events, after which the rules are asked."""
+_CLASS = ("Channel", "EventID")
+"""Columns by which readers tell classes of events apart."""
 
 
 def alone(ruleset: Ruleset) -> tuple[Ruleset, int]:
@@ -108,6 +113,46 @@ class Records:
     notes: tuple[str, ...]
 
 
+class Gathered:
+    """Tables of several pieces, those of one class of events as one: a table costs the rules much whatever its rows."""
+
+    def __init__(self) -> None:
+        self._alike: dict[tuple[object, ...], list[EventBatch]] = {}
+        self._pieces = self._rows = 0
+
+    def add(self, batch: EventBatch) -> None:
+        """Keep a table."""
+        self._rows += len(batch)
+        self._alike.setdefault(_kind(batch), []).append(batch)
+
+    def enough(self) -> bool:
+        """Told at the end of each piece: whether it is time to look at what was kept."""
+        self._pieces += 1
+        return self._pieces >= PIECES or self._rows >= ROWS
+
+    def taken(self) -> list[EventBatch]:
+        """All tables, which go."""
+        alike, self._alike, self._pieces, self._rows = self._alike, {}, 0, 0
+        return [one for some in alike.values() for one in _one(some)]
+
+
+def _kind(batch: EventBatch) -> tuple[object, ...]:
+    """What tables have in common that are one class of events."""
+    there = set(batch.table.columns)
+    values = (batch.table[name][0] if name in there and len(batch) else None for name in _CLASS)
+    return (batch.dataset, batch.collector, batch.logsource, batch.segment, *map(str, values))
+
+
+def _one(some: list[EventBatch]) -> list[EventBatch]:
+    if len(some) == 1:
+        return some
+    try:
+        table = pl.concat([batch.table for batch in some], how="diagonal")
+    except pl.exceptions.PolarsError:  # a column of another type
+        return some
+    return [replace(some[0], table=table)]
+
+
 class Matching:
     """Rules, ready to be asked about files."""
 
@@ -146,10 +191,15 @@ class Matching:
             narrow=Narrow(self._looked, self._looked.names),
             span=span,
         )
+        waiting = Gathered()
         for chunk in chunks:
-            found, hits = self._found(str(path), chunk.decoded.batches)
-            events, done = sum(map(len, chunk.decoded.batches)), chunk.decoded
-            yield Records(found, hits, events, done.rejected, done.dead, done.notes)
+            done = chunk.decoded
+            for batch in done.batches:
+                waiting.add(batch)
+            found, hits = self._found(str(path), waiting.taken()) if waiting.enough() else (b"", 0)
+            yield Records(found, hits, sum(map(len, done.batches)), done.rejected, done.dead, done.notes)
+        if last := waiting.taken():
+            yield Records(*self._found(str(path), last), 0, 0, (), ())
 
     def _found(self, path: str, batches: Collection[EventBatch]) -> tuple[bytes, int]:
         out: list[bytes] = []

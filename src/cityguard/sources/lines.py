@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,19 @@ _FILLED[list(b"\0\t\v\f\r ")] = False
 Words = npt.NDArray[np.int64]
 
 
-def frames(blocks: Iterable[bytes], *, line_bytes: int, place: int = 0) -> Iterator[Frames]:
+_STEP = 1 << 20
+"""Bytes looked through at a time: what comes of them stays near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Whole lines up to ``end``; what follows, ``len(PAD)`` bytes or more, comes again with the next block."""
+
+    data: bytes
+    end: int
+
+
+def frames(blocks: Iterable[bytes | Ahead], *, line_bytes: int, place: int = 0) -> Iterator[Frames]:
     """Lines of a text in pieces of at most ``PIECE``; blank lines are left out.
 
     Args:
@@ -33,7 +46,19 @@ def frames(blocks: Iterable[bytes], *, line_bytes: int, place: int = 0) -> Itera
     """
     kept = b""  # the unfinished line, at most line_bytes of it; ``place`` is the offset of its first byte
     lost = 0  # bytes of it that were cut
-    for block in blocks:
+    for given in blocks:
+        if isinstance(given, Ahead):
+            block, end = given.data, given.end
+            del given  # a block is large: it goes with the last of its pieces
+            if not kept and not lost:
+                whole = _pieces(block, place, 0, 0, line_bytes, end)
+                place += end
+                del block
+                yield from whole
+                continue
+            block = block[:end]
+        else:
+            block = given
         end = block.rfind(b"\n") + 1
         if not end:
             kept, lost = _hold(kept, block, lost, line_bytes)
@@ -67,10 +92,13 @@ def _hold(kept: bytes, more: bytes, lost: int, line_bytes: int) -> tuple[bytes, 
     return kept + more[:room], lost + max(len(more) - room, 0)
 
 
-def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> Iterator[Frames]:
-    """Cut ``text`` (ends with a newline and ``PAD``); ``lost`` bytes are missing at ``seam``, inside its first line."""
+def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int, end: int | None = None) -> Iterator[Frames]:
+    """Cut ``text`` up to ``end`` (behind a newline; without it ``PAD`` follows).
+
+    ``lost`` bytes are missing at ``seam``, inside its first line.
+    """
     buffer = np.frombuffer(text, np.uint8)
-    stop = np.flatnonzero(buffer[: len(buffer) - len(PAD)] == _NEWLINE)
+    stop = _newlines(buffer[: len(buffer) - len(PAD) if end is None else end])
     start = np.empty_like(stop)
     start[0], start[1:] = 0, stop[:-1] + 1
     number = start + place
@@ -99,3 +127,8 @@ def _pieces(text: bytes, place: int, seam: int, lost: int, line_bytes: int) -> I
             wire[part],
             np.zeros(count, np.int32),
         )
+
+
+def _newlines(buffer: npt.NDArray[np.uint8]) -> Words:
+    steps = range(0, len(buffer), _STEP)
+    return np.concatenate([np.flatnonzero(buffer[at : at + _STEP] == _NEWLINE) + at for at in steps])

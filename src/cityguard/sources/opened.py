@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from cityguard.config import Limits
 from cityguard.errors import InputError
+from cityguard.sources.lines import PAD, Ahead
 
 BLOCK = 8 << 20
 """Bytes given out at a time."""
@@ -92,15 +93,41 @@ class Opened:
             self._bound(total)
             yield block
 
-    def span(self, start: int, end: int, size: int = BLOCK) -> Iterator[bytes]:
+    def span(self, start: int, end: int, size: int = BLOCK) -> Iterator[bytes | Ahead]:
         """The bytes of an uncompressed input from one place to another, at most ``size`` at a time."""
         self.notes.clear()
         self._bound(self.size)
-        self._file.seek(start)
-        left = max(min(end, self.size) - start, 0)
-        while left > 0 and (data := self._file.read(min(size, left))):
-            left -= len(data)
-            yield data
+        yield from self._ahead(start, min(end, self.size), size)
+
+    def text(self, size: int = BLOCK) -> Iterator[bytes | Ahead]:
+        """As ``blocks``, of lines: most blocks end with one, so that nobody has to copy it behind what was left over.
+
+        Raises:
+            InputError: as ``blocks``.
+        """
+        if self.codec:
+            yield from self.blocks(size)
+            return
+        self.notes.clear()
+        yield from self._ahead(0, self.size, size)
+
+    def _ahead(self, at: int, end: int, size: int) -> Iterator[bytes | Ahead]:
+        while at < end:
+            self._file.seek(at)
+            data = [self._file.read(min(size, end - at))]
+            if not data[0]:
+                self.notes.append(f"{self.path}: {end - at} bytes disappeared while it was read")
+                return
+            length = len(data[0])
+            cut = data[0].rfind(b"\n", 0, max(length - len(PAD), 0)) + 1
+            if at + length < end and 2 * cut > length:
+                at += cut
+                self._bound(at)
+                yield Ahead(data.pop(), cut)
+            else:
+                at += length
+                self._bound(at)
+                yield data.pop()  # who takes a block may let go of it
 
     def whole(self, max_bytes: int | None = None) -> npt.NDArray[np.uint8]:
         """The decompressed input as one read-only uint8[n] array: a memory map, so it costs no memory.
