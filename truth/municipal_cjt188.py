@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders.ot import cjt188_frame
+from truth import first
 
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
     """All the pure reader says of the first frame."""
-    place = data.find(b"h")
-    frame = cjt188_frame.read(data[place:]) if place >= 0 else None
+    frame = first.frame(data, b"h", cjt188_frame.size, cjt188_frame.read, cjt188_frame.broken)
     if frame is None:
         return {}
     number = frame.value is not None and frame.code == 1 and frame.value.replace(".", "", 1).isdigit()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders.ot import dlt645_frame
+from truth import first
 
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
     """All the pure reader says of the first frame."""
-    place = data.find(b"h")
-    frame = dlt645_frame.read(data[place:]) if place >= 0 else None
+    frame = first.frame(data, b"h", dlt645_frame.size, dlt645_frame.read, dlt645_frame.broken)
     if frame is None:
         return {}
     value: Any = frame.value

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders.ot import dlt698_frame, dlt698_unit
+from truth import first
 
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
     """All the pure readers say of the first frame."""
-    place = data.find(b"h")
-    frame = dlt698_frame.read(data[place:]) if place >= 0 else None
+    frame = first.frame(data, b"h", dlt698_frame.size, dlt698_frame.read)
     if frame is None:
         return {}
     link: dict[str, Any] = {
@@ -27,14 +27,14 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
     unit = dlt698_unit.read(frame.unit)
     if unit is None:
         return link
-    first = unit.addresses[0] if unit.addresses else None
+    address = unit.addresses[0] if unit.addresses else None
     return link | {
         "apdu": unit.name,
         "piid": unit.number,
-        "oad": first,
-        "omd": first,
-        "oi": first[:4] if first else None,
-        "method": int(first[4:6], 16) if first else None,
+        "oad": address,
+        "omd": address,
+        "oi": address[:4] if address else None,
+        "method": int(address[4:6], 16) if address else None,
         "action": unit.value,
         "command": unit.value,
         "value": unit.value,

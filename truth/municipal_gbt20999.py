@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cityguard.decoders.ot import gbt20999_frame
+from truth import first
 
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
     """All the pure reader says of the frame."""
-    frame = gbt20999_frame.read(data)
+    frame = first.frame(data, b"~", gbt20999_frame.size, gbt20999_frame.read)
     if frame is None:
         return {}
     return {
