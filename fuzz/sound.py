@@ -136,6 +136,49 @@ def _gbt20999(data: bytes) -> bytes:
     return b"~" + body + crc.ccitt(body).to_bytes(2, "big") + b"}"
 
 
+def _jt808(data: bytes) -> bytes:
+    """Length in the attributes, exclusive or at the end, marks; escapes put anew."""
+    plain = data.strip(b"~").replace(b"\x7d\x02", b"~").replace(b"\x7d\x01", b"\x7d")
+    if data[:1] != b"~" or not 13 <= len(plain) <= 1_050:
+        return data
+    attributes = int.from_bytes(plain[2:4], "big")
+    head = (17 if attributes & 0x4000 else 12) + (4 if attributes & 0x2000 else 0)
+    if len(plain) <= head:
+        return data
+    attributes = attributes & 0xFC00 | min(len(plain) - head - 1, 1_023)
+    plain = plain[:2] + attributes.to_bytes(2, "big") + plain[4:-1]
+    plain += bytes((crc.parity(plain),))
+    return b"~" + plain.replace(b"\x7d", b"\x7d\x01").replace(b"~", b"\x7d\x02") + b"~"
+
+
+def _jt809(data: bytes) -> bytes:
+    """Length, CRC and marks; escapes put anew."""
+    if data[:1] != b"[" or not 28 <= len(data) <= 4_000:
+        return data
+    plain = data[1:-1]
+    escapes = ((b"\x5a\x01", b"["), (b"\x5e\x01", b"]"), (b"\x5e\x02", b"^"), (b"\x5a\x02", b"Z"))
+    for escaped, octet in escapes:
+        plain = plain.replace(escaped, octet)
+    plain = (len(plain) + 2).to_bytes(4, "big") + plain[4:-2]
+    plain += crc.ccitt(plain).to_bytes(2, "big")
+    for escaped, octet in ((b"Z\x02", b"Z"), (b"^\x02", b"^"), (b"Z\x01", b"["), (b"^\x01", b"]")):
+        plain = plain.replace(octet, escaped)
+    return b"[" + plain + b"]"
+
+
+def _websocket(data: bytes) -> bytes:
+    """Length of one frame (RFC 6455, 5.2)."""
+    if len(data) < 6 or data[:1] not in (b"\x81", b"\x82", b"\xc1"):
+        return data
+    masked = data[1] & 0x80
+    wide = {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
+    body = data[2 + wide :]
+    size = len(body) - (4 if masked else 0)
+    if size < 126:
+        return data[:1] + bytes((masked | max(size, 0),)) + body
+    return data[:1] + bytes((masked | 126,)) + min(size, 65_535).to_bytes(2, "big") + body[:65_539]
+
+
 MENDERS: dict[str, Mender] = {
     "wire-dnp3": _dnp3,
     "wire-c37118": _c37118,
@@ -144,6 +187,9 @@ MENDERS: dict[str, Mender] = {
     "wire-dlms": _dlms,
     "wire-bsap": _bsap,
     "wire-hj212": _hj212,
+    "wire-jt808": _jt808,
+    "wire-jt809": _jt809,
+    "wire-websocket": _websocket,
     "wire-cjt188": _cjt188,
     "wire-dlt645": _dlt645,
     "wire-dlt698": _dlt698,
