@@ -137,6 +137,13 @@ def test_many_at_once_are_one_alert() -> None:
     assert "30 个 HJ 212 站点" in alert.reason.zh
 
 
+def test_a_station_may_be_silent_in_its_maintenance_window_and_is_told_when_it_is_over() -> None:
+    one = detector(replace(PLAIN, maintenance=("workday 10:00-12:00",)))  # messages begin at 10:00 of a workday
+    hear(one, 0)
+    assert run(one, 0, 7_140) == []
+    assert len(run(one, 7_200, 7_300)) == 1
+
+
 def test_a_station_without_a_period_is_never_silent() -> None:
     assert run(detector(replace(PLAIN, period_s=None)), 0, 90_000, 600) == []
 

@@ -206,6 +206,20 @@ def test_a_batch_says_what_a_loop_over_its_rows_says(
     assert found == [_plain(one, listed) for one in rows]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(
+        ["workday 22:00-04:00", "周六 22:00-04:00", "restday 0:00-24:00", "fri-mon 08:30-09:15", "daily 9:00-9:01"]
+    ),
+    st.datetimes(datetime(2026, 3, 1), datetime(2026, 3, 31)),
+)
+def test_a_moment_is_in_a_window_for_one_as_for_many(text: str, at: datetime) -> None:
+    held = windows.table("s", [(0, [text])]).with_columns(
+        pl.lit(at).cast(pl.Datetime("us")).alias("at"), pl.lit(at.weekday() < 5).alias("workday")
+    )
+    assert held.select(windows.is_open().alias("x"))["x"].to_list() == [windows.holds(windows.parse(text), at)]
+
+
 @given(st.text(max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_any_text_is_a_window_or_a_value_error(text: str) -> None:

@@ -77,7 +77,7 @@ class Learner:
     def add(self, table: pl.DataFrame) -> None:
         """One more table."""
         self.events += table.height
-        seen = acts(table)
+        seen = acts(table).drop_nulls("at")
         if seen.is_empty():
             return
         each = seen.unique("n", keep="first", maintain_order=True)

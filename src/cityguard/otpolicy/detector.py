@@ -86,7 +86,9 @@ class PolicyDetector:
         _, register = self._ready()
         if not register.stations:
             return ()
-        return list(overdue.alerts(list(self.watch.due(register.stations, through)), register, self.zone, through))
+        return list(
+            overdue.alerts(list(self.watch.due(register.stations, through, self.zone)), register, self.zone, through)
+        )
 
     def snapshot(self) -> bytes:
         """State as JSON bytes."""
@@ -131,7 +133,7 @@ class PolicyDetector:
         self.watch.hear(own.select(pl.col("listed").alias("station"), "code", "at"))
 
     def _violations(self, judge: Judge, register: Register, seen: pl.DataFrame, part: str) -> Iterator[Alert]:
-        held = seen.filter(judge.modes(seen) == "enforced")
+        held = seen.filter(judge.modes(seen) == "enforced").drop_nulls("at")
         if held.is_empty():
             return
         both = pl.concat([held, judge.judge(held)], how="horizontal").filter(~pl.col("allowed"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import orjson
 import polars as pl
 
 from cityguard.errors import InputError
 from cityguard.model import Station
+from cityguard.register import windows
 from cityguard.register.stations import periods
 
 US = 1_000_000
@@ -63,8 +64,11 @@ class Watch:
             kept = sorted(self.last.items(), key=lambda item: item[1])[len(self.last) - MAX_KEYS * 7 // 8 :]
             self.last = dict(kept)
 
-    def due(self, stations: Sequence[Station], through: datetime | None) -> Iterator[Silence]:
-        """Silences not told yet; everything received until ``through`` was taken."""
+    def due(self, stations: Sequence[Station], through: datetime | None, zone: tzinfo = UTC) -> Iterator[Silence]:
+        """Silences not told yet; everything received until ``through`` was taken.
+
+        In a maintenance window of its own a station may be silent; it is asked again when the window is over.
+        """
         mark = self.newest if through is None else int((through - _EPOCH).total_seconds() * US)
         if not mark:
             return
@@ -77,17 +81,20 @@ class Watch:
             for code in sorted(spans):
                 if silent and code:
                     break  # its whole silence says it all
-                if (found := self._one(station, code, spans[code], mark)) is not None:
+                if (found := self._one(station, code, spans[code], mark, zone)) is not None:
                     silent = silent or not code
                     yield found
 
-    def _one(self, station: Station, code: str, period: float, mark: int) -> Silence | None:
+    def _one(self, station: Station, code: str, period: float, mark: int, zone: tzinfo) -> Silence | None:
         key = station.id, code
         last = self.last.get(key)
         if last is not None and last > mark + AHEAD_S * US:
             last = self.last[key] = mark + AHEAD_S * US  # from a clock that runs ahead: worth no more than now
         base = max(last if last is not None else self._began.setdefault(key, mark), self._deaf)
         if (mark - base) / US <= self.missed * period + self.lateness_s or self._told.get(key) == base:
+            return None
+        now = moment(mark).astimezone(zone).replace(tzinfo=None)
+        if any(windows.holds(windows.parse(text), now) for text in station.maintenance):
             return None
         self._told[key] = base
         return Silence(station, code, period, moment(base), None if last is None else moment(last))

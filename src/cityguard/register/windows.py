@@ -97,16 +97,33 @@ def _row(one: Window) -> tuple[object, ...]:
 
 
 def is_open() -> pl.Expr:
-    """Whether a window of ``table`` holds ``at`` (city time without a zone); ``workday`` is of that day."""
+    """Whether a window of ``table`` holds ``at`` (city time without a zone); ``workday`` is of that day.
+
+    For what a window of the day before reaches into, that day counts by its weekday alone.
+    """
     at, end = pl.col("at"), pl.col("end")
     minute = at.dt.hour().cast(pl.Int32) * 60 + at.dt.minute().cast(pl.Int32)
-    today = _on(at) & (minute >= pl.col("begin")) & (minute < end)
-    weekly = today | (_on(at.dt.offset_by("-1d")) & (minute + DAY < end))
+    before = at.dt.offset_by("-1d")
+    today = _on(at, pl.col("workday")) & (minute >= pl.col("begin")) & (minute < end)
+    weekly = today | (_on(before, before.dt.weekday() <= 5) & (minute + DAY < end))
     single = (at >= pl.col("since")) & (at < pl.col("until"))
     return pl.when(pl.col("days") > 0).then(weekly).otherwise(single)
 
 
-def _on(day: pl.Expr) -> pl.Expr:
+def holds(window: Window, at: datetime) -> bool:
+    """The same for one moment (city time without a zone); days count by their weekday alone."""
+    if window.since is not None and window.until is not None:
+        return window.since <= at < window.until
+    minute = at.hour * 60 + at.minute
+    today = _bits(at.weekday()) & window.days and window.begin <= minute < window.end
+    return bool(today or (_bits((at.weekday() - 1) % 7) & window.days and minute + DAY < window.end))
+
+
+def _bits(weekday: int) -> int:
+    return 1 << weekday | (WORKDAY if weekday < 5 else RESTDAY)
+
+
+def _on(day: pl.Expr, workday: pl.Expr) -> pl.Expr:
     bit = pl.lit(2, dtype=pl.Int64()) ** (day.dt.weekday().cast(pl.Int64) - 1)
-    kind = pl.when("workday").then(WORKDAY).otherwise(RESTDAY)
+    kind = pl.when(workday).then(WORKDAY).otherwise(RESTDAY)
     return ((pl.col("days") & bit.cast(pl.Int64)) > 0) | ((pl.col("days") & kind) > 0)
