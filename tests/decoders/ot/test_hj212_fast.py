@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tests.decoders import wire
-from tests.decoders.ot.test_hj212 import MN, UPLOAD, ciphered, frame, message
+from tests.decoders.ot.test_hj212 import MN, OLD_MN, QN, UPLOAD, ciphered, frame, message
 
 from cityguard import fast
 from cityguard.decoders import flow, packet
@@ -59,12 +59,31 @@ SAID: list[list[bytes]] = [
         frame(UPLOAD.replace("Flag=5", "Flag=40")),
         frame(UPLOAD.replace("PW=k3Vq9x;", "")),
         ciphered(b"DataTime=20261102085930;w01018-Rtd=23.7,w01018-Flag=M;tail=1", b"0" * 16),
+        frame(message(3020, "DataTime=20261102090000;PolId=w01018;i11001-Info=//range 0,5;6//;i2-Info=//x//")),
+        frame(message(3020, "PolId=w01018;i11001-Info=//range 0,5;6//y;i2-Info=//x")),
+        frame(message(1011, "PolId=w01018;SystemTime=20261102090000", flag=4)),
+        frame(message(9011, "QnRtn=3;PolId=w01018", flag=4, st=91)),
+        frame(f"ST=91;CN=9012;PW=123456;MN={OLD_MN};CP=&&QN={QN};ExeRtn=1&&"),
+        frame(f"ST=91;CN=9011;PW=123456;MN={OLD_MN};CP=&&QnRtn=1&&"),
+        frame(f"ST=31;CN=2011;PW=123456;MN={OLD_MN};CP=&&DataTime=20261102090000;001-Rtd=7.1,001-Flag=N&&"),
+        frame(f"ST=31;CN=3013;PW=123456;MN={OLD_MN};CP=&&PolId=011&&"),
         b"\0\xff##",
         b"##0100QN=2",
         b"#",
     ],
     [
         frame(message(9014, "", flag=4, st=91)),
+        frame(message(1012, "PolId=w01018;SystemTime=20261102090000")),
+        frame(message(1062, "RtdInterval=3600")),
+        frame(message(3021, "PolId=w01018;InfoId=i13008;i13008-Info=0.82")),
+        frame(message(2031, "BeginTime=20261101000000;EndTime=20261102000000", qn="20261102090000125")),
+        frame(message(3020, "PolId=w01018;InfoId=i11001")),
+        frame(message(1011)),
+        frame(message(1000, "OverTime=5;ReCount=3")),
+        frame(message(1062, "RtdInterval=")),
+        frame(message(3016, "PolId=w01018;Ctime=2")),
+        frame(message(1022, "011-UpValue=900", flag=None)),
+        frame(message(7777, "DataTime=20261102090000")),
         frame(message(3011, "PolId=w01018")),
         frame(message(2012)),
         frame(message(1072, "NewPW=zQ8kp2")),
@@ -134,9 +153,12 @@ def test_read_together_or_one_by_one_in_any_pieces_it_says_the_same(sound: bool,
 @pytest.mark.skipif(not fast.ON, reason="nothing is compiled")
 def test_ordinary_frames_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cityguard.decoders.ot.hj212_frame.read", lambda data: pytest.fail(f"alone: {data!r}"))
-    ordinary = [0, 12, 14, 16, 17, 1, 2, 6]
+    ordinary = [SAID[0][one] for one in (0, 1, 2, 6, 12, 13, 14, 16, 17, 19, 29, 31, 33, 34, 35)]
+    asked = SAID[1][:8]
+    asked.pop(7)
     talk = wire.Talker(9000).shake()
-    for number in ordinary:
-        talk.say(0, SAID[0][number] * 2)
-    talk.say(1, SAID[1][0] * 2)
-    assert read(talk.packets, [5], together=True).height == 2 * len(ordinary) + 2
+    for data in ordinary:
+        talk.say(0, data * 2)
+    for data in asked:
+        talk.say(1, data * 2)
+    assert read(talk.packets, [5], together=True).height == 2 * len([*ordinary, *asked])

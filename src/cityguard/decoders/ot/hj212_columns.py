@@ -39,12 +39,31 @@ class Cut:
 
     @property
     def numbers(self) -> pl.Series:
-        """QN."""
-        return self.text(fast.QN, size=17)
+        """QN, of some answers the one inside CP."""
+        return self.text(fast.NUMBER, size=17)
+
+    @property
+    def asks(self) -> Bools:
+        found: Bools = self.column(fast.KIND) == fast.REQUEST
+        return found
+
+    @property
+    def addresses(self) -> pl.Series:
+        """The factor, or factor/parameter, or the parameter alone."""
+        factor = self.text(fast.POL, fast.POL_END)
+        if not (self.column(fast.PARAMETER) >= 0).any():
+            return factor
+        both = pl.DataFrame({"factor": factor, "parameter": self.text(fast.PARAMETER, fast.PARAMETER_END)})
+        return (
+            both.select(pl.concat_str("factor", "parameter", separator="/", ignore_nulls=True))
+            .to_series()
+            .set(both["factor"].is_null() & both["parameter"].is_null(), None)
+        )
 
     @property
     def wants_answer(self) -> Bools:
-        found: Bools = self.column(fast.FLAG) & 1 > 0
+        flag = self.column(fast.FLAG)
+        found: Bools = (flag > 0) & (flag & 1 > 0)
         return found
 
 
@@ -53,7 +72,7 @@ def cut(data: npt.NDArray[np.uint8], starts: Words, stops: Words) -> tuple[Cut, 
     rows = np.empty((len(starts), fast.COLUMNS), np.int64)
     good = np.zeros(len(starts), np.bool_)
     seen = np.zeros(fast.MAX_FACTORS, np.int64)
-    fast.cut(data, starts, stops, rows, good, seen, fast.CHECK, fast.LAST)
+    fast.cut(data, starts, stops, rows, good, seen, (fast.CHECK, fast.LAST, fast.KINDS))
     return Cut(data, rows[good]), good
 
 
@@ -66,8 +85,8 @@ def table(one: Cut, ends: Ends, classes: pl.Series, addresses: pl.Series) -> pl.
         classes: of answers, the class of what they answer; else null.
         addresses: of answers, its address; else null.
     """
-    code, flag = one.column(fast.CN), one.column(fast.FLAG)
-    answer = np.isin(code, list(names.ANSWERS))
+    code, flag = one.column(fast.CN), np.maximum(one.column(fast.FLAG), 0)
+    asks = one.asks
     status = one.text(fast.STATUS, fast.STATUS_END)
     failed = status.is_not_null() & (status != "1")
     name, klass = _named(code)
@@ -78,24 +97,26 @@ def table(one: Cut, ends: Ends, classes: pl.Series, addresses: pl.Series) -> pl.
             name.alias("ot.function.name"),
             klass.zip_with(classes.is_null(), classes).set(failed, "error").alias("ot.function.class"),
             one.text(fast.MN, fast.MN_END).alias("ot.unit_id"),
-            addresses.alias("ot.address"),
+            one.addresses.zip_with(addresses.is_null(), addresses).alias("ot.address"),
             _quantity(one).alias("ot.quantity"),
+            _value(one, klass).alias("ot.value"),
             status.alias("ot.status"),
-            pl.Series(["upload", "response"], dtype=pl.String)[answer.astype(np.int64)].alias("ot.message.type"),
-            pl.Series("ot.is_request", [False]).new_from_index(0, len(code)),
+            _KINDS[one.column(fast.KIND)].alias("ot.message.type"),
+            pl.Series("ot.is_request", asks),
             one.numbers.alias("ot.request_id"),
             _EDITIONS[np.minimum(flag >> 2, 3)].alias("ot.edition"),
             *_times(one.column(fast.TIME), ends.time),
             _SYSTEMS[one.column(fast.ST)].alias("ot.station_kind"),
             pl.Series("ot.encrypted", [False]).new_from_index(0, len(code)),
             _flags(one.column(fast.LETTERS), flag).alias("ot.flags"),
-            _fields(one, flag).alias("event.fields"),
+            _fields(one).alias("event.fields"),
             pl.Series("network.protocol", ["hj212"], pl.String).new_from_index(0, len(code)),
         ]
     )
     return pl.concat([keyed(ends), head, _passwords(one)], how="horizontal")
 
 
+_KINDS = pl.Series(["request", "upload", "response"], dtype=pl.String)
 _EDITIONS = pl.Series([*names.EDITIONS, None], dtype=pl.String)
 _SYSTEMS = pl.Series([names.system(f"{code:02}") for code in range(100)], dtype=pl.String)
 _CODES = sorted(names.COMMANDS)
@@ -114,6 +135,15 @@ def classes(code: Words) -> list[str | None]:
     return _named(code)[1].to_list()
 
 
+def _value(one: Cut, klass: pl.Series) -> pl.Series:
+    """What a request sets."""
+    sets = one.asks & (one.column(fast.OTHERS) > 0)
+    begin, stop = one.column(fast.VALUE), one.column(fast.VALUE_END)
+    begin = np.where(sets & (stop > begin), begin, -1)
+    found = texts(one.data, begin, np.minimum(stop, begin + MAX_TEXT))
+    return found.set(~klass.is_in(["write", "control", "program"]), None)
+
+
 def _quantity(one: Cut) -> pl.Series:
     factors = one.column(fast.FACTORS)
     found = count(np.where(factors > 0, factors, -1)).cast(pl.Int32)
@@ -125,7 +155,7 @@ def _quantity(one: Cut) -> pl.Series:
 
 def _times(told: Words, captured: Words) -> list[pl.Series]:
     offset = pl.Series("ot.time_offset", (told * 1_000 - captured) / 1e9)
-    return [moment(told * 1_000).alias("ot.time"), offset.set(pl.Series(captured <= 0), None)]
+    return [moment(told * 1_000).alias("ot.time"), offset.set(pl.Series((captured <= 0) | (told < 0)), None)]
 
 
 def _flags(letters: Words, flag: Words) -> pl.Series:
@@ -141,10 +171,10 @@ def _told(value: int) -> list[str] | None:
     return letters + (["split"] if value & 1 else []) or None
 
 
-def _fields(one: Cut, flag: Words) -> pl.Series:
+def _fields(one: Cut) -> pl.Series:
     """Flag, packet numbers and CP as JSON; there is nothing in them that JSON would write otherwise."""
     begin, stop = one.column(fast.CP), one.column(fast.CP_END)
-    parts = {"flag": pl.Series(flag), "cp": texts(one.data, begin, np.minimum(stop, begin + MAX_TEXT))}
+    parts = {"flag": count(one.column(fast.FLAG)), "cp": texts(one.data, begin, np.minimum(stop, begin + MAX_TEXT))}
     frame = pl.DataFrame(parts)
     packets = pl.lit("")
     if (one.column(fast.PNUM) >= 0).any():
@@ -153,8 +183,10 @@ def _fields(one: Cut, flag: Words) -> pl.Series:
         )
         told = pl.concat_str(pl.lit(',"PNUM":"'), "pnum", pl.lit('","PNO":"'), "pno", pl.lit('"'))
         packets = told.fill_null("")
-    said = pl.when(pl.col("cp") == "").then(pl.lit("}")).otherwise(pl.concat_str(pl.lit(',"CP":"'), "cp", pl.lit('"}')))
-    return frame.select(pl.concat_str(pl.lit('{"Flag":'), pl.col("flag").cast(pl.String), packets, said)).to_series()
+    said = pl.when(pl.col("cp") != "").then(pl.concat_str(pl.lit(',"CP":"'), "cp", pl.lit('"')))
+    flag = pl.concat_str(pl.lit(',"Flag":'), pl.col("flag").cast(pl.String)).fill_null("")
+    told = pl.concat_str(flag, packets, said.otherwise(pl.lit("")))
+    return frame.select(pl.concat_str(pl.lit("{"), told.str.slice(1), pl.lit("}"))).to_series()
 
 
 def _passwords(one: Cut) -> pl.DataFrame:

@@ -9,18 +9,39 @@ from typing import Any
 
 import numpy as np
 
+from cityguard.decoders.ot import hj212_names as names
 from cityguard.decoders.wire import crc
 from cityguard.fast import inlined, lean
 
-QN, MN, MN_END, PW, PW_END, CP, CP_END = range(7)
-ST, CN, FLAG, PNUM, PNUM_END, PNO, PNO_END, TIME, LETTERS, FACTORS, STATUS, STATUS_END = range(7, 19)
-COLUMNS = 19
+QN, MN, MN_END, PW, PW_END, CP, CP_END, NUMBER = range(8)
+ST, CN, FLAG, PNUM, PNUM_END, PNO, PNO_END, TIME, LETTERS, FACTORS, STATUS, STATUS_END = range(8, 20)
+POL, POL_END, PARAMETER, PARAMETER_END, VALUE, VALUE_END, OTHERS, KIND = range(20, 28)
+COLUMNS = 28
 """Places in ``data``, numbers, µs since the epoch, a bit per letter of the data's flags; -1 = there is none."""
+REQUEST, UPLOAD, RESPONSE = range(3)
+"""In ``KIND``."""
 MAX_FACTORS = 128
 CHECK = np.array([value >> 8 for value in crc.reflected(0xA001)], np.uint8)
 LAST = np.array(crc.reflected(0xA001), np.uint16)
 LETTERS_OF = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """By bit."""
+_UNKNOWN, _TOLD, _SET, _FIELD, _ANSWER, _ALONE = range(6)
+
+
+def _kind(code: int) -> int:
+    """How a command tells who speaks."""
+    if code in names.ANSWERS:
+        return _ANSWER
+    if code in (1014, 1022, 1032, 1072, 3015, 3016) or code in names.OLD:
+        return _ALONE
+    if code in names.FROM_FIELD:
+        return _FIELD
+    return _TOLD if names.COMMANDS[code][1] in ("read", "diagnostic") else _SET
+
+
+KINDS = np.zeros(10_000, np.uint8)
+for _code in names.COMMANDS:
+    KINDS[_code] = _kind(_code)
 _DAY = 86_400_000_000
 _CITY = 8 * 3_600_000_000
 
@@ -149,11 +170,64 @@ def _is_secret(data: Any, at: Any, end: Any) -> Any:
 
 
 @inlined
+def _is(data: Any, at: Any, end: Any, word: Any) -> Any:
+    """Whether a name is this one."""
+    if end - at != len(word):
+        return False
+    for place in range(len(word)):  # noqa: SIM110 - generators are not compiled
+        if data[at + place] != word[place]:
+            return False
+    return True
+
+
+@inlined
+def _plain(data: Any, name: Any, equals: Any, value: Any, at: Any, row: Any) -> Any:
+    """An item without a factor: 0 = of what is asked for, 1 = another; -1 = it is not an ordinary one."""
+    if _is(data, name, equals, b"DataTime") or _is(data, name, equals, b"SystemTime"):
+        clock = data[name] == 83
+        if clock != (row[CN] == 1011 or row[CN] == 1012):
+            return 1 if clock else -1
+        if row[TIME] >= 0 or at - value != 14:
+            return -1
+        row[TIME] = _moment(data, value)
+        return 1 if row[TIME] >= 0 else -1
+    if _is(data, name, equals, b"PolId"):
+        if row[POL] >= 0 or at == value or at - value > 64:
+            return -1
+        row[POL] = value
+        row[POL_END] = at
+        return 0
+    if _is(data, name, equals, b"InfoId"):
+        if row[PARAMETER] >= 0 or at == value or at - value > 64:
+            return -1
+        row[PARAMETER] = value
+        row[PARAMETER_END] = at
+        return 0
+    if _is(data, name, equals, b"BeginTime") or _is(data, name, equals, b"EndTime"):
+        return 0
+    if _is(data, name, equals, b"QN"):
+        if row[QN] >= 0 or row[NUMBER] >= 0 or at - value != 17:
+            return -1
+        row[NUMBER] = value
+        return 1
+    if _is(data, name, equals, b"QnRtn") or _is(data, name, equals, b"ExeRtn"):
+        if (data[name] == 81) != (row[CN] == 9011) or row[STATUS] >= 0 or at - value > 4:
+            return -1
+        if _digits(data, value, at) < 0:
+            return -1
+        row[STATUS] = value
+        row[STATUS_END] = at
+        return 1
+    return -1 if _is_secret(data, name, equals) else 1
+
+
+@inlined
 def _items(data: Any, at: Any, stop: Any, row: Any, seen: Any) -> Any:
-    """The items of an upload's CP; False = they are not the ordinary ones."""
+    """The items of CP; False = they are not the ordinary ones."""
+    row[TIME] = -1
+    row[OTHERS] = 0
     count = 0
     letters = np.int64(0)
-    moment = np.int64(-1)
     while at < stop:
         if data[at] == 59 or data[at] == 44:
             at += 1
@@ -170,65 +244,57 @@ def _items(data: Any, at: Any, stop: Any, row: Any, seen: Any) -> Any:
         equals = at
         at += 1
         value = at
-        while at < stop and data[at] != 59 and data[at] != 44:
-            at += 1
-        if at - value >= 2 and data[value] == 47 and data[value + 1] == 47:
-            return False
+        if at + 1 < stop and data[at] == 47 and data[at + 1] == 47:
+            at += 2
+            while at + 1 < stop and not (data[at] == 47 and data[at + 1] == 47):
+                at += 1
+            if at + 1 >= stop:
+                return False
+            at += 2
+            if at < stop and data[at] != 59 and data[at] != 44:
+                return False
+        else:
+            while at < stop and data[at] != 59 and data[at] != 44:
+                at += 1
         if dash < 0:
-            is_time = (
-                equals - name == 8
-                and data[name] == 68
-                and data[name + 1] == 97
-                and data[name + 2] == 116
-                and data[name + 3] == 97
-                and data[name + 4] == 84
-                and data[name + 5] == 105
-                and data[name + 6] == 109
-                and data[name + 7] == 101
-            )
-            if not is_time or moment >= 0 or at - value != 14:
+            other = _plain(data, name, equals, value, at, row)
+            if other < 0:
                 return False
-            moment = _moment(data, value)
-            if moment < 0:
+        else:
+            other = 1
+            if dash == name or dash - name > 8 or dash + 1 >= equals or _is_secret(data, dash + 1, equals):
                 return False
-            continue
-        if dash == name or dash - name > 8 or dash + 1 >= equals or _is_secret(data, dash + 1, equals):
-            return False
-        factor = np.int64(0)
-        for place in range(name, dash):
-            factor = factor << 8 | np.int64(data[place])
-        known = False
-        for place in range(count):
-            if seen[place] == factor:
-                known = True
-        if not known:
-            if count >= len(seen):
-                return False
-            seen[count] = factor
-            count += 1
-        is_flag = (
-            equals - dash == 5
-            and data[dash + 1] == 70
-            and data[dash + 2] == 108
-            and data[dash + 3] == 97
-            and data[dash + 4] == 103
-        )
-        if is_flag and at > value:
-            letter = np.int64(data[value])
-            if at - value != 1:
-                return False
-            if 48 <= letter <= 57:
-                letters |= np.int64(1) << (letter - 48)
-            elif 65 <= letter <= 90:
-                letters |= np.int64(1) << (letter - 55)
-            elif 97 <= letter <= 122:
-                letters |= np.int64(1) << (letter - 61)
-            else:
-                return False
-    row[TIME] = moment
+            factor = np.int64(0)
+            for place in range(name, dash):
+                factor = factor << 8 | np.int64(data[place])
+            known = False
+            for place in range(count):
+                if seen[place] == factor:
+                    known = True
+            if not known:
+                if count >= len(seen):
+                    return False
+                seen[count] = factor
+                count += 1
+            if _is(data, dash + 1, equals, b"Flag") and at > value:
+                letter = np.int64(data[value])
+                if at - value != 1:
+                    return False
+                if 48 <= letter <= 57:
+                    letters |= np.int64(1) << (letter - 48)
+                elif 65 <= letter <= 90:
+                    letters |= np.int64(1) << (letter - 55)
+                elif 97 <= letter <= 122:
+                    letters |= np.int64(1) << (letter - 61)
+                else:
+                    return False
+        if other:
+            row[OTHERS] += 1
+            row[VALUE] = value
+            row[VALUE_END] = at
     row[LETTERS] = letters
     row[FACTORS] = count
-    return moment >= 0
+    return True
 
 
 @inlined
@@ -292,7 +358,7 @@ def _head(data: Any, at: Any, stop: Any, row: Any) -> Any:
 
 
 @inlined
-def _one(data: Any, at: Any, stop: Any, row: Any, seen: Any, check: Any, last: Any) -> Any:
+def _one(data: Any, at: Any, stop: Any, row: Any, seen: Any, check: Any, last: Any, kinds: Any) -> Any:
     """One frame; False = it is not an ordinary one."""
     state = np.int64(0xFF)
     final = np.int64(0xFFFF)
@@ -313,42 +379,36 @@ def _one(data: Any, at: Any, stop: Any, row: Any, seen: Any, check: Any, last: A
             return False
     row[CP] = cp
     row[CP_END] = stop - 2
-    if row[QN] < 0 or row[ST] < 0 or row[MN] < 0 or row[PW] < 0 or row[FLAG] < 0:
+    if row[ST] < 0 or row[MN] < 0 or row[PW] < 0 or row[CN] < 0:
         return False
-    if (row[FLAG] & 2 != 0) != (row[PNUM] >= 0) or (row[PNUM] >= 0) != (row[PNO] >= 0):
+    flag = max(row[FLAG], 0)
+    if (flag & 2 != 0) != (row[PNUM] >= 0) or (row[PNUM] >= 0) != (row[PNO] >= 0):
         return False
-    moment = _moment(data, row[QN])
-    millis = _digits(data, row[QN] + 14, row[QN] + 17)
-    if moment < 0 or millis < 0:
+    asked = np.int64(-1)  # when, by the number
+    if row[QN] >= 0:
+        asked = _moment(data, row[QN])
+        millis = _digits(data, row[QN] + 14, row[QN] + 17)
+        if asked < 0 or millis < 0:
+            return False
+        asked += millis * 1_000
+        row[NUMBER] = row[QN]
+    kind = kinds[row[CN]]
+    if kind in (_UNKNOWN, _ALONE) or not _items(data, cp, stop - 2, row, seen):
         return False
-    row[TIME] = moment + millis * 1_000
-    row[LETTERS] = 0
-    row[FACTORS] = 0
-    code = row[CN]
-    if code in (2011, 2021, 2031, 2041, 2051, 2061):
-        return _items(data, cp, stop - 2, row, seen)
-    if code in (9013, 9014, 9015):
-        return cp == stop - 2
-    if code in (9011, 9012):
-        # QnRtn=3, ExeRtn=1
-        name = 5 if code == 9011 else 6
-        size = stop - 2 - cp - name - 1
-        if size < 1 or size > 4 or data[cp + name] != 61 or _digits(data, cp + name + 1, stop - 2) < 0:
-            return False
-        if code == 9011 and not (data[cp] == 81 and data[cp + 1] == 110):
-            return False
-        if code == 9012 and not (data[cp] == 69 and data[cp + 1] == 120 and data[cp + 2] == 101):
-            return False
-        if not (data[cp + name - 3] == 82 and data[cp + name - 2] == 116 and data[cp + name - 1] == 110):
-            return False
-        row[STATUS] = cp + name + 1
-        row[STATUS_END] = stop - 2
-        return True
-    return False
+    if row[TIME] < 0:
+        row[TIME] = asked
+    if kind == _ANSWER:
+        row[KIND] = RESPONSE
+        return row[POL] < 0 and row[PARAMETER] < 0
+    if kind == _SET:
+        row[KIND] = REQUEST
+        return row[OTHERS] <= 1
+    row[KIND] = UPLOAD if kind == _FIELD or row[OTHERS] > 0 else REQUEST
+    return True
 
 
 @lean
-def cut(data: Any, starts: Any, stops: Any, rows: Any, good: Any, seen: Any, check: Any, last: Any) -> None:
+def cut(data: Any, starts: Any, stops: Any, rows: Any, good: Any, seen: Any, tables: Any) -> None:
     """Where in each frame everything stands.
 
     Args:
@@ -358,11 +418,11 @@ def cut(data: Any, starts: Any, stops: Any, rows: Any, good: Any, seen: Any, che
         rows: int64[f, COLUMNS] to be filled.
         good: bool[f] to be filled: whether it is an ordinary frame; of others ``rows`` says nothing.
         seen: int64[MAX_FACTORS], to work in.
-        check: uint8[256], ``CHECK``.
-        last: uint16[256], ``LAST``.
+        tables: ``CHECK``, ``LAST`` and ``KINDS``.
     """
+    check, last, kinds = tables
     for one in range(len(starts)):
         row = rows[one]
         for column in range(row.shape[0]):
             row[column] = -1
-        good[one] = _one(data, starts[one] + 6, stops[one] - 6, row, seen, check, last)
+        good[one] = _one(data, starts[one] + 6, stops[one] - 6, row, seen, check, last, kinds)

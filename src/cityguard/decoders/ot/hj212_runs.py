@@ -109,19 +109,20 @@ def _in_turn(
         Of the ordinary frames that are answers, class and address of what they answer; else null.
     """
     answers = np.isin(one.column(hj212_fast.CN), _ANSWERS)
-    rows = np.flatnonzero(answers | one.wants_answer)
+    rows = np.flatnonzero((answers | one.wants_answer | one.asks) & (one.column(hj212_fast.NUMBER) >= 0))
     numbers = one.numbers.gather(rows).to_list() if len(rows) else []
     classes, addresses = dict[int, str | None](), dict[int, str | None]()
     turns = list(zip(row[rows].tolist(), place[rows].tolist(), range(len(rows)), strict=True))
     turns += [(frame.row, frame.place, -1 - number) for number, frame in enumerate(alone)]
     at, of, is_answer = rows.tolist(), run[rows].tolist(), answers[rows].tolist()
     klass = hj212_columns.classes(one.column(hj212_fast.CN)[rows])
+    own = one.addresses.gather(rows).to_list() if len(rows) else []
     for _, _, turn in sorted(turns, key=lambda item: item[:2]):
         if turn < 0:
             frame = alone[-1 - turn]
             runs[frame.run].link.frame(frame.data, runs[frame.run].side, _moment(packets, frame.row))
         elif not is_answer[turn]:
-            runs[of[turn]].link.asked.ask(numbers[turn], (klass[turn], None))
+            runs[of[turn]].link.asked.ask(numbers[turn], (klass[turn], own[turn]))
         elif (request := runs[of[turn]].link.asked.peek(numbers[turn])) is not None:
             classes[at[turn]], addresses[at[turn]] = request
     return _spread(classes, len(row)), _spread(addresses, len(row))
