@@ -17,7 +17,8 @@ from cityguard.web.view import HERE, local, safe_rows, visible
 
 PATHS = (
     "/", "/alerts", "/alerts?view=list", "/alerts?q=", "/events?since=30d", "/register", "/register?tab=assets",
-    "/register?tab=departments", "/register?tab=segments", "/register/systems/portal", "/scans", "/scans/portal",
+    "/register?tab=departments", "/register?tab=segments", "/register?tab=stations",
+    "/register/systems/portal", "/scans", "/scans/portal",
     "/assessments", "/assessments?due=1", "/assessments/as1", "/assessments/as1?verdict=不符合", "/drills",
     "/drills?conclusion=失败", "/drills/d1", "/jobs", "/sources", "/rules", "/coverage",
     "/coverage?view=departments", "/coverage?view=segments", "/coverage?view=noisy", "/coverage?view=sources",

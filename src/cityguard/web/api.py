@@ -230,9 +230,9 @@ def events(
 
 @doors.get("/register/{kind}", "read")
 def register(
-    at: At, kind: Literal["departments", "systems", "assets", "segments"], limit: int = 50, after: str = ""
+    at: At, kind: Literal["departments", "systems", "assets", "segments", "stations"], limit: int = 50, after: str = ""
 ) -> Response:
-    """Departments, systems, assets or segments, in the register's order."""
+    """Departments, systems, assets, segments or stations, in the register's order."""
     items = getattr(at.app.register, kind)
     rows, following = page_of(items, lambda item: str(item.id), after, _limit(limit))
     return _page(rows, following, len(items))

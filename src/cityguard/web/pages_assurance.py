@@ -26,13 +26,14 @@ _rendering = threading.BoundedSemaphore(1)  # a PDF costs a second and 300 MB: o
 
 @doors.get("/register", "read")
 def register(at: At, q: str = "", tab: str = "systems", department: str = "", after: str = "") -> Response:
-    """Departments, systems, assets and segments."""
+    """Departments, systems, assets, segments and stations."""
     book = at.app.register
     tables: dict[str, Any] = {
         "systems": book.systems,
         "assets": book.assets,
         "departments": book.departments,
         "segments": book.segments,
+        "stations": book.stations,
     }
     kind = tab if tab in tables else "systems"
     items = [item for item in tables[kind] if _matches(item, q) and _belongs(at, item, kind, department)]
@@ -265,8 +266,8 @@ def _matches(item: Any, text: str) -> bool:
 def _belongs(at: Desk, item: Any, kind: str, department: str) -> bool:
     if not department or kind == "departments":
         return not department or item.id == department
-    if kind == "assets":
-        system = at.app.register.system(item.system)
+    if kind == "assets" or (kind == "stations" and not item.department):
+        system = at.app.register.system(item.system or "")
         return system is not None and system.department == department
     return bool(item.department == department)
 

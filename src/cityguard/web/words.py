@@ -151,6 +151,7 @@ EN: dict[str, str] = {
     "条报文": "messages",
     "变化": "Change",
     "请注意": "Look twice",
+    "维护窗口": "Maintenance",
     "会允许什么": "What it would allow",
     "须逐条确认": "Has to be named",
     "签署": "Sign",
