@@ -68,6 +68,7 @@ class App:
         self.clock = clock
         self._rules = rules
         self._register: tuple[tuple[int, ...] | None, Register] | None = None
+        self._cryptography: dict[float, Inventory] = {}
         self._listed: tuple[Register, dict[str, list[str]]] | None = None
 
     # -- the rooms ----------------------------------------------------------
@@ -201,11 +202,19 @@ class App:
         return noisy.noise(self.store.alerts.verdicts(query), heads)
 
     def cryptography(self, days: float = 30) -> Inventory:
-        """Who encrypts with what, and which certificates are shown, by the handshakes of the last days."""
+        """Who encrypts with what, and which certificates are shown, by the handshakes of the last days.
+
+        What was gathered less than a minute ago is told again.
+        """
         from cityguard.cryptouse import gathering, owning
 
         now = self.clock()
-        return gathering.gather(self.store.events, owning.by_register(self.register), now - timedelta(days=days), now)
+        held = self._cryptography.get(days)
+        if held is None or not held.until <= now < held.until + timedelta(minutes=1):
+            owners = owning.by_register(self.register)
+            held = gathering.gather(self.store.events, owners, now - timedelta(days=days), now)
+            self._cryptography = {days: held}
+        return held
 
     @property
     def config_dir(self) -> Path | None:

@@ -5,6 +5,7 @@ Bounded: 100,000 groups at most, and ``MAX_CERTIFICATES``; what is beyond is tol
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -69,7 +70,7 @@ def gather(events: Events, owners: Owners, since: datetime, until: datetime, *, 
     made = _judge_certificates(certificates, owners, until)
     services = tuple(
         _service(key, used.get(key, []), pairs.get(key, set()), made, owners)
-        for key in sorted({*used, *pairs} - outside)
+        for key in sorted({*used, *pairs} - outside, key=_numbered)
     )
     own = tuple(sorted((one for one in made.values() if one.places), key=_order))
     whole = complete and ask.whole
@@ -253,3 +254,12 @@ def _family(version: str) -> str:
 
 def _order(one: Certificate) -> tuple[bool, Any, str]:
     return (one.not_after is None, one.not_after or one.last_seen, one.sha256)
+
+
+def _numbered(key: Key) -> tuple[int, int, str, int]:
+    """Addresses in order of their numbers; what is no address comes last."""
+    try:
+        address = ipaddress.ip_address(key[0])
+    except ValueError:
+        return (9, 0, *key)
+    return (address.version, int(address), *key)

@@ -94,8 +94,8 @@ def _confidential(wire: list[Service]) -> Line:
         sign,
         Text(
             f"{len(agreed)} 个加密服务中 {national} 个只用国密、{mixed} 个并用；{down} 个收到国密提议而选了其他",
-            f"of {len(agreed)} encrypted services {national} use national suites only, {mixed} also others; "
-            f"{down} chose another though national was offered",
+            f"Encrypted services: {len(agreed)}; national suites only: {national}, also others: {mixed}; "
+            f"chose another though national was offered: {down}",
         ),
     )
 
@@ -111,9 +111,9 @@ def _integrity(wire: list[Service]) -> Line:
         "bad" if weak else "good",
         Text(
             f"{len(weak)} 个服务协商过不安全的版本或套件" if weak else "未见不安全的版本或套件",
-            f"{len(weak)} services agreed on a broken version or suite"
+            f"Services that agreed on a broken version or suite: {len(weak)}"
             if weak
-            else "no broken version or suite was seen",
+            else "No broken version or suite was seen",
         ),
     )
 
@@ -127,7 +127,7 @@ def _authentic(found: Inventory, wire: list[Service]) -> Line:
             NETWORK,
             aspect,
             "unseen",
-            Text("未见证书（TLS 1.3 的证书是加密的）", "no certificate was seen (TLS 1.3 hides them)"),
+            Text("未见证书（TLS 1.3 的证书是加密的）", "No certificate was seen (TLS 1.3 hides them)"),
         )
     sm2 = sum(one.is_sm2 for one in seen)
     bad = [one for one in seen if {"expired", *judging.WEAK} & set(one.problems)]
@@ -139,7 +139,7 @@ def _authentic(found: Inventory, wire: list[Service]) -> Line:
         sign,
         Text(
             f"{len(seen)} 张证书，SM2 {sm2} 张；有问题 {len(bad)} 张；双证书不合要求的服务 {pairs} 个",
-            f"{len(seen)} certificates, {sm2} of SM2; {len(bad)} with faults; {pairs} services without a proper pair",
+            f"Certificates: {len(seen)}, of SM2: {sm2}, with faults: {len(bad)}; without a proper pair: {pairs}",
         ),
     )
 
@@ -147,7 +147,7 @@ def _authentic(found: Inventory, wire: list[Service]) -> Line:
 def _admission(tunnels: list[Service]) -> Line:
     aspect = Text("安全接入：IPsec 协商", "Admission of devices: IPsec")
     if not tunnels:
-        return Line(NETWORK, aspect, "unseen", Text("未见 IPsec 协商", "no IPsec negotiation was seen"))
+        return Line(NETWORK, aspect, "unseen", Text("未见 IPsec 协商", "No IPsec negotiation was seen"))
     national = sum(one.state in ("national", "mixed") for one in tunnels)
     weak = sum(bool(set(judging.WEAK) & set(one.problems)) for one in tunnels)
     sign: Sign = "bad" if weak else "good" if national == len(tunnels) else "part"
@@ -157,7 +157,7 @@ def _admission(tunnels: list[Service]) -> Line:
         sign,
         Text(
             f"{len(tunnels)} 个 IPsec 对端，国密 {national} 个，算法薄弱 {weak} 个",
-            f"{len(tunnels)} IPsec peers, {national} national, {weak} weak",
+            f"IPsec peers: {len(tunnels)}, national: {national}, weak: {weak}",
         ),
     )
 
@@ -165,7 +165,7 @@ def _admission(tunnels: list[Service]) -> Line:
 def _administration(shells: list[Service]) -> Line:
     aspect = Text("远程管理通道：SSH 算法", "Remote administration: SSH algorithms")
     if not shells:
-        return Line(DEVICE, aspect, "unseen", Text("未见 SSH", "no SSH was seen"))
+        return Line(DEVICE, aspect, "unseen", Text("未见 SSH", "No SSH was seen"))
     weak = sum("weak_suite" in one.problems for one in shells)
     national = sum(one.state in ("national", "mixed") for one in shells)
     sign: Sign = "bad" if weak else "good" if national == len(shells) else "part"
@@ -175,7 +175,7 @@ def _administration(shells: list[Service]) -> Line:
         sign,
         Text(
             f"{len(shells)} 个 SSH 服务，使用国密算法 {national} 个，算法薄弱 {weak} 个",
-            f"{len(shells)} SSH services, {national} with national algorithms, {weak} weak",
+            f"SSH services: {len(shells)}, with national algorithms: {national}, weak: {weak}",
         ),
     )
 
@@ -198,4 +198,4 @@ def _transport(wire: list[Service]) -> Line:
     )
 
 
-_NOTHING = Text("未见加密通信", "no encrypted traffic was seen")
+_NOTHING = Text("未见加密通信", "No encrypted traffic was seen")
