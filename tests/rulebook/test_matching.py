@@ -159,6 +159,7 @@ def test_lines_of_small_classes_that_wait_give_the_same_records(
     def read(size: int, rows: int) -> tuple[list[str], int, int]:
         monkeypatch.setattr("cityguard.matching.matching.Narrow", partial(Narrow, block=size))
         monkeypatch.setattr("cityguard.collect.carry.LEAST", rows)
+        monkeypatch.setattr("cityguard.collect.carry.FULL", size // 2)
         parts = list(matching(load([rules])).file(path))
         records = sorted(json.dumps(record) for record in told(parts))
         return records, sum(part.events for part in parts), sum(part.rejected for part in parts)

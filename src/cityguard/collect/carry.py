@@ -21,6 +21,7 @@ from cityguard.sources.lines import PAD
 LEAST = 256  # rows of a class that are worth a table of their own
 PIECES = 2  # for which a line waits at most
 MAX_BYTES = 8 << 20  # of lines that wait
+FULL = 4 << 20  # bytes of a piece; a smaller one is the last, or somebody waits for it
 
 
 @runtime_checkable
@@ -41,6 +42,8 @@ class Carried:
 
     def decode(self, frames: Frames) -> Decoded:
         """Tables of large classes, and now and then of what waited."""
+        if frames.buffer.nbytes < FULL:
+            return self._decoder.decode(frames)
         try:
             found, small = self._decoder.larger(frames, LEAST)
         except DecodeError:
