@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.decoders.ot.talk import rows, some
 
-from cityguard.decoders.app import coap_lwm2m as lwm2m
 from cityguard.decoders.app import coap_message as coap
+from cityguard.decoders.app import lwm2m
 from cityguard.decoders.app.coap import PROTOCOLS, starts
 from cityguard.decoders.events import Talk
 from cityguard.decoders.protocol import Out

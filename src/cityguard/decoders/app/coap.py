@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cityguard.decoders import passwords, secrets
-from cityguard.decoders.app import coap_lwm2m as lwm2m
 from cityguard.decoders.app import coap_message as coap
+from cityguard.decoders.app import lwm2m
 from cityguard.decoders.events import End, Talk
 from cityguard.decoders.ot import carried_meter
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
