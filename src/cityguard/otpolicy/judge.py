@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -16,7 +17,8 @@ from cityguard.register.lookup import PrefixTable
 
 REASONS = ("none", "master", "code", "address", "window", "expired")
 """Why an act is not allowed, by how near the nearest line comes."""
-SLICE = 20_000  # distinct acts joined at a time
+SLICE = 20_000  # distinct acts joined at a time, fewer where a place has many lines
+PAIRS = 1_000_000  # of acts and lines in memory at a time
 _SAME = ("scopes", "segment", "master", "platform", "protocol", "klass", "code", "lo", "hi", "text", "at", "workday")
 
 
@@ -50,6 +52,9 @@ class Judge:
         self._addresses = addresses.table((number, one.addresses) for number, one in enumerate(lines))
         self._windows = windows.table("line", ((number, one.windows) for number, one in enumerate(lines)))
         self._timed = self._windows.height > 0
+        most = max(Counter(one.scope for one in lines).values(), default=1)
+        widest = max((len(one.addresses) for one in lines), default=1)
+        self._slice = max(200, min(SLICE, PAIRS // max(most, widest, 1)))
         self._nets, self._names = _networks(lines)
         self.ids = pl.Series([one.id for one in lines], dtype=pl.String())
 
@@ -77,7 +82,7 @@ class Judge:
         distinct = keyed.unique(maintain_order=True).with_row_index("a")
         if distinct.is_empty():
             return pl.DataFrame(schema={"allowed": pl.Boolean(), "line": pl.Int64(), "why": pl.String()})
-        answers = [self._some(part) for part in distinct.iter_slices(SLICE)]
+        answers = [self._some(part) for part in distinct.iter_slices(self._slice)]
         told = distinct.join(pl.concat(answers), on="a", how="left")
         found = keyed.join(told.drop("a"), on=list(_SAME), how="left", nulls_equal=True, maintain_order="left")
         return found.select("allowed", "line", "why")
@@ -88,42 +93,47 @@ class Judge:
         return local.dt.truncate("1m" if self._timed else "1d")
 
     def _some(self, part: pl.DataFrame) -> pl.DataFrame:
-        near = part.with_columns(_every_scope().alias("scope")).explode("scope").join(self._lines, on="scope")
-        near = near.unique(["a", "line"], keep="first", maintain_order=True)
+        scoped = part.select("a", "master", "platform", "protocol", "klass", "code", _every_scope().alias("scope"))
+        near = scoped.explode("scope").join(self._lines, on="scope")
         near = near.filter((pl.col("l_protocol") == ANY) | (pl.col("l_protocol") == pl.col("protocol")))
-        near = near.with_row_index("p")
+        near = near.unique(["a", "line"], keep="first", maintain_order=True).with_row_index("p")
         klass = (pl.col("l_klass") == ANY) | (pl.col("l_klass") == pl.col("klass"))
         code = (pl.col("l_codes").list.len() == 0) | pl.col("l_codes").list.contains(pl.col("code"))
-        fit = near.with_columns(
+        fit = near.select(
+            "a",
+            "line",
+            "p",
+            "expires",
+            "anywhere",
+            "always",
             self._by_master(near).alias("m"),
             (klass & code).fill_null(value=False).alias("c"),
-            (pl.col("anywhere") | self._by_address(near)).alias("d"),
-            (pl.col("always") | self._by_window(near)).alias("w"),
-            (pl.col("expires").is_null() | (pl.col("at").dt.date() <= pl.col("expires")))
-            .fill_null(value=True)
-            .alias("e"),
         )
-        rank = (
-            pl.when(pl.col("m") & pl.col("c"))
-            .then(pl.when("d").then(pl.when("w").then(pl.when("e").then(6).otherwise(5)).otherwise(4)).otherwise(3))
-            .when(pl.col("m"))
-            .then(2)
-            .when(pl.col("c"))
-            .then(1)
-            .otherwise(0)
+        # only lines for this deed of this master need be held against address, hours and day
+        close = fit.filter(pl.col("m") & pl.col("c")).join(
+            part.select("a", "lo", "hi", "text", "at", "workday"), on="a"
         )
-        best = fit.with_columns(rank.cast(pl.Int8).alias("rank")).sort(
-            "a", "rank", "line", descending=[False, True, False]
+        is_over = (close["at"].dt.date() > close["expires"]).fill_null(value=False)
+        told = close.select(
+            "p",
+            (pl.col("anywhere") | self._by_address(close)).alias("d"),
+            (pl.col("always") | self._by_window(close)).alias("w"),
+            (~is_over).alias("e"),
         )
-        best = best.unique("a", keep="first", maintain_order=True).select("a", "line", "rank")
+        fit = fit.select("a", "line", "p", "m", "c").join(told, on="p", how="left")
+        within = pl.when("d").then(pl.when("w").then(pl.when("e").then(6).otherwise(5)).otherwise(4)).otherwise(3)
+        rank = pl.when(pl.col("m") & pl.col("c")).then(within).when("m").then(2).when("c").then(1).otherwise(0)
+        ranked = fit.select("a", "line", rank.cast(pl.Int8).alias("rank"))
+        best = ranked.sort("a", "rank", "line", descending=[False, True, False])
+        best = best.unique("a", keep="first", maintain_order=True)
         every = part.select("a").join(best, on="a", how="left", maintain_order="left")
         value = pl.col("rank").fill_null(0)
-        names = pl.when(value < 6).then(value.replace_strict(dict(enumerate((*REASONS, ""))), return_dtype=pl.String()))
+        names = value.replace_strict(dict(enumerate((*REASONS, ""))), return_dtype=pl.String())
         return every.select(
             "a",
             (value == 6).alias("allowed"),
             pl.when(value > 0).then("line").alias("line"),
-            names.alias("why"),
+            pl.when(value < 6).then(names).alias("why"),
         )
 
     def _by_master(self, near: pl.DataFrame) -> pl.Series:
