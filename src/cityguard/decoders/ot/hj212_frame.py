@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from cityguard.decoders.ot import hj212_names as names
 from cityguard.decoders.wire import crc
@@ -50,7 +51,7 @@ class Frame:
     variant: str | None
     """``modbus`` where the check is that of Modbus."""
     error: str | None
-    """``length``: the data are not as long as told."""
+    """``length``: the data are not as long as told, or longer than they may be."""
     head: dict[str, str] = field(default_factory=dict)
     """QN, ST, CN, PW, MN, Flag, PNUM, PNO, RF …"""
     text: str = ""
@@ -169,7 +170,7 @@ def read(frame: bytes) -> Frame:
     length = int(told) if told.isdigit() else -1
     body = frame.removesuffix(b"\n").removesuffix(b"\r")
     data, check = body[6:-4], body[-4:]
-    error = None if length == len(data) else "length"
+    error = None if length == len(data) <= MAX_DATA else "length"
     wanted = int(check, 16) if _HEX.fullmatch(check) else -1
     good, variant = _variant(data, wanted)
     begin = data.find(b"CP=&&")
@@ -233,8 +234,13 @@ def _ciphered(inside: bytes) -> tuple[bytes, bytes] | None:
 
 def _opened(raw: bytes) -> bytes:
     """Whole groups under the test key (SM4, ECB, no padding)."""
-    machine = Cipher(algorithms.SM4(TEST_KEY), modes.ECB()).decryptor()  # noqa: S305 - the protocol's own mode
-    return machine.update(raw) + machine.finalize()
+    return _test_machine().update(raw)
+
+
+@cache
+def _test_machine() -> CipherContext:
+    """Groups do not hang on each other: one serves all."""
+    return Cipher(algorithms.SM4(TEST_KEY), modes.ECB()).decryptor()  # noqa: S305 - the protocol's own mode
 
 
 def _text(raw: bytes) -> str:
