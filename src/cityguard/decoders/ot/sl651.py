@@ -9,15 +9,21 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 
+import numpy as np
+import polars as pl
+
 from cityguard.decoders.events import Talk
+from cityguard.decoders.flow import Keys
 from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows, sl651_values
 from cityguard.decoders.ot import sl651_names as names
-from cityguard.decoders.ot.sl651_columns import Rows
+from cityguard.decoders.ot.sl651_columns import Rows, are_plain
 from cityguard.decoders.ot.sl651_frame import Frame, Search
 from cityguard.decoders.ot.sl651_parts import Message, Parts
+from cityguard.decoders.packet import Packets, U8s, U64s
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
-from cityguard.decoders.wire.gathered import Gathered
+from cityguard.decoders.wire.gathered import Gathered, Segments
+from cityguard.decoders.wire.inorder import InOrder, Run
 from cityguard.decoders.wire.sought import MAX_PASSED, MAX_RUNS
 
 MAX_GATHERED = 100_000
@@ -31,10 +37,10 @@ _HEADS = re.compile(rb"(?=~~|\x01[0-9A-Fa-f]{22}[\x02\x16])")
 
 
 class Station:
-    """One connection; never raises on any bytes."""
+    """One connection; never raises on any bytes. A side that is no longer of this protocol is given up by itself."""
 
     __slots__ = (
-        "_astray", "_buffers", "_last", "_parts", "_passed", "_runs", "_search", "_speaker", "_talks", "_way",
+        "_astray", "_buffers", "_dead", "_last", "_parts", "_passed", "_runs", "_search", "_speaker", "_talks", "_way",
         "done", "held",
     )  # fmt: skip
 
@@ -44,16 +50,31 @@ class Station:
         self._buffers = (bytearray(), bytearray())
         self._last = [Moment(0, 0), Moment(0, 0)]
         self._parts = (Parts(), Parts())
-        self._runs = self._passed = 0
-        self._astray = [False, False]
         self._search = [Search(), Search()]
+        self._runs, self._passed = [0, 0], [0, 0]
+        self._astray, self._dead = [False, False], [False, False]
+
+    def tail(self, side: int) -> bytearray:
+        """What a side has said that is no whole frame yet."""
+        return self._buffers[side]
+
+    def waits(self, side: int) -> bool:
+        """Whether what a side says next stands by itself: nothing is left over, and it was not given up."""
+        return not self._buffers[side] and not self._dead[side]
+
+    def heard(self, side: int, at: Moment) -> None:
+        """A side has said whole frames, which were read elsewhere."""
+        self._last[side] = at
+        self._astray[side], self._passed[side] = False, 0
 
     def feed(self, side: int, data: bytes, at: Moment) -> None:
         self._last[side] = at
+        if self._dead[side]:
+            return
         if not self._buffers[side]:
             size = sl651_frame.plain(data, 0)
             if 0 < size == len(data):  # nearly always
-                self._astray[side], self._passed = False, 0
+                self.heard(side, at)
                 self._speaker.gather(data, at, self._way + side)
                 return
             place = 0
@@ -62,7 +83,8 @@ class Station:
                 place += size
                 size = sl651_frame.plain(data, place)
             if place:
-                self._astray[side], self._passed, data = False, 0, data[place:]
+                self.heard(side, at)
+                data = data[place:]
         self._buffers[side].extend(data)
         self._read(side, at, final=False)
 
@@ -78,7 +100,7 @@ class Station:
 
     def _read(self, side: int, at: Moment, *, final: bool) -> None:
         buffer, place = self._buffers[side], 0
-        while not self.done and place < len(buffer):
+        while not self._dead[side] and place < len(buffer):
             found = _STARTS.search(buffer, place)
             begin = found.start() if found else len(buffer)
             if begin > place:
@@ -92,12 +114,12 @@ class Station:
             if size > 0:
                 self._frame(side, bytes(buffer[place : place + size]), at)
                 place += size
-                self._astray[side], self._passed = False, 0
+                self.heard(side, at)
                 continue
             passed = self._past(side, buffer, place, at)
             self._lose(side, passed, at)
             place += passed
-        del buffer[: len(buffer) if self.done or final else place]
+        del buffer[: len(buffer) if self._dead[side] or final else place]
         self.held = sum(map(len, self._buffers)) + sum(parts.held for parts in self._parts)
 
     def _past(self, side: int, buffer: bytearray, place: int, at: Moment) -> int:
@@ -109,12 +131,12 @@ class Station:
         return sl651_frame.ASCII_HEAD if frame.encoding == "ascii" else sl651_frame.HEX_HEAD
 
     def _lose(self, side: int, octets: int, at: Moment) -> None:
-        self._passed += octets
+        self._passed[side] += octets
         if not self._astray[side]:
             self._astray[side] = True
-            self._runs += 1
-        if self._runs > MAX_RUNS or self._passed > MAX_PASSED:
-            self.done = True
+            self._runs[side] += 1
+        if self._runs[side] > MAX_RUNS or self._passed[side] > MAX_PASSED:
+            self._dead[side] = True
             self._speaker.malformed(self._talks[side], at)
 
     def _frame(self, side: int, raw: bytes, at: Moment) -> None:
@@ -138,10 +160,32 @@ class Sl651(Speaker):
     def __init__(self, out: Out, *, fast: bool = True) -> None:
         super().__init__(out)
         self._rows, self._gathered = Rows(fast=fast), Gathered()
+        self._links: InOrder[Station] = InOrder(self.stream, fast=fast)
         self._heard: OrderedDict[Talk, Parts] = OrderedDict()
 
     def stream(self, talk: Talk) -> Station:
         return Station(self, talk, self._gathered.begin(talk))
+
+    def table(self, buffer: U8s, packets: Packets, keys: Keys, hashes: U64s) -> pl.DataFrame:
+        """Rows of the connections of a piece that say one whole frame in each segment; others go to their parsers."""
+        runs = self._links.take(buffer, packets, keys, hashes)
+        rows = np.concatenate([run.rows for run in runs]) if runs else np.zeros(0, np.int64)
+        plain = are_plain(buffer, packets.payload[rows], packets.captured[rows])
+        begin = 0
+        for run in runs:
+            end = begin + len(run.rows)
+            last = int(run.rows[-1])
+            if plain[begin:end].all() and run.link.waits(run.side):
+                run.link.heard(run.side, Moment(int(packets.number[last]), int(packets.time[last])))
+            else:
+                plain[begin:end] = False
+                _feed(buffer, packets, run)
+            begin = end
+        self._links.settle()
+        tables = self._rows.tables(Segments(buffer, packets, keys, rows[plain]))
+        if not tables:
+            return pl.DataFrame()
+        return pl.concat(tables, how="diagonal").with_columns(pl.lit("sl651").alias("network.protocol"))
 
     def gather(self, frame: bytes, at: Moment, way: int) -> None:
         """Keep a whole frame until the piece is over."""
@@ -217,9 +261,18 @@ class Sl651(Speaker):
         self.out.add("ot", at, talk, {"ot.protocol": "sl651", "ot.status": "malformed"})
 
     def close(self) -> None:
+        self._links.close()
         self._told()
         while self._heard:
             self._give_up(*self._heard.popitem(last=False))
+
+
+def _feed(buffer: U8s, packets: Packets, run: Run[Station]) -> None:
+    """Give the segments of a side to its parser."""
+    view, rows = buffer.data, run.rows
+    columns = (packets.payload[rows], packets.captured[rows], packets.number[rows], packets.time[rows])
+    for start, size, number, time in zip(*(column.tolist() for column in columns), strict=True):
+        run.link.feed(run.side, bytes(view[start : start + size]), Moment(number, time))
 
 
 def is_dated(data: bytes | bytearray, at: int) -> bool:
@@ -259,6 +312,7 @@ PROTOCOLS = (
         starts,
         Sl651,
         marks=(Mark(sl651_frame.START), Mark(b"\x01\x30", 0, b"\xff\xf0"), Mark(b"\x01\x40", 0, b"\xff\xf0")),
+        columnar=True,
         within=within,
         needles=(sl651_frame.START, *(b"\x01%c" % digit for digit in b"0123456789ABCDEF")),
     ),

@@ -7,6 +7,7 @@ Reports of one length whose guides stand at the same places are read together. B
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,9 +20,9 @@ from cityguard.decoders import events
 from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows
 from cityguard.decoders.ot import sl651_names as names
 from cityguard.decoders.ot.sl651_values import shown, states
-from cityguard.decoders.packet import Bools, U8s, Words
+from cityguard.decoders.packet import Bools, U8s, Window, Words
 from cityguard.decoders.wire import crc
-from cityguard.decoders.wire.gathered import Taken
+from cityguard.decoders.wire.gathered import Source
 
 FEWEST = 16
 """Frames of one length, or of one layout, that are worth reading as arrays."""
@@ -120,33 +121,53 @@ class Rows:
     def __init__(self, *, fast: bool = True) -> None:
         self._fast = fast
 
-    def tables(self, taken: Taken) -> list[pl.DataFrame]:
+    def tables(self, source: Source) -> list[pl.DataFrame]:
         """The rows of some frames."""
-        found, quick = [], np.zeros(len(taken.frames), np.bool_)
+        found, quick = [], np.zeros(len(source.size), np.bool_)
         if self._fast:
-            for rows, table in _by_size(taken.frames):
-                for mine, columns in _read(rows, table, taken.time):
-                    found.append(pl.concat([events.keyed(taken.ends(mine)), columns], how="horizontal"))
+            for rows, table in _by_size(source):
+                for mine, columns in _read(rows, table, source.time):
+                    found.append(pl.concat([events.keyed(source.ends(mine)), columns], how="horizontal"))
                     quick[mine] = True
-        slow = events.Rows("ot")
+        slow, view = events.Rows("ot"), source.buffer.data
         for row in np.flatnonzero(~quick).tolist():
-            frame = sl651_frame.read(taken.frames[row])
-            time = int(taken.time[row])
+            begin, time = int(source.begin[row]), int(source.time[row])
+            frame = sl651_frame.read(bytes(view[begin : begin + int(source.size[row])]))
             said = sl651_rows.body(frame, frame.body, len(frame.body))
-            slow.add(int(taken.number[row]), time, taken.talk(row), sl651_rows.fields(frame, said, time))
+            slow.add(int(source.number[row]), time, source.talk(row), sl651_rows.fields(frame, said, time))
         return found + slow.take()
 
 
-def _by_size(frames: list[bytes]) -> list[tuple[Words, U8s]]:
+def are_plain(buffer: U8s, begin: Words, size: Words) -> Bools:
+    """Which segments are what ``sl651_frame.plain`` takes for one whole frame."""
+    read = Window(buffer)
+    way = read.u16(begin + 11)
+    told = (way & 0xFFF) + sl651_frame.HEX_HEAD + 3
+    found: Bools = (size >= sl651_frame.HEX_HEAD + _SHORT + 3) & (told == size) & (way & 0x7000 == 0)
+    found &= (read.u16(begin) == 0x7E7E) & (read.u8(begin + 13) == names.STX) & _KNOWN[read.u8(begin + 10)]
+    end = read.u8(begin + size - 3)
+    found &= np.where(way & 0x8000 > 0, _DOWN[end], _UP[end])
+    return found
+
+
+def _octets(of: Iterable[int]) -> Bools:
+    found = np.zeros(256, np.bool_)
+    found[list(of)] = True
+    return found
+
+
+_KNOWN = _octets(names.FUNCTIONS)
+_UP = _octets((names.ETX, names.ETB))
+_DOWN = _octets(set(names.ENDS) - {names.ETX, names.ETB})
+
+
+def _by_size(source: Source) -> list[tuple[Words, U8s]]:
     """Frames of one length as the rows of a table, with their places; lengths that few have are left out."""
-    size = np.fromiter(map(len, frames), np.int64, len(frames))
-    buffer = np.frombuffer(b"".join(frames), np.uint8)
-    begin = np.cumsum(size) - size
-    found = []
-    for one in np.flatnonzero(np.bincount(size) >= FEWEST).tolist():
-        rows = np.flatnonzero(size == one)
+    found, buffer = [], source.buffer
+    for one in np.flatnonzero(np.bincount(source.size) >= FEWEST).tolist():
+        rows = np.flatnonzero(source.size == one)
         view = np.ndarray((len(buffer) - one + 1, one), np.uint8, buffer=buffer, strides=(1, 1))
-        found.append((rows, view[begin[rows]]))
+        found.append((rows, view[source.begin[rows]]))
     return found
 
 

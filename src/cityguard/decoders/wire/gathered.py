@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 import numpy as np
 
+from cityguard.decoders import stream
 from cityguard.decoders.events import Ends, Talk
-from cityguard.decoders.packet import Words
+from cityguard.decoders.flow import Keys
+from cityguard.decoders.packet import Packets, U8s, Words
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.inorder import ends_of
 
 MAX_TALKS = 65_536
 """Conversations over UDP whose ends are remembered."""
@@ -71,15 +75,34 @@ class Gathered:
         return taken
 
 
-class Taken:
-    """Frames of a piece."""
+class Source(Protocol):
+    """Whole frames in one buffer, and who sent each when."""
 
-    __slots__ = ("_talks", "_who", "frames", "number", "time")
+    buffer: U8s
+    begin: Words
+    size: Words
+    number: Words
+    time: Words
+
+    def talk(self, row: int) -> Talk:
+        """Sender and receiver of a frame."""
+
+    def ends(self, rows: Words) -> Ends:
+        """When and between whom some frames were sent."""
+
+
+class Taken:
+    """Frames that were gathered one by one."""
+
+    __slots__ = ("_talks", "_who", "begin", "buffer", "frames", "number", "size", "time")
 
     def __init__(
         self, frames: list[bytes], number: list[int], time: list[int], who: list[int], talks: dict[int, Talk]
     ) -> None:
         self.frames = frames
+        self.buffer: U8s = np.frombuffer(b"".join(frames), np.uint8)
+        self.size: Words = np.fromiter(map(len, frames), np.int64, len(frames))
+        self.begin: Words = np.cumsum(self.size) - self.size
         self.number: Words = np.array(number, np.int64)
         self.time: Words = np.array(time, np.int64)
         self._who: Words = np.array(who, np.int64)
@@ -108,3 +131,28 @@ class Taken:
             ports[:, 2],
             np.full(len(rows), -1, np.int64),
         )
+
+
+class Segments:
+    """TCP segments of a piece that are a whole frame each."""
+
+    __slots__ = ("_keys", "_packets", "_rows", "begin", "buffer", "number", "size", "time")
+
+    def __init__(self, buffer: U8s, packets: Packets, keys: Keys, rows: Words) -> None:
+        """``rows``: places of the packets."""
+        self._packets, self._keys, self._rows = packets, keys, rows
+        self.buffer = buffer
+        self.begin: Words = packets.payload[rows]
+        self.size: Words = packets.captured[rows]
+        self.number: Words = packets.number[rows]
+        self.time: Words = packets.time[rows]
+
+    def talk(self, row: int) -> Talk:
+        """Sender and receiver of a frame."""
+        place = int(self._rows[row])
+        talk = stream.talk(self._packets, self._keys, place)
+        return talk if self._keys.forward[place] else talk.turned()
+
+    def ends(self, rows: Words) -> Ends:
+        """When and between whom some frames were sent."""
+        return ends_of(self._packets, self._rows[rows])
