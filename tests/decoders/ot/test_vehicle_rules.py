@@ -29,7 +29,7 @@ FILES = ("jt808_*.yml", "jt809_*.yml", "ocpp_*.yml", "lwm2m_*.yml", "coap_*.yml"
 @pytest.fixture(scope="module")
 def rules() -> tuple[Ruleset, Engine]:
     folder = content.root() / "rules"
-    paths = [path for pattern in FILES for path in sorted((folder / "ot").glob(pattern))]
+    paths = [path for pattern in FILES for path in sorted(folder.glob(f"*/{pattern}"))]
     ruleset = load([folder / "placeholders.yml", *paths])
     return ruleset, Engine.compile(ruleset)
 
@@ -66,7 +66,7 @@ class City:
                 found += detector.detect(batch)
         heads = [ruleset.head(alert.rule_id) for alert in [*found, *detector.finish()]]
         shown = {head.name for head in heads if head and head.level != "informational"}
-        return {name.removeprefix("cityguard.ot.") for name in shown if name}
+        return {name.rpartition(".")[2] for name in shown if name}
 
 
 @pytest.fixture
