@@ -201,6 +201,11 @@ def test_noise_in_small_pieces_is_one_run() -> None:
     assert [row["ot.function.name"] for row in told] == ["read_data"]
 
 
+def test_noise_between_segments_of_one_frame_each_is_a_run_every_time() -> None:
+    told = heard(*[(0, frame(METER, 0x11, VOLTAGE)), (0, b"\x00")] * 1_200)
+    assert [row["ot.status"] for row in told if row.get("ot.status")] == ["malformed"]
+
+
 def test_datagrams_hold_one_or_more_frames() -> None:
     one = frame(METER, 0x11, VOLTAGE, wake=b"\xfe")
     told = sent(PROTOCOL, (0, one + one), (1, frame(METER, 0x91, VOLTAGE + b"\x98\x22")), port=9000)

@@ -7,19 +7,17 @@ and its sum. Frames are gathered as they come and read together once a piece (``
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.ot import dlt645_frame
-from cityguard.decoders.ot.dlt645_rows import Gathered, Rows
+from cityguard.decoders.ot.dlt645_rows import Rows
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.gathered import Gathered
 from cityguard.decoders.wire.sought import Sought, lies
 
 MAX_GATHERED = 100_000
 """Frames read together."""
-MAX_TALKS = 65_536
-"""Conversations over UDP whose requests wait for answers."""
 _FILLER = b"\xfe"
 
 
@@ -46,6 +44,8 @@ class Meter(Sought):
             bare = data.lstrip(_FILLER)
             if dlt645_frame.fills(bare):  # one frame a segment, as nearly always
                 self._keep(bare, at, self._way + side)
+                if self._passed:
+                    self._passed, self._astray[side] = 0, False
                 return
         self._through(side)
         super().feed(side, data, at)
@@ -59,7 +59,7 @@ class Meter(Sought):
 
     def close(self) -> None:
         super().close()
-        self._speaker.closed(self._way)
+        self._speaker.gathered.over(self._way)
 
 
 class Dlt645(Speaker):
@@ -69,21 +69,11 @@ class Dlt645(Speaker):
         super().__init__(out)
         self._rows = Rows(fast=fast)
         self.gathered = Gathered()
-        self._talks: dict[int, Talk] = {}
-        self._closed: list[int] = []
-        self._heard: OrderedDict[Talk, int] = OrderedDict()
-        self._next = 0
         self.way = 0
         """The conversation and direction whose frames come next."""
 
     def stream(self, talk: Talk) -> Meter:
-        return Meter(self, talk, self._begin(talk))
-
-    def _begin(self, talk: Talk) -> int:
-        way = self._next
-        self._talks[way], self._talks[way + 1] = talk, talk.turned()
-        self._next += 2
-        return way
+        return Meter(self, talk, self.gathered.begin(talk))
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
         place, taken = 0, False
@@ -96,21 +86,9 @@ class Dlt645(Speaker):
                 size = dlt645_frame.broken(data, place)
             if not size:
                 break
-            self.gather(data[place : place + size], at, self._between(talk))
+            self.gather(data[place : place + size], at, self.gathered.between(talk))
             place, taken = place + size, True
         return taken
-
-    def _between(self, talk: Talk) -> int:
-        """The direction of a conversation over UDP."""
-        turned = talk.source > talk.destination
-        key = talk.turned() if turned else talk
-        way = self._heard.get(key)
-        if way is None:
-            way = self._heard[key] = self._begin(key)
-            if len(self._heard) > MAX_TALKS:
-                self.closed(self._heard.popitem(last=False)[1])
-        self._heard.move_to_end(key)
-        return way + turned
 
     def frame(self, frame: bytes, talk: Talk, at: Moment) -> None:
         """A frame found among others, of ``way``."""
@@ -121,10 +99,6 @@ class Dlt645(Speaker):
         self.gathered.add(frame, at, way)
         if len(self.gathered.frames) >= MAX_GATHERED:
             self._tell()
-
-    def closed(self, way: int) -> None:
-        """A conversation is over; its ends are needed until its frames are read."""
-        self._closed.append(way)
 
     def malformed(self, talk: Talk, at: Moment) -> None:
         """A stream that is no longer of this protocol."""
@@ -138,15 +112,9 @@ class Dlt645(Speaker):
 
     def _tell(self) -> None:
         """Read what was gathered."""
-        try:
-            if self.gathered.frames:
-                self.out.rows("ot").tables += self._rows.tables(self.gathered, self._talks)
-        finally:  # whatever happens, these frames are not tried again
-            self.gathered.clear()  # in place: the connections hold on to it
-        for way in self._closed:
-            self._talks.pop(way, None)
-            self._talks.pop(way + 1, None)
-        self._closed.clear()
+        taken = self.gathered.take()
+        if taken.frames:
+            self.out.rows("ot").tables += self._rows.tables(taken)
 
 
 def starts(data: bytes, usual: bool) -> bool:

@@ -13,12 +13,11 @@ import numpy as np
 import polars as pl
 
 from cityguard.decoders import events, passwords
-from cityguard.decoders.events import Ends, Talk
 from cityguard.decoders.ot import dlt645_data, dlt645_frame
 from cityguard.decoders.ot.dlt645_columns import Many
 from cityguard.decoders.ot.dlt645_frame import Frame
 from cityguard.decoders.packet import Bools, U64s, Words
-from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire.gathered import Taken
 
 MAX_WAITING = 65_536
 """Requests whose answers may come in the next piece: the latest of each connection, meter and function."""
@@ -70,29 +69,6 @@ def _marks(frame: Frame) -> list[str]:
     return [name for name, is_so in told.items() if is_so]
 
 
-class Gathered:
-    """Frames until they are read; in columns, for so many small records would keep the garbage collection busy."""
-
-    __slots__ = ("frames", "number", "time", "who")
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.number: list[int] = []
-        self.time: list[int] = []
-        self.who: list[int] = []
-
-    def add(self, frame: bytes, at: Moment, who: int) -> None:
-        """A whole frame, the packet that completed it, and a key into the talks: even and odd are two ways of one."""
-        self.frames.append(frame)
-        self.number.append(at.number)
-        self.time.append(at.time)
-        self.who.append(who)
-
-    def clear(self) -> None:
-        for column in (self.frames, self.number, self.time, self.who):
-            column.clear()
-
-
 class Rows:
     """Gathered frames of a capture to tables."""
 
@@ -101,26 +77,23 @@ class Rows:
         self._keys: U64s = np.zeros(0, np.uint64)
         self._asks: Words = np.zeros(0, np.int64)
 
-    def tables(self, gathered: Gathered, talks: dict[int, Talk]) -> list[pl.DataFrame]:
-        """The rows of some frames, in order; ``talks`` tells whom each was from and to."""
-        frames, number, time, who = gathered.frames, gathered.number, gathered.time, gathered.who
-        ways = np.array(who, np.int64)
+    def tables(self, taken: Taken) -> list[pl.DataFrame]:
+        """The rows of some frames, in order."""
+        frames, times = taken.frames, taken.time.tolist()
         many = Many(frames)
         quick = many.quick() if self._fast else np.zeros(len(frames), np.bool_)
         told = {row: dlt645_frame.read(frames[row]) for row in np.flatnonzero(~quick).tolist()}
-        asked = self._asked(many, ways, quick, told)
+        asked = self._asked(many, taken.ways, quick, told)
         found = []
         if quick.any():
             rows = np.flatnonzero(quick)
-            when = np.array(number, np.int64)[rows], np.array(time, np.int64)[rows]
-            ends = _ends(*when, ways[rows], talks)
-            found.append(pl.concat([events.keyed(ends), many.columns(rows)], how="horizontal"))
+            found.append(pl.concat([events.keyed(taken.ends(rows)), many.columns(rows)], how="horizontal"))
         if told:
             slow = events.Rows("ot")
             for row, frame in told.items():
                 if frame is not None:
-                    one = _answered(fields(frame, time[row]), int(asked[row]))
-                    slow.add(number[row], time[row], talks[who[row]], one)
+                    one = _answered(fields(frame, times[row]), int(asked[row]))
+                    slow.add(int(taken.number[row]), times[row], taken.talk(row), one)
             found += slow.take()
         return found
 
@@ -159,23 +132,3 @@ def _answered(row: dict[str, Any], asked: int) -> dict[str, Any]:
     if row["ot.address"] is None and asked >= 0:
         row["ot.address"] = f"{asked ^ _OLD:04X}" if asked & _OLD else f"{asked:08X}"
     return row
-
-
-def _ends(number: Words, time: Words, who: Words, talks: dict[int, Talk]) -> Ends:
-    """When and between whom, from the few conversations there are."""
-    few, place = np.unique(who, return_inverse=True)
-    ways = [talks[one] for one in few.tolist()]
-    halves = np.array([(*way.source[:2], *way.destination[:2]) for way in ways], np.uint64)[place]
-    ports = np.array([(way.source[2], way.destination[2], way.vlan, way.proto) for way in ways], np.int64)[place]
-    return Ends(
-        number,
-        time,
-        np.array([way.v6 for way in ways], np.bool_)[place],
-        ports[:, 3].astype(np.uint8),
-        (halves[:, 0], halves[:, 1]),
-        (halves[:, 2], halves[:, 3]),
-        ports[:, 0],
-        ports[:, 1],
-        ports[:, 2],
-        np.full(len(number), -1, np.int64),
-    )

@@ -108,6 +108,11 @@ class Taken:
         self._who: Words = np.array(who, np.int64)
         self._talks = talks
 
+    @property
+    def ways(self) -> Words:
+        """int64[n]: the direction each was sent in; even and odd are the two of one conversation."""
+        return self._who
+
     def talk(self, row: int) -> Talk:
         """Sender and receiver of a frame."""
         return self._talks[int(self._who[row])]
