@@ -70,7 +70,8 @@ def report(seconds: float = 0, **more: Any) -> dict[str, Any]:
     """An HJ 212 station's minute data to its platform."""
     what: dict[str, Any] = {"ot__protocol": "hj212", "ot__function__code": 2051, "ot__function__name": "minute data"}
     ends = {"source__ip": LOGGER, "destination__ip": PLATFORM, "source__port": 40_000, "destination__port": 9_000}
-    more = {"ot__unit_id": MN, "ot__address": "w01018", "ot__quantity": None, **what, **ends} | more
+    told: dict[str, Any] = {"ot__unit_id": MN, "ot__address": "w01018", "ot__quantity": None, "ot__is_request": False}
+    more = {**told, **what, **ends} | more
     return message(seconds, **more)
 
 

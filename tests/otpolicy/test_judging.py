@@ -184,10 +184,12 @@ def test_a_station_named_by_its_message_is_known_from_whatever_address() -> None
     one = detector(Policy((line,), (Scope(MN, "enforced"),)), book)
     assert list(one.detect(batch([report(), report(5, source__ip="10.99.1.1")], book))) == []
     order = report(
-        9, source__ip=STRANGER, destination__ip="10.69.10.21", ot__function__code=1012, ot__function__class="write"
-    )
+        9, source__ip=STRANGER, destination__ip="10.69.10.21", ot__function__code=1012, ot__function__class="write",
+        ot__is_request=True,
+    )  # fmt: skip
     (alert,) = one.detect(batch([order], book))
     assert alert.rule_id.endswith(".none")
+    assert alert.entities == {"source.ip": STRANGER, "destination.ip": "10.69.10.21"}
     assert "一号排口" in alert.reason.zh
 
 

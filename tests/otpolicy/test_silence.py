@@ -124,7 +124,7 @@ def test_orders_to_a_station_are_not_its_voice() -> None:
     one = detector(PLAIN)
     hear(one, 0)
     ends = {"source__ip": PLATFORM, "destination__ip": LOGGER, "source__port": 9_000, "destination__port": 40_000}
-    hear(one, *range(60, 4_000, 60), ot__function__code=1012, ot__function__class="write", **ends)
+    hear(one, *range(60, 4_000, 60), ot__function__code=1012, ot__is_request=True, **ends)
     assert len(run(one, 0, 4_000)) == 1
 
 

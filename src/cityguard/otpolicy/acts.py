@@ -8,10 +8,14 @@ import polars as pl
 
 from cityguard.register.stations import IDENTIFIED
 
-POLLED = frozenset(("dlt645", "dlt698", "cjt188", "szy206", "gbt20999", "coap", "lwm2m"))
-"""Protocols with station ids in which the platform asks; in the others the station connects and reports."""
+POLLED = frozenset(
+    ("hj212", "sl651", "szy206", "dlt645", "dlt698", "cjt188", "gbt20999", "jt808", "coap", "lwm2m"),
+)
+"""Protocols with station ids in which a request is the platform's; in the others both ends ask."""
 CHANGES = ("write", "control", "program")
 CLASSES = ("read", "write", "control", "program", "diagnostic")
+ANSWERS = (9011, 9012, 9013, 9014)
+"""HJ 212: answers have codes of their own; what was asked is the deed."""
 MAX_TEXT = 128
 MAX_SPAN = 65_536  # items of one message
 KEYS = ("station", "segment", "master", "protocol", "klass", "code")
@@ -37,7 +41,7 @@ def acts(table: pl.DataFrame, *, every: bool = False) -> pl.DataFrame:
 
     Args:
         table: rows of ``ot``, enriched; columns that are not there count as null.
-        every: errors and messages without a class as well.
+        every: errors, answers with a code of their own and messages without a class as well; ``deed`` tells them.
 
     Returns:
         ``n`` (row of ``table``), ``at``, ``id``, ``station`` (what a policy calls it), ``scopes`` (every name it may
@@ -52,10 +56,15 @@ def acts(table: pl.DataFrame, *, every: bool = False) -> pl.DataFrame:
         for name, kind in _COLUMNS.items()
     ).with_row_index("n")
     known = pl.col("ot.protocol").is_not_null()
-    chosen = full.filter(known if every else known & pl.col("ot.function.class").is_in(CLASSES))
+    answers = (pl.col("ot.protocol") == "hj212") & pl.col("ot.function.code").is_in(ANSWERS)
+    answers |= pl.col("ot.function.name").str.starts_with("Response/")  # GB/T 28181
+    deed = pl.col("ot.function.class").is_in(CLASSES) & ~answers.fill_null(value=False)
+    marked = full.filter(known).with_columns(deed.fill_null(value=False).alias("deed"))
+    chosen = marked if every else marked.filter("deed")
     ends = chosen.with_columns(_master_first().fill_null(value=True).alias("m"))
     made = ends.select(
         "n",
+        "deed",
         pl.col("@timestamp").alias("at"),
         pl.col("event.id").alias("id"),
         pl.col("ot.protocol").alias("protocol"),
@@ -97,9 +106,12 @@ def _master_first() -> pl.Expr:
         pl.col("source.port") < pl.col("destination.port")
     )
     changes = pl.col("ot.function.class").is_in(CHANGES)
-    polled = ~protocol.is_in(list(IDENTIFIED)) | protocol.is_in(list(POLLED))
+    # logins, links and heartbeats are the station's, also where they ask for an answer
+    reports = (pl.col("ot.function.class") == "diagnostic").fill_null(value=False)
+    linked = (protocol == "dlt698") & reports
+    polled = ~protocol.is_in(list(IDENTIFIED)) | (protocol.is_in(list(POLLED)) & ~linked)
     # who listens: a platform is connected to by its stations; a controller by its master
-    reported = pl.coalesce(low, pl.when(pl.col("ot.function.class") == "diagnostic").then(~asks).otherwise(asks))
+    reported = pl.coalesce(low, pl.when(reports).then(~asks).otherwise(asks))
     return (
         pl.when(platform.is_not_null())
         .then(platform == source)

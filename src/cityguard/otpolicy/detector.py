@@ -15,7 +15,7 @@ from cityguard.errors import CityguardError
 from cityguard.ids import alert_id
 from cityguard.model import MAX_EVENT_IDS, Alert, EventBatch, Explanation, Level, Text
 from cityguard.otpolicy import overdue, words
-from cityguard.otpolicy.acts import CHANGES, CLASSES, acts
+from cityguard.otpolicy.acts import CHANGES, acts
 from cityguard.otpolicy.judge import Judge
 from cityguard.otpolicy.overdue import RULE
 from cityguard.otpolicy.policy import Line, Policy
@@ -75,7 +75,7 @@ class PolicyDetector:
         self._hear(seen, register)
         if not judge.enforced or seen.is_empty():
             return ()
-        return list(self._violations(judge, register, seen.filter(pl.col("klass").is_in(CLASSES)), batch.part))
+        return list(self._violations(judge, register, seen.filter("deed"), batch.part))
 
     def finish(self) -> Iterable[Alert]:
         """An input that ends says nothing of stations that are not in it."""
