@@ -175,6 +175,11 @@ def test_a_time_that_goes_back_and_a_place_out_of_reach_are_flagged() -> None:
     assert [row["ot.flags"] for row in rows] == [None, None, ["position_jump"], ["time_back"]]
 
 
+def test_a_number_that_is_no_digits_is_unknown() -> None:
+    (row,) = sent(JT808, (0, frame(0x0002, phone="A39123456789")))
+    assert some(row, "function.name", "unit_id") == ("terminal_heartbeat", None)
+
+
 def test_messages_of_makers_are_rows_without_a_class() -> None:
     (row,) = said(JT808, (0, frame(0xF123, b"abc")))
     assert some(row, "function.code", "function.name", "function.class") == (0xF123, "message_f123", None)
@@ -187,8 +192,8 @@ def test_frames_are_known_by_their_content_alone() -> None:
     assert starts(frame(0x0002, check=1), False)  # a wrong check is told
     assert not starts(frame(0x0002, check=1, attributes=3), True)
     assert not starts(frame(0x7777), True)
-    assert not starts(frame(0x0002, phone="0"), True)
-    assert not starts(frame(0x0002, phone="A39123456789"), True)
+    assert not starts(frame(0x0002, phone="0", check=1), True)
+    assert not starts(frame(0x0002, phone="A39123456789", check=1), True)
     assert not starts(b"\x7e\xa0\x07\x03\x21\x93\x0f\x01\x7e", True)
     assert within(b"\x7e\x7enoise" + heartbeat)
     assert not within(b"\x7e" * 300)

@@ -51,16 +51,17 @@ class Frame:
 
     @property
     def sound(self) -> bool:
-        """Whether the head is one: a message of the standard, or any with the right check; a number of digits."""
+        """Whether the head is one: a message of the standard and a number of digits, or any with length and check."""
         split = not self.total or (1 <= self.number <= self.total <= MAX_SPLIT)
-        known = self.message in MESSAGES or (self.checksum_ok and self.length_ok)
-        return known and self.phone is not None and split
+        right = self.checksum_ok and self.length_ok
+        return split and (right or (self.message in MESSAGES and self.phone is not None))
 
     @property
     def sure(self) -> bool:
-        """Whether it can hardly be anything else: of message, digits and length all are right, or the check for one."""
-        known = self.sound and self.message in MESSAGES and self.encryption in (0, 1)
-        return known and bool((self.phone or "").strip("0")) and (self.length_ok or self.checksum_ok)
+        """Whether it can hardly be anything else: of number, length and check two are right, and the message known."""
+        numbered = bool((self.phone or "").strip("0"))
+        right = sum((numbered, self.length_ok, self.checksum_ok)) > 1
+        return right and self.sound and self.message in MESSAGES and self.encryption in (0, 1)
 
 
 def unescaped(data: bytes) -> bytes:
