@@ -119,6 +119,15 @@ def test_the_pair_a_peer_sends_in_the_clear_is_told() -> None:
     assert row["tls.server.not_after"] == datetime(2056, 1, 1, tzinfo=UTC) and row["tls.server.days_left"] > 10_000
 
 
+def test_what_an_association_keeps_is_bounded() -> None:
+    many = tuple((6, b"\x04" + sm2(0xC0, n)) for n in range(1, 8))
+    vendors = tuple((13, bytes([n]) * 16) for n in range(1, 50))
+    said = [(1, v1(2, (1, offer(SM4)), *many, *vendors, to=HERS)) for _ in range(20)]
+    (row,) = rows((0, v1(2, (1, offer(*[SM4] * 60)))), *said)
+    assert len(row["tls.server.certificate_chain"]) == ike.MAX_CERTIFICATES
+    assert len(row["tls.client.ciphers"]) == 60 and len(json.loads(row["event.fields"])["vendors"]) <= ike.MAX_LISTED
+
+
 def v2(body: bytes, *, to: bytes = NONE, flags: int = 0x08, exchange: int = 34, first: int = 33) -> bytes:
     return MINE + to + struct.pack(">BBBBII", first, 0x20, exchange, flags, 0, 28 + len(body)) + body
 
@@ -176,6 +185,16 @@ def test_a_message_whose_lengths_do_not_fit_is_told(cut: int) -> None:
 def test_what_is_no_ike_is_none(data: bytes) -> None:
     assert not ike.starts(data, True)
     assert rows((0, data)) == []
+
+
+@pytest.mark.parametrize("port", [500, 9999])
+def test_a_first_message_longer_than_what_is_shown_is_known(port: int) -> None:
+    (row,) = rows((0, v1(4, (1, offer(AES)), (4, bytes(700)))), port=port)
+    assert row["tls.exchange"] == "aggressive"
+    long = v2(chained([(33, sa2(choice(1, 12, size=256, last=True))), (34, struct.pack(">HH", 36, 0) + bytes(1184))]))
+    (row,) = rows((0, long), port=port)
+    assert row["tls.exchange"] == "ike_sa_init"
+    assert not ike.starts(long[:28] + b"\0\1" + long[30:512], False)
 
 
 def test_another_port_needs_a_first_message_that_fits_exactly() -> None:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from cityguard.decoders.app import certificate, ike_names, tls_session
-from cityguard.decoders.app.ike_message import MARKER, SA_1, SA_2, Message, Proposal, read
+from cityguard.decoders.app.ike_message import MARKER, SA_1, SA_2, Message, Proposal, begins, read
 from cityguard.decoders.events import End, Talk
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
@@ -22,6 +22,8 @@ WAIT = 60 * 1_000_000_000
 """ns of silence after which an association is given."""
 MAX_LISTED = 64
 """Proposals and vendors that are kept."""
+MAX_CERTIFICATES = 4
+"""Of one side."""
 _SIGNING, _KEY_EXCHANGE = 4, 5
 _PHASE_1 = frozenset((1, 2, 3, 4, 34))
 _NONE = bytes(8)
@@ -40,7 +42,7 @@ class Association:
         self._fields: dict[str, Any] = {"tls.version_protocol": "ike"}
         self._extra: dict[str, Any] = {}
         self._dark: set[bool] = set()
-        self._certificates: dict[str, list[tuple[int, bytes]]] = {"client": [], "server": []}
+        self._certificates: dict[str, list[tuple[int, dict[str, Any]]]] = {"client": [], "server": []}
         self._given = False
 
     def hear(self, talk: Talk, message: Message) -> None:
@@ -62,8 +64,9 @@ class Association:
             self._choose(message.proposals)
         if message.group is not None and not client:
             self._fields["tls.curve"] = ike_names.of(ike_names.GROUPS, message.group)
-        if message.certificates:
-            self._certificates["client" if client else "server"] += message.certificates[:4]
+        mine = self._certificates["client" if client else "server"]
+        for kind, der in message.certificates[: MAX_CERTIFICATES - len(mine)]:
+            mine.append((kind, certificate.describe(der)))
         if message.vendors:
             told = self._extra.setdefault("vendors", [])
             told += [one.hex() for one in message.vendors if one.hex() not in told][: MAX_LISTED - len(told)]
@@ -113,11 +116,11 @@ class Association:
         self._fields |= {"tls.key_exchange": how, "tls.forward_secrecy": True}
 
 
-def _certify(fields: dict[str, Any], who: str, several: list[tuple[int, bytes]], national: bool) -> None:
+def _certify(fields: dict[str, Any], who: str, several: list[tuple[int, dict[str, Any]]], national: bool) -> None:
     """Certificates sent in the clear, the one for signing first."""
-    ders = [der for kind, der in several if kind == _SIGNING] + [der for kind, der in several if kind == _KEY_EXCHANGE]
-    if ders:
-        tls_session.certify(fields, who, [certificate.describe(der) for der in ders[:4]], double=national)
+    told = [one for wanted in (_SIGNING, _KEY_EXCHANGE) for kind, one in several if kind == wanted]
+    if told:
+        tls_session.certify(fields, who, told, double=national)
 
 
 def _from_initiator(message: Message) -> bool:
@@ -175,7 +178,7 @@ def starts(data: bytes, usual: bool) -> bool:
     """A first message in the clear whose payloads fit exactly; on a usual port any whole message."""
     message = read(data)
     if message is None:
-        return False
+        return begins(data)
     if message.encrypted:
         size = int.from_bytes(data[28:32] if message.natt else data[24:28], "big")
         return usual and message.responder != _NONE and size == len(data) - (4 if message.natt else 0)

@@ -21,6 +21,9 @@ SA_1, KE_1, ID_1, CERT_1, VENDOR_1 = 1, 4, 5, 6, 13
 SA_2, KE_2, CERT_2, VENDOR_2, ENCRYPTED_2, FRAGMENT_2 = 33, 34, 37, 43, 46, 53
 _ENCR, _PRF, _INTEG, _GROUP = 1, 2, 3, 4
 _KEY_LENGTH = 14
+MAX_MESSAGE = 65_507
+_IPSEC = b"\0\0\0\1\0\0\0\1"  # domain of interpretation and situation of IKEv1
+_PROPOSAL = (b"\0\0", b"\2\0")
 
 
 _head = struct.Struct(">8s8sBBBBII").unpack_from
@@ -127,6 +130,27 @@ class _Parts:
     certificates: list[tuple[int, bytes]] = field(default_factory=list)
     vendors: list[bytes] = field(default_factory=list)
     identities: list[bytes] = field(default_factory=list)
+
+
+def begins(data: bytes) -> bool:
+    """Whether a first message begins here of which only the first bytes are shown: header, and an SA payload first."""
+    data = data[len(MARKER) :] if data[:4] == MARKER else data
+    if len(data) < 48:
+        return False
+    initiator, responder, first, version, exchange, flags, number, size = _head(data)
+    if not any(initiator) or any(responder) or number or size <= len(data) or size > MAX_MESSAGE:
+        return False
+    fits = data[29] == 0 and 20 <= _two(data, 28)[1] <= size - 28
+    if version >> 4 == 1 and version & 15 < 2:
+        return fits and first == SA_1 and exchange in (1, 2, 3, 4) and not flags and data[32:40] == _IPSEC
+    return (
+        fits
+        and version == 0x20
+        and first == SA_2
+        and exchange == 34
+        and data[32:34] in _PROPOSAL
+        and data[36:38] == b"\1\1"
+    )
 
 
 class _CutError(Exception):
