@@ -143,6 +143,7 @@ def test_split_messages_and_broadcasts_are_marked() -> None:
 
 
 def test_functions_of_makers_have_no_class() -> None:
+    assert one(resource(0x97, "01" + "8765" + TP5))["ot.value"] is None
     assert some(one(resource(0xE0, "00")), "function.name", "function.class") == ("vendor_function", None)
     assert some(one(resource(0x07, "00")), "function.name", "function.class") == ("unknown_function", None)
 

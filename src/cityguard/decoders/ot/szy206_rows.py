@@ -73,6 +73,8 @@ def value(frame: Frame) -> str | None:
     """What is ordered or said: a time where it is one, numbers of the types that are sure, else the octets."""
     if frame.afn == 0x96 or not frame.data:
         return None
+    if not frame.up and frame.afn not in names.FUNCTIONS:  # where its password stands is not known
+        return None
     if frame.afn in (0x11, 0x51) and (time := set_time(frame.data)):
         return time
     if frame.up and frame.afn in (0xB0, 0xC0) and frame.type in names.DECIMALS and len(frame.data) >= 4:
