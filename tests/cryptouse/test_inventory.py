@@ -123,6 +123,7 @@ def test_the_newest_handshake_tells_of_a_certificate_and_many_are_read_page_by_p
         ("ssh", "diffie-hellman-group1-sha1/3des-cbc/hmac-md5", False, ("weak_suite",), True),
         ("ssh", "sm2-sm3/sm4-ctr/hmac-sm3", True, (), True),
         ("1.2", None, False, (), None),
+        ("1.0", None, False, ("weak_version",), None),
     ],
 )
 def test_a_suite_is_judged_by_its_name(
@@ -199,3 +200,10 @@ def test_servers_on_the_internet_are_counted_and_left_out(store: EmbeddedStore) 
     assert [one.address for one in found.services] == ["203.0.113.80"] and found.outside == 1
     assert [one.sha256 for one in found.certificates] == ["near"]
     assert found.clients == {"10.0.9.9": 1}
+
+
+def test_rows_of_other_sources_that_know_no_suite_are_services_all_the_same(store: EmbeddedStore) -> None:
+    found = gathered(store, seen("10.0.0.7", version="1.0"), seen("10.0.0.8", version="1.3"), seen("10.0.0.9"))
+    assert [(one.state, one.problems) for one in found.services] == [
+        ("ordinary", ("weak_version",)), ("ordinary", ()), ("unanswered", ()),
+    ]  # fmt: skip

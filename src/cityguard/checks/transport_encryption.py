@@ -29,14 +29,14 @@ def run(system: System, ctx: Context) -> Iterator[Evidence]:
     Assets no flow was seen of are 未判定 each.
     """
     found = seen(system, ctx)
-    agreed = [one for one in found.services if any(use.cipher for use in one.used)]
+    agreed = [one for one in found.services if any(use.agreed for use in one.used)]
     if not agreed:
         reason = Text("流量中未见该系统的加密协商", "no encrypted handshake of the system was seen in traffic")
         yield evidence(INFO, ctx, system, system, OPEN, reason, {"services": []})
         return
     yield from events.unseen(INFO, ctx, system)
     weak = [one for one in agreed if any(_WEAK & set(use.problems) for use in one.used)]
-    only = [one for one in weak if all(_WEAK & set(use.problems) for use in one.used if use.cipher)]
+    only = [one for one in weak if all(_WEAK & set(use.problems) for use in one.used if use.agreed)]
     listed = names(f"{one.address}:{one.port} {_worst(one)}" for one in (only or weak))
     reason = Text(f"协商了不安全的方式：{listed}", f"weak ways were agreed on: {listed}")
     if not weak:
@@ -56,7 +56,7 @@ def seen(system: System, ctx: Context) -> Inventory:
 
 def _worst(service: Service) -> str:
     weak = next(use for use in service.used if _WEAK & set(use.problems))
-    return f"{weak.version} {weak.cipher}"
+    return f"{weak.version} {weak.cipher or ''}".strip()
 
 
 def _plain(service: Service) -> dict[str, object]:

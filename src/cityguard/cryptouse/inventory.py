@@ -41,6 +41,11 @@ class Used:
     problems: tuple[str, ...]
     forward: bool | None
 
+    @property
+    def agreed(self) -> bool:
+        """The handshake came to something."""
+        return bool(self.cipher) or self.version in judging.SETTLED
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -74,7 +79,7 @@ class Service:
     @property
     def turned_down(self) -> int:
         """Handshakes in which 国密 was offered and something else chosen."""
-        return sum(one.offered for one in self.used if one.cipher and not one.national)
+        return sum(one.offered for one in self.used if one.agreed and not one.national)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +208,7 @@ def _share(found: Inventory, by: str, key: str) -> Share:
 
 def state_of(used: Iterable[Used]) -> State:
     """The state of a server by what it was seen in."""
-    agreed = [one for one in used if one.cipher]
+    agreed = [one for one in used if one.agreed]
     if not agreed:
         return "unanswered"
     national = sum(one.national for one in agreed)

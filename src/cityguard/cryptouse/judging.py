@@ -20,6 +20,8 @@ PAIR = ("single", "swapped", "mismatched", "unusual")
 DATED = ("expired", "early", "soon")
 
 _OLD = frozenset(("2.0", "3.0", "1.0", "1.1"))
+SETTLED = _OLD | {"1.2", "1.3"}
+"""Versions that stand in a row only once they were agreed on, be the suite known or not (logs of others)."""
 _BROKEN = re.compile(
     r"_NULL|_EXPORT|_RC4_|_DES_|_DES40_|_3DES_|_RC2_|_anon_|_IDEA_|^NULL|arcfour|3des|des-cbc|blowfish"
 )
@@ -45,9 +47,9 @@ def is_national(version: str | None, cipher: str | None) -> bool:
 
 def suite(version: str | None, cipher: str | None) -> tuple[str, ...]:
     """Codes of what was agreed on; () = nothing to say against it, also where nothing was agreed on."""
-    if not cipher:
-        return ()
     version = version or ""
+    if not cipher:
+        return ("weak_version",) if version in _OLD else ()
     if version.startswith("ike"):
         found = ["weak_suite"] if _BROKEN_IKE.search(cipher) else []
         return tuple([*found, "sm1"] if cipher.startswith("SM1") else found)
