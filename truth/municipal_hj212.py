@@ -42,7 +42,7 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "crc_variant": first.variant,
         "error": first.error,
         "length": first.length,
-        "characters": len(first.data.decode("utf-8", "replace")),
+        "characters": len(hj212_frame.text_of(first.data)),
         "fields": head,
         "version": first.edition,
         "ack_wanted": first.wants_answer,

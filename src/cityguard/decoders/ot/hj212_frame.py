@@ -185,9 +185,9 @@ def read(frame: bytes) -> Frame:
         clear = data[: begin + 5] + _opened(raw) + rest + data[end:]
         if not _variant(clear, wanted)[0]:
             return Frame(length, data, None, None, error, head, encrypted=True)
-        text = _text(clear[begin + 5 : clear.rfind(b"&&")])
+        text = text_of(clear[begin + 5 : clear.rfind(b"&&")])
         return Frame(length, clear, True, variant, error, head, text, tuple(_items(text)), True, True)
-    text = _text(inside)
+    text = text_of(inside)
     return Frame(length, data, good, variant, error, head, text, tuple(_items(text)))
 
 
@@ -203,7 +203,7 @@ def _head(data: bytes) -> dict[str, str]:
     for part in data.split(b";")[:32]:
         key, equals, value = part.partition(b"=")
         if equals:
-            found.setdefault(_text(key.strip()), _text(value.strip()))
+            found.setdefault(text_of(key.strip()), text_of(value.strip()))
     return found
 
 
@@ -243,7 +243,7 @@ def _test_machine() -> CipherContext:
     return Cipher(algorithms.SM4(TEST_KEY), modes.ECB()).decryptor()  # noqa: S305 - the protocol's own mode
 
 
-def _text(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
     """UTF-8; else GB 18030, of which GBK in older loggers is a part."""
     try:
         return raw.decode("utf-8")
