@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cityguard.errors import ContentErrors
 from cityguard.model import EventBatch, Station
-from cityguard.register import stations, windows
+from cityguard.register import station_lists, stations, windows
 from cityguard.register.register import Register
 
 WATER = Station(
@@ -147,6 +147,33 @@ def test_a_bureaus_own_workbook_is_understood(tmp_path: Path) -> None:
     (one,) = Register.load(tmp_path / "s.xlsx").stations
     assert one.platforms == ("10.70.0.5", "10.70.0.6")
     assert stations.periods(one) == {"": 3600.0, "50": 300.0, "52": 3600.0}
+
+
+def test_a_list_is_merged_by_id_or_takes_the_place_of_all(tmp_path: Path) -> None:
+    book = Register(stations=(WATER, PLC))
+    path = tmp_path / "list.yml"
+    path.write_text(
+        "stations:\n  - {id: plc-2, name: 新名, protocol: modbus, unit: '1', addresses: [10.66.10.12]}\n"
+        "  - {id: '0099010001', name: 水文站, protocol: sl651}\n",
+        encoding="utf-8",
+    )
+    made, fresh, changed = station_lists.merged(book, path)
+    assert (fresh, changed, [one.id for one in made.stations]) == (1, 1, [WATER.id, "plc-2", "0099010001"])
+    assert made.station("plc-2") is not None
+    whole, _, _ = station_lists.merged(book, path, whole=True)
+    assert [one.id for one in whole.stations] == ["plc-2", "0099010001"]
+
+
+def test_a_list_with_a_fault_or_with_assets_is_refused_whole(tmp_path: Path) -> None:
+    path = tmp_path / "list.yml"
+    path.write_text(
+        "stations:\n  - {id: a, name: 甲, protocol: hj212, system: none}\nassets:\n  - {id: b, name: 乙, system: s}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ContentErrors) as caught:
+        station_lists.merged(Register(), path)
+    assert "unknown system" in str(caught.value)
+    assert "has no assets" in str(caught.value)
 
 
 @pytest.mark.parametrize(

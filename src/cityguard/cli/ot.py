@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cityguard.audit import Actor
     from cityguard.otpolicy.diff import Change
     from cityguard.otpolicy.review import Review
+    from cityguard.otpolicy.silence import Heard
 
 app = typer.Typer(no_args_is_help=True, help="工控策略（只告警，不阻断）/ OT policy: it tells, it never blocks")
 stations = typer.Typer(no_args_is_help=True, help="登记站点 / Registered stations")
@@ -219,29 +221,44 @@ def report(
 
 def _print_review(found: Review) -> None:
     lang = language()
-    table(
-        pick("违反策略", "Violations"),
-        [pick("时间（UTC）", "time (UTC)"), pick("级别", "level"), pick("事实与策略行", "what"), pick("次数", "times")],
-        ((f"{a.first_seen:%m-%d %H:%M}", a.level, a.reason.get(lang), a.count) for a in found.violations[:SHOWN]),
-    )
+    if found.violations:
+        table(
+            pick("违反策略", "Violations"),
+            [
+                pick("时间（UTC）", "time (UTC)"),
+                pick("级别", "level"),
+                pick("事实与策略行", "what"),
+                pick("次数", "times"),
+            ],
+            ((f"{a.first_seen:%m-%d %H:%M}", a.level, a.reason.get(lang), a.count) for a in found.violations[:SHOWN]),
+        )
     for title, rows in (
         (pick("到期与将到期的策略行", "Lines expired or about to"), found.expiring),
         (pick("未用到的策略行", "Lines nothing needed"), found.unused),
     ):
+        if rows:
+            table(
+                title,
+                [pick("编号", "id"), pick("内容", "what"), pick("责任人", "owner"), pick("到期日", "expires")],
+                ((r.id, r.text.get(lang), r.owner, _until(r.expires, over=r.expired)) for r in rows[:SHOWN]),
+            )
+    if found.unknown:
         table(
-            title,
-            [pick("编号", "id"), pick("内容", "what"), pick("责任人", "owner"), pick("到期日", "expires")],
-            ((r.id, r.text.get(lang), r.owner, _until(r.expires, over=r.expired)) for r in rows[:SHOWN]),
+            pick("出现但未登记的站点", "Stations seen but not registered"),
+            [pick("协议", "protocol"), pick("设备标识", "unit"), pick("地址", "address"), pick("次数", "times")],
+            ((u.protocol, u.unit, u.ip, u.count) for u in found.unknown[:SHOWN]),
         )
-    table(
-        pick("出现但未登记的站点", "Stations seen but not registered"),
-        [pick("协议", "protocol"), pick("设备标识", "unit"), pick("地址", "address"), pick("次数", "times")],
-        ((u.protocol, u.unit, u.ip, u.count) for u in found.unknown[:SHOWN]),
+    if found.silent:
+        _print_heard(found.silent)
+    say(
+        f"{found.events:,} 条报文，{found.lines} 行策略：违反 {len(found.violations)}，到期 {len(found.expiring)}，"
+        f"未用 {len(found.unused)}，未登记 {len(found.unknown)}，静默 {len(found.silent)}",
+        f"{found.events:,} messages, {found.lines} lines: {len(found.violations)} violations, {len(found.expiring)} "
+        f"expiring, {len(found.unused)} unused, {len(found.unknown)} unregistered, {len(found.silent)} silent",
     )
-    _print_heard(found.silent)
 
 
-def _print_heard(rows: object) -> None:
+def _print_heard(rows: Sequence[Heard]) -> None:
     from cityguard.otpolicy import words
 
     lang = language()
@@ -260,7 +277,7 @@ def _print_heard(rows: object) -> None:
                 words.span(one.period_s).get(lang) if one.period_s else "",
                 f"{one.last:%Y-%m-%d %H:%M}" if one.last else "—",
             )
-            for one in list(rows)[:SHOWN]  # type: ignore[call-overload]
+            for one in rows[:SHOWN]
         ),
     )
 
@@ -316,7 +333,7 @@ def silent(since: From = "7d", as_json: Json = False) -> None:
         now = one.clock()
         found = one.ot.review(moment(since, now), now)
     if as_json:
-        document({"schema_version": 1, "silent": [replace(one) for one in found.silent]})
+        document({"schema_version": 1, "silent": list(found.silent)})
     else:
         _print_heard(found.silent)
     if found.silent:
