@@ -185,7 +185,7 @@ class Sl651(Speaker):
         tables = self._rows.tables(Segments(buffer, packets, keys, rows[plain]))
         if not tables:
             return pl.DataFrame()
-        return pl.concat(tables, how="diagonal").with_columns(pl.lit("sl651").alias("network.protocol"))
+        return pl.concat(tables, how="diagonal_relaxed").with_columns(pl.lit("sl651").alias("network.protocol"))
 
     def gather(self, frame: bytes, at: Moment, way: int) -> None:
         """Keep a whole frame until the piece is over."""
