@@ -169,6 +169,7 @@ def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
             asked.drop_nulls().unique(maintain_order=True).head(MAX_EVENT_IDS).alias("ids"),
             pl.col("code").unique().sort().head(words.SHOWN + 1).alias("codes"),
             pl.col("spot").drop_nulls().unique(maintain_order=True).head(words.SHOWN + 1).alias("spots"),
+            pl.col("spot").drop_nulls().n_unique().cast(pl.Int64).alias("spot_count"),
             *(pl.col(name).drop_nulls().first() for name in ("name", "ip", "segment", "department", "system")),
             pl.col("worst").first(),
         )
@@ -187,7 +188,10 @@ def _alert(row: dict[str, Any], line: Line | None, names: words.Names, part: str
     rule, why = f"{RULE}.{row['why']}", _why(row["why"], line)
     place, master = names.place(row["station"]), names.master(row["master"])
     name = row["name"] if len(row["codes"]) == 1 else ""
-    did, spots = words.deed(row["protocol"], row["klass"], row["codes"], name or ""), words.where(row["spots"])
+    did, spots = (
+        words.deed(row["protocol"], row["klass"], row["codes"], name or ""),
+        words.where(row["spots"], row["spot_count"]),
+    )
     known = bool(row["spots"])
     zh = f"{master.zh} 对 {place.zh} {did.zh}{f'，{spots.zh}' if known else ''}：{why.zh}。{words.NEVER_BLOCKS.zh}"
     en = f"{master.en} to {place.en}: {did.en}{f', {spots.en}' if known else ''}: {why.en}. {words.NEVER_BLOCKS.en}"

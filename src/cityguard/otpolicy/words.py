@@ -247,18 +247,19 @@ def deed(protocol: str, klass: str, codes: Sequence[str], name: str = "") -> Tex
     else:
         zh = f"{kind.zh} {name or said}".strip() if codes else kind.zh
     en = name if name and len(codes) == 1 else f"{kind.en} {name or ', '.join(codes[:SHOWN])}".strip()
-    note = "" if protocol == ANY else f"{spoken} {said}".strip()
+    note = "" if protocol == ANY else spoken if said in (name, "") else f"{spoken} {said}"
     return Text(f"{zh}（{note}）" if note else zh, f"{en} ({note.replace('、', ', ')})" if note else en)
 
 
-def where(addresses: Sequence[str]) -> Text:
-    """The addresses of a line; empty = any."""
+def where(addresses: Sequence[str], total: int = 0) -> Text:
+    """The addresses of a line; empty = any. ``total``: how many there are, where not all are given."""
     if not addresses:
         return Text("任何地址", "any address")
-    more = len(addresses) - SHOWN
+    count = max(total, len(addresses))
+    more = count - SHOWN
     plain = [word.removeprefix("=") for word in addresses[:SHOWN]]
     return Text(
-        f"地址 {'、'.join(plain)}{f' 等 {len(addresses)} 段' if more > 0 else ''}",
+        f"地址 {'、'.join(plain)}{f' 等 {count} 段' if more > 0 else ''}",
         f"addresses {', '.join(plain)}{f' and {more} more' if more > 0 else ''}",
     )
 
