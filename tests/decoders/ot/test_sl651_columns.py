@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.decoders.ot.hydrology import body, frame, report
 from tests.decoders.ot.talk import ends
 
-from cityguard.decoders.ot.sl651_columns import Rows, checks, seconds
+from cityguard.decoders.ot.sl651_columns import Rows
+from cityguard.decoders.ot.sl651_octets import checks, seconds
 from cityguard.decoders.ot.sl651_rows import moment as utc
 from cityguard.decoders.ot.sl651_values import moment
 from cityguard.decoders.stream import Moment

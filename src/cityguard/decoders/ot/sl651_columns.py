@@ -7,21 +7,19 @@ Reports of one length whose guides stand at the same places are read together. B
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cityguard.decoders import events
-from cityguard.decoders.ot import sl651_body, sl651_frame, sl651_rows
+from cityguard.decoders.ot import sl651_frame, sl651_layout, sl651_rows
 from cityguard.decoders.ot import sl651_names as names
+from cityguard.decoders.ot.sl651_layout import FIRST, Field, Layout
+from cityguard.decoders.ot.sl651_octets import SHORT, TENS, checks, seconds
 from cityguard.decoders.ot.sl651_values import shown, states
-from cityguard.decoders.packet import Bools, U8s, Window, Words
-from cityguard.decoders.wire import crc
+from cityguard.decoders.packet import Bools, U8s, Words
 from cityguard.decoders.wire.gathered import Source
 
 FEWEST = 16
@@ -29,90 +27,7 @@ FEWEST = 16
 MAX_LAYOUTS = 64
 """Layouts of reports of one length in a piece."""
 _REPORTS = frozenset((*range(0x30, 0x36), 0x37, 0x38, 0x3A))
-_LISTED = (0x31, 0x38)
-"""Behind a time step the values of one element fill the rest."""
-_SHORT = 8
-_FIRST = 37
-"""Where a report's elements begin."""
 _AHEAD = 600
-_ZONE = 8 * 3_600
-
-U16s = npt.NDArray[np.uint16]
-
-
-@cache
-def _pairs() -> U16s:
-    """The check after two octets more, by the check before xor the octets, the first one low."""
-    single = np.array([crc.arc(bytes([value])) for value in range(256)], np.uint16)
-    value = np.arange(65_536, dtype=np.uint32)
-    once = (value >> 8) ^ single[value & 0xFF]
-    twice: U16s = ((once >> 8) ^ single[once & 0xFF]).astype(np.uint16)
-    return twice
-
-
-def checks(table: U8s) -> Bools:
-    """Whether the check of each frame is right.
-
-    Args:
-        table: uint8[n, size], frames of one length, size > 4.
-    """
-    body = table[:, :-2]
-    value = np.full(len(table), 0xFFFF, np.uint16)
-    if body.shape[1] & 1:
-        single = np.array([crc.arc(bytes([one])) for one in range(256)], np.uint16)
-        value = (value >> np.uint16(8)) ^ single[(value ^ body[:, 0]) & np.uint16(0xFF)]
-        body = body[:, 1:]
-    words, pairs = np.ascontiguousarray(np.ascontiguousarray(body).view("<u2").T), _pairs()
-    for word in words:
-        value = pairs[value ^ word]
-    told = table[:, -2].astype(np.uint16) << np.uint16(8) | table[:, -1]
-    right: Bools = value == told
-    return right
-
-
-_DIGITS = np.array(
-    [value if value < 10 and octet >> 4 < 10 else -1 for octet in range(256) for value in (octet & 15,)], np.int64
-)
-_TENS = np.where(_DIGITS < 0, -1, np.arange(256) // 16 * 10 + _DIGITS)
-"""Packed digits -> number; -1 = none."""
-_MONTHS = (np.datetime64("2000-01") + np.arange(1_201)).astype("datetime64[D]").astype(np.int64)
-
-
-def seconds(table: U8s) -> Words:
-    """YYMMDDHHmm or YYMMDDHHmmSS of the city's zone as seconds of the epoch; -1 = no time."""
-    parts = _TENS[table]
-    year, month, day, hour, minute = (parts[:, place] for place in range(5))
-    second = parts[:, 5] if table.shape[1] > 5 else np.zeros(len(parts), np.int64)
-    place = np.clip(year * 12 + month - 1, 0, 1_199)
-    good = (parts >= 0).all(axis=1) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
-    good &= (day >= 1) & (day <= _MONTHS[place + 1] - _MONTHS[place])
-    found = (_MONTHS[place] + day - 1) * 86_400 + hour * 3_600 + minute * 60 + second - _ZONE
-    return np.where(good, found, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One element of a layout."""
-
-    name: str
-    at: int
-    size: int
-    decimals: int
-    kind: str
-    """``number``, ``rain``, ``levels`` or ``status``."""
-    many: int = 0
-    """Values of a list behind a time step; 0 = one value."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where the elements of a report stand."""
-
-    fields: tuple[_Field, ...]
-    step: str
-    """Time step, as the row tells it."""
-    fixed: tuple[int, ...]
-    """Octets that all reports of the layout have in common."""
 
 
 class Rows:
@@ -138,29 +53,6 @@ class Rows:
         return found + slow.take()
 
 
-def are_plain(buffer: U8s, begin: Words, size: Words) -> Bools:
-    """Which segments are what ``sl651_frame.plain`` takes for one whole frame."""
-    read = Window(buffer)
-    way = read.u16(begin + 11)
-    told = (way & 0xFFF) + sl651_frame.HEX_HEAD + 3
-    found: Bools = (size >= sl651_frame.HEX_HEAD + _SHORT + 3) & (told == size) & (way & 0x7000 == 0)
-    found &= (read.u16(begin) == 0x7E7E) & (read.u8(begin + 13) == names.STX) & _KNOWN[read.u8(begin + 10)]
-    end = read.u8(begin + size - 3)
-    found &= np.where(way & 0x8000 > 0, _DOWN[end], _UP[end])
-    return found
-
-
-def _octets(of: Iterable[int]) -> Bools:
-    found = np.zeros(256, np.bool_)
-    found[list(of)] = True
-    return found
-
-
-_KNOWN = _octets(names.FUNCTIONS)
-_UP = _octets((names.ETX, names.ETB))
-_DOWN = _octets(set(names.ENDS) - {names.ETX, names.ETB})
-
-
 def _by_size(source: Source) -> list[tuple[Words, U8s]]:
     """Frames of one length as the rows of a table, with their places; lengths that few have are left out."""
     found, buffer = [], source.buffer
@@ -176,22 +68,22 @@ def _read(rows: Words, table: U8s, times: Words) -> list[tuple[Words, pl.DataFra
     ordinary = checks(table) & _is_ordinary(table)
     sent = seconds(table[:, 16:22])
     ordinary &= sent >= 0
-    if table.shape[1] == sl651_frame.HEX_HEAD + _SHORT + 3:
+    if table.shape[1] == sl651_frame.HEX_HEAD + SHORT + 3:
         mine = np.flatnonzero(ordinary & ~np.isin(table[:, 10], (0x4A, 0x51)))
         return [_told(rows, table, times, sent, mine, None)] if len(mine) else []
-    if table.shape[1] <= _FIRST + 5:
+    if table.shape[1] <= FIRST + 5:
         return []
     found = []
     left = np.flatnonzero(ordinary & _is_report(table, sent))
     for _ in range(MAX_LAYOUTS):
         if len(left) < FEWEST:
             break
-        layout = _layout(bytes(table[left[0]]))
-        alike = _alike(table[left], layout) if layout else np.zeros(len(left), np.bool_)
+        layout = sl651_layout.read(bytes(table[left[0]]))
+        alike = sl651_layout.alike(table[left], layout) if layout else np.zeros(len(left), np.bool_)
         alike[0] = True
         if layout:
             mine = left[alike]
-            mine = mine[_readable(table[mine], layout)]
+            mine = mine[sl651_layout.readable(table[mine], layout)]
             if len(mine):
                 found.append(_told(rows, table, times, sent, mine, layout))
         left = left[~alike]
@@ -217,56 +109,6 @@ def _is_report(table: U8s, sent: Words) -> Bools:
     return found
 
 
-def _layout(frame: bytes) -> _Layout | None:
-    """The layout of a report; None where an element is not plain."""
-    end, at, step = len(frame) - 3, _FIRST, ""
-    found, fixed = list[_Field](), [10]
-    while at < end:
-        guide, info = frame[at], frame[at + 1]
-        size, kind, many = info >> 3, "number", 0
-        fixed += [at, at + 1]
-        if guide == names.STEP and size == 3:
-            step = sl651_body.step(frame[at + 2 : at + 5])
-            fixed += [at + 2, at + 3, at + 4]
-            at += 5
-            continue
-        if guide == names.RAIN:
-            size, kind = 12, "rain"
-        elif guide in names.LEVELS:
-            size, kind = 24, "levels"
-        elif guide == names.STATUS and size == 4:
-            kind = "status"
-        elif guide >= 0xF0 or guide in (names.STEP, names.DURATION, names.STATUS) or not 0 < size < 6 or info & 7 > 3:
-            return None
-        if step and frame[10] in _LISTED and kind in ("number", "status"):
-            many = (end - at - 2) // size
-            if kind == "status" or not many:
-                return None
-        found.append(_Field(sl651_body.name(guide), at + 2, size, info & 7, kind, many))
-        at += 2 + size * max(many, 1)
-    whole = at == end and 0 < len(found) <= sl651_rows.MAX_VALUES
-    return _Layout(tuple(found), step, tuple(fixed)) if whole else None
-
-
-def _alike(table: U8s, layout: _Layout) -> Bools:
-    """Which frames have what the first has where a layout is fixed."""
-    places = list(layout.fixed)
-    found: Bools = (table[:, places] == table[0, places]).all(axis=1)
-    return found
-
-
-def _readable(table: U8s, layout: _Layout) -> Bools:
-    """Which have numbers alone where numbers stand; a leading FF is a minus."""
-    good = np.ones(len(table), np.bool_)
-    for one in layout.fields:
-        if one.kind == "number":
-            for at in range(one.at, one.at + one.size * max(one.many, 1), one.size):
-                parts = _TENS[table[:, at : at + one.size]]
-                minus = table[:, at] == 0xFF
-                good &= (parts[:, 1:] >= 0).all(axis=1) & ((parts[:, 0] >= 0) | (minus & (one.size > 1)))
-    return good
-
-
 @cache
 def _rain() -> pl.Series:
     return pl.Series("", [shown(None if octet == 0xFF else octet / 10) for octet in range(256)], pl.String)
@@ -277,7 +119,7 @@ def _levels() -> pl.Series:
     return pl.Series("", [shown(None if word == 0xFFFF else word / 100) for word in range(65_536)], pl.String)
 
 
-def _text(table: U8s, one: _Field) -> pl.Series:
+def _text(table: U8s, one: Field) -> pl.Series:
     """An element's values as text."""
     raw = table[:, one.at : one.at + one.size]
     if one.kind == "status":
@@ -296,7 +138,7 @@ def _text(table: U8s, one: _Field) -> pl.Series:
 
 def _numbers(raw: U8s, decimals: int) -> pl.Series:
     """Packed numbers as text, a row each."""
-    parts = _TENS[raw]
+    parts = TENS[raw]
     minus = raw[:, 0] == 0xFF
     value = np.where(minus, 0, parts[:, 0])
     for place in range(1, raw.shape[1]):
@@ -306,13 +148,13 @@ def _numbers(raw: U8s, decimals: int) -> pl.Series:
     return pl.Series("", number).cast(pl.String)
 
 
-def _word(table: U8s, one: _Field) -> Words:
+def _word(table: U8s, one: Field) -> Words:
     """The status word."""
     raw = table[:, one.at : one.at + 4].astype(np.int64)
     return raw[:, 0] << 24 | raw[:, 1] << 16 | raw[:, 2] << 8 | raw[:, 3]
 
 
-def _flags(table: U8s, layout: _Layout | None) -> pl.Series:
+def _flags(table: U8s, layout: Layout | None) -> pl.Series:
     """What the status word tells to be so; of several the last."""
     words = [one for one in layout.fields if one.kind == "status"] if layout else []
     if not words:
@@ -321,7 +163,7 @@ def _flags(table: U8s, layout: _Layout | None) -> pl.Series:
     return pl.Series("", [states(word) or None for word in few.tolist()], pl.List(pl.String))[place]
 
 
-def _values(table: U8s, layout: _Layout) -> pl.Series:
+def _values(table: U8s, layout: Layout) -> pl.Series:
     columns = pl.DataFrame([_text(table, one).alias(str(place)) for place, one in enumerate(layout.fields)])
     return columns.select(pl.concat_str(pl.all(), separator=",")).to_series()
 
@@ -334,7 +176,7 @@ _ASKS = np.array([end not in (names.ACK, names.NAK, names.EOT, names.ESC) for en
 
 
 def _told(
-    rows: Words, table: U8s, times: Words, sent: Words, mine: Words, layout: _Layout | None
+    rows: Words, table: U8s, times: Words, sent: Words, mine: Words, layout: Layout | None
 ) -> tuple[Words, pl.DataFrame]:
     """Places and columns of some frames; without a layout they have no elements."""
     part, clock, places = table[mine], sent[mine], rows[mine]
@@ -385,7 +227,7 @@ def _stations(part: U8s, up: Bools) -> list[pl.Series]:
     ]
 
 
-def _more(part: U8s, end: U8s, layout: _Layout | None) -> pl.Series:
+def _more(part: U8s, end: U8s, layout: Layout | None) -> pl.Series:
     """What has no column, as ``sl651_rows`` writes it."""
     key = end.astype(np.int64)
     if layout:
