@@ -174,6 +174,13 @@ def test_the_published_test_key_is_tried_on_ciphered_data(written: bool) -> None
     assert "CP" not in json.loads(hidden["event.fields"])
 
 
+def test_written_octets_may_stand_close_together_or_apart() -> None:
+    for between in (b"", b", ", b","):
+        cp = b"{" + between.join(b"0x%02x" % byte for byte in range(16, 33)) + b"}x=1"
+        data = message(2011, "%s", flag=9).encode().replace(b"%s", cp)
+        assert some(one(frame(data, check=0)), "status", "encrypted") == ("encrypted", True)
+
+
 def test_ciphered_octets_that_look_like_marks_do_not_end_a_frame() -> None:
     cp = b"\x01&&\r\n##0010QN=\xff\x80"
     data = message(2011, "%s", flag=9).encode().replace(b"%s", cp)

@@ -31,6 +31,7 @@ _TAIL = re.compile(rb"&&[0-9A-Fa-f]{4}\r\n")
 _SURE = re.compile(rb"##\d{4}(?:(?:QN|ST|CN|PW|MN|Flag|PNUM|PNO|RF)=[^;&=]{0,32};){3,10}CP=&&")
 _ITEM = re.compile(r"([^=;,]{1,64})=(//.*?//|[^;,]*)", re.DOTALL)
 _WRITTEN = re.compile(rb"\{((?:0[xX][0-9A-Fa-f]{1,2},?\s?)+)\}")
+_OCTET = re.compile(rb"0[xX]([0-9A-Fa-f]{1,2})")
 _CLEAR = re.compile(rb"[A-Za-z][A-Za-z0-9]{1,15}(?:-[A-Za-z0-9]{1,15})?=")
 _BLOCK = 16
 
@@ -223,7 +224,7 @@ def _ciphered(inside: bytes) -> tuple[bytes, bytes] | None:
     They stand as octets, or written as a list of hexadecimal numbers in braces.
     """
     if written := _WRITTEN.match(inside):
-        octets = bytes(int(one, 16) for one in written[1].decode().replace(" ", "").split(",") if one)
+        octets = bytes(int(one, 16) for one in _OCTET.findall(written[1]))
         whole = len(octets) // _BLOCK * _BLOCK
         return (octets[:whole], octets[whole:] + inside[written.end() :]) if whole else None
     whole = len(inside) // _BLOCK * _BLOCK
