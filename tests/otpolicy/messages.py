@@ -63,7 +63,7 @@ def message(seconds: float = 0, **more: Any) -> dict[str, Any]:
 def write(seconds: float = 0, **more: Any) -> dict[str, Any]:
     """A Modbus write of one register."""
     what: dict[str, Any] = {"ot__function__code": 6, "ot__function__name": "Write Single Register"}
-    return message(seconds, **what, ot__function__class="write", **({"ot__quantity": 1} | more))
+    return message(seconds, **(what | {"ot__function__class": "write", "ot__quantity": 1} | more))
 
 
 def report(seconds: float = 0, **more: Any) -> dict[str, Any]:

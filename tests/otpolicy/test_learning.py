@@ -285,3 +285,21 @@ def test_a_fault_of_the_file_is_told_with_its_line(tmp_path: Path, line: str, fa
 def test_no_file_is_an_empty_policy(tmp_path: Path) -> None:
     assert policy.read(tmp_path / "none.yml") == Policy()
     assert datetime(2026, 1, 1, tzinfo=UTC) < START
+
+
+_TEXT = st.text(max_size=160)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_TEXT, _TEXT, _TEXT, st.sampled_from(["modbus", "hj212", "gb28181"]))
+def test_whatever_a_message_calls_itself_the_policy_comes_back_from_its_file(
+    tmp_path_factory: pytest.TempPathFactory, unit: str, name: str, address: str, protocol: str
+) -> None:
+    row = write(ot__unit_id=unit, ot__function__name=name, ot__address=address, ot__protocol=protocol)
+    row |= {"ot.function.code": None} if len(name) % 2 else {}
+    made = proposed(learned([row]))
+    path = tmp_path_factory.getbasetemp() / "hostile.yml"
+    policy.put(path, policy.dump(made, "x"))
+    assert policy.read(path) == made
+    scopes = {line.scope for line in made.lines}
+    assert not any(scope.startswith("segment:") for scope in scopes)
