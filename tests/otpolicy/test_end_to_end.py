@@ -10,16 +10,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from cityguard import config
+from cityguard import config, pipeline
 from cityguard.app import App
 from cityguard.audit import Actor
 from cityguard.errors import InputError
-from cityguard.model import Query, Term
+from cityguard.model import Query, Station, Term
 from cityguard.otpolicy.desk import Signature
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,25 @@ def test_a_matrix_shows_who_wrote_to_what_and_when(plant: App) -> None:
     polled = found.cell("water-plc-1/1", "10.66.10.5")
     assert polled is not None
     assert polled.counts == {"read": 118}
+
+
+def test_a_silent_station_becomes_an_alert_by_the_main_way_and_the_page_knows_when_it_spoke(plant: App) -> None:
+    listed = Station(
+        "plc-2", "二号", "modbus", unit="1", addresses=("10.66.10.12",), platforms=("10.66.10.5",), period_s=60
+    )
+    replace(plant.register, stations=(listed,)).save_yaml(plant.register_path)
+    plant.ingest([CAPTURE])
+    assert [(one.station.id, one.silent) for one in plant.ot.roll_call()] == [("plc-2", True)], "by what is stored"
+    ended = max(plant.ot_detector.watch.last.values())  # type: ignore[attr-defined]
+    last = datetime.fromtimestamp(ended / 1e6, UTC)
+    for minutes in range(8):
+        pipeline.settle(plant, last + timedelta(minutes=minutes))
+    (alert,) = plant.store.alerts.find(Query(where=Term("source", "eq", "silence")))
+    assert "二号（Modbus plc-2）应至少每 60 秒 上报一次" in alert.reason.zh
+    counters = plant.ot_detector.counters()  # type: ignore[attr-defined]
+    plant.store.records.put_value("counters:ot_policy", json.dumps(counters).encode())
+    (heard,) = plant.ot.roll_call()
+    assert heard.last == last, "to the second, as the process that detects tells it"
 
 
 def run(home: Path, *argv: str, code: int = 0, lang: str = "en") -> str:

@@ -213,6 +213,21 @@ def test_a_decision_that_says_too_little_is_refused(told: dict[str, Any], fault:
         decided(proposed(learned(polls())), **told)
 
 
+def test_what_is_written_can_be_read_again_however_much_it_is(tmp_path: Path) -> None:
+    spots = tuple(str(2 * n) for n in range(32))
+    rows = [
+        Line(f"l{n}", station=f"s{n}", master=SCADA, klass="read", addresses=spots, name="x", count=n)
+        for n in range(4_000)
+    ]
+    bounded = propose._bounded(rows)
+    assert 500 < len(bounded) < 4_000
+    path = tmp_path / "big.yml"
+    policy.put(path, policy.dump(Policy(bounded, about={"by": "li"}), "x"))
+    assert policy.read(path).lines == bounded
+    with pytest.raises(InputError, match="too much"):
+        decided(Policy(tuple(rows)), accept=tuple(line.id for line in rows))
+
+
 def test_a_place_goes_back_to_learning_and_a_line_is_removed() -> None:
     before = decided(proposed(learned(polls())), places=("*",)).policy
     assert before.scopes[0].place == "segment:seg-water"

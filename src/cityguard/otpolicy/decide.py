@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from cityguard.errors import InputError
-from cityguard.otpolicy.policy import MAX_LINES, Line, Policy, Rejected, Scope, signed
+from cityguard.otpolicy.policy import MAX_LINES, Line, Policy, Rejected, Scope, fits, signed
 from cityguard.otpolicy.propose import HELD
 
 
@@ -58,8 +58,6 @@ def decide(proposal: Policy, policy: Policy, told: Decision, *, segments: dict[s
     lines = signed(taken, owner=told.owner, reason=told.reason, expires=told.expires, by=told.by, at=told.at)
     gone = {one.id for one in lines} | set(told.remove)
     kept = [one for one in policy.lines if one.id not in gone]
-    if len(kept) + len(lines) > MAX_LINES:
-        raise InputError(f"more than {MAX_LINES} lines", remedy="write lines for segments instead of stations")
     put_aside = [Rejected(one.id, told.by, told.reason, told.at) for one in refused]
     names = {one.id for one in put_aside}
     fresh = Policy(
@@ -67,6 +65,9 @@ def decide(proposal: Policy, policy: Policy, told: Decision, *, segments: dict[s
         scopes=_scopes(policy.scopes, proposal, told, segments),
         rejected=(*(one for one in policy.rejected if one.id not in names | gone), *put_aside),
     )
+    if not fits(fresh):
+        remedy = "remove what is not needed; write lines for segments instead of stations"
+        raise InputError(f"more than {MAX_LINES} lines, or too much in them", remedy=remedy)
     decided = {one.id for one in (*lines, *refused)}
     left = replace(proposal, lines=tuple(one for one in proposal.lines if one.id not in decided))
     removed = tuple(one for one in policy.lines if one.id in told.remove)

@@ -83,4 +83,6 @@ def summary(changes: Sequence[Change], proposal: Policy) -> Text:
     en += f"; {held} of them have to be named to be accepted" if held else ""
     zh += f"；已拒绝的 {about['refused']} 行不再提出" if about.get("refused", "0") != "0" else ""
     en += f"; {about['refused']} rejected before are not proposed again" if about.get("refused", "0") != "0" else ""
+    zh += f"；另有 {about['left_out']} 项放不下，未提出" if about.get("left_out", "0") != "0" else ""
+    en += f"; {about['left_out']} more did not fit and are not proposed" if about.get("left_out", "0") != "0" else ""
     return Text(zh + "。" + words.NEVER_BLOCKS.zh, f"{en}. {words.NEVER_BLOCKS.en}")

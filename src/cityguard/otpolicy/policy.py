@@ -25,6 +25,7 @@ FILE = "ot-policy.yml"
 PROPOSAL = "ot-proposal.yml"
 MAX_LINES = 4_000
 MAX_BYTES = 8 << 20
+MAX_WEIGHT = content.MAX_NODES - 5_000  # values of a file that can be read again
 MAX_TEXT = 500
 ANY, PLATFORM = "*", "platform"
 Mode = Literal["learning", "enforced"]
@@ -269,6 +270,19 @@ def put(path: Path, data: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", place=str(path)) from None
+
+
+def weight(item: Line | Scope | Rejected) -> int:
+    """How many values an entry takes in the file, at most."""
+    values = [getattr(item, spec.name) for spec in fields(item)]
+    return 1 + 2 * len(values) + sum(len(value) for value in values if isinstance(value, tuple))
+
+
+def fits(policy: Policy) -> bool:
+    """Whether a policy's file could be read again."""
+    entries: list[Line | Scope | Rejected] = [*policy.lines, *policy.scopes, *policy.rejected]
+    most = max(len(policy.lines), len(policy.scopes), len(policy.rejected))
+    return most <= MAX_LINES and sum(map(weight, entries)) <= MAX_WEIGHT
 
 
 def signed(

@@ -15,7 +15,7 @@ from cityguard.otpolicy import addresses
 from cityguard.otpolicy.acts import CHANGES
 from cityguard.otpolicy.baseline import Baseline, as_acts
 from cityguard.otpolicy.judge import Judge
-from cityguard.otpolicy.policy import MAX_LINES, Line, Policy, line_id
+from cityguard.otpolicy.policy import MAX_LINES, MAX_WEIGHT, Line, Policy, line_id, weight
 from cityguard.register import windows
 from cityguard.register.register import Register
 
@@ -64,9 +64,20 @@ def propose(
         "events": str(baseline.events),
         "seen": str(baseline.deeds.height),
         "refused": str(len(refused)),
-        "left_out": str(max(0, len(made) - MAX_LINES) + baseline.lost),
+        "left_out": str(len(made) - len(chosen := _bounded(made)) + baseline.lost),
     }
-    return Policy(lines=tuple(made[:MAX_LINES]), about=about)
+    return Policy(lines=chosen, about=about)
+
+
+def _bounded(made: Sequence[Line]) -> tuple[Line, ...]:
+    """As many lines as a file holds, from the first on."""
+    room, chosen = MAX_WEIGHT, list[Line]()
+    for line in made[:MAX_LINES]:
+        room -= weight(line)
+        if room < 0:
+            break
+        chosen.append(line)
+    return tuple(chosen)
 
 
 def _uncovered(baseline: Baseline, policy: Policy, register: Register) -> Baseline:
