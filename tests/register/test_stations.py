@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cityguard.errors import ContentErrors
+from cityguard import content
+from cityguard.errors import ContentErrors, InputError
 from cityguard.model import EventBatch, Station
 from cityguard.register import station_lists, stations, windows
 from cityguard.register.register import Register
@@ -162,6 +163,21 @@ def test_a_list_is_merged_by_id_or_takes_the_place_of_all(tmp_path: Path) -> Non
     assert made.station("plc-2") is not None
     whole, _, _ = station_lists.merged(book, path, whole=True)
     assert [one.id for one in whole.stations] == ["plc-2", "0099010001"]
+
+
+def test_a_register_that_could_not_be_read_again_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "register.yml"
+    station_lists.save(Register(stations=(WATER,)), path)
+    many = Register(stations=tuple(Station(f"{n:012d}", "表", "dlt645", platforms=("10.72.0.5",)) for n in range(200)))
+    monkeypatch.setattr(content, "MAX_NODES", 1_000)
+    with pytest.raises(InputError, match="too large"):
+        station_lists.save(many, path)
+    assert Register.load(path).stations == (WATER,)
+    assert [one.name for one in tmp_path.iterdir()] == ["register.yml"]
+    station_lists.save(many, tmp_path / "register.xlsx")
+    assert len(Register.load(tmp_path / "register.xlsx").stations) == 200
 
 
 def test_a_list_with_a_fault_or_with_assets_is_refused_whole(tmp_path: Path) -> None:

@@ -316,8 +316,7 @@ def import_(
         one.audit(
             by or actor(), "register.stations", str(file), f"{fresh} new, {changed} changed, {len(made.stations)}"
         )
-        one.register_path.parent.mkdir(parents=True, exist_ok=True)
-        made.save_yaml(one.register_path)
+        station_lists.save(made, one.register_path)
     say(
         f"新增 {fresh} 个，更新 {changed} 个，共 {len(made.stations)} 个站点",
         f"{fresh} new, {changed} changed, {len(made.stations)} stations",

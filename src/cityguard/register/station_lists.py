@@ -51,3 +51,22 @@ def merged(register: Register, path: Path, *, whole: bool = False) -> tuple[Regi
     new = sum(one.id not in before for one in fresh)
     changed = sum(one.id in before and before[one.id] != one for one in fresh)
     return replace(register, stations=tuple(after.values())), new, changed
+
+
+def save(register: Register, path: Path) -> None:
+    """Put a register in the place of another, once it is sure that it can be read again.
+
+    Raises:
+        InputError, ContentErrors: it could not be (a YAML file holds about 4,000 stations; a workbook many more).
+    """
+    draft = path.with_name(f".new-{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        (register.save_xlsx if path.suffix.lower() == ".xlsx" else register.save_yaml)(draft)
+        Register.load(draft, zone=register.zone)
+        draft.replace(path)
+    except InputError as error:
+        remedy = "keep the register as a workbook: register: register.xlsx in cityguard.yml"
+        raise InputError(f"the register would be too large: {error.message}", place=str(path), remedy=remedy) from None
+    finally:
+        draft.unlink(missing_ok=True)
