@@ -32,6 +32,7 @@ from cityguard.sigma.rule import Ruleset, load
 from truth import base, websocket
 from truth.base import Line
 from truth.packets import CLIENT, Part, Wire
+from truth.secret import MASKED, Secret
 
 Row = dict[str, Any]
 SECOND = 1_793_581_200
@@ -258,7 +259,8 @@ def units(expect: Any, have: Any, path: str = "") -> Iterator[tuple[str, str, st
             yield f"detect {slug}", "fires", "fires" if slug in (have or ()) else "is silent"
     else:
         wanted = _PENDING.sub("", expect) if isinstance(expect, str) else expect
-        yield path, _text(wanted), _text(have)
+        hidden = wanted == MASKED and isinstance(have, Secret)
+        yield path, _text(wanted), _text(MASKED if hidden else have)
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
     value: Any = frame.value
     if frame.code in (0x11, 0x01) and value is not None and value.replace(".", "", 1).lstrip("-").isdigit():
         value = float(value)
+    changes = frame.code == 0x18 and not frame.from_meter and len(frame.data) == 12
     return {
         "address": frame.address,
         "broadcast": frame.address == dlt645_frame.BROADCAST,
@@ -28,6 +29,8 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "value": value,
         "time": frame.time.strftime("%Y-%m-%dT%H:%M:%S") if frame.time else None,
         "password": frame.password,
+        "old_password": frame.password if changes else None,
+        "new_password": frame.data[11:8:-1].hex().upper() if changes else None,
         "password_level": frame.level,
         "operator": frame.operator,
         "command": frame.command,

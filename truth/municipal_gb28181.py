@@ -12,6 +12,8 @@ from cityguard.decoders.ot.gb28181_message import Frame
 from cityguard.decoders.ot.gb28181_sdp import Media
 from cityguard.decoders.ot.gb28181_xml import Node
 
+_ERRORS = {"length_error": "length", "xml_declaration_refused": "doctype", "xml_malformed": "xml"}
+
 
 def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, Any]:
     """What a message says; nothing where it is no message."""
@@ -29,6 +31,7 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "user_agent": frame.head.get("user-agent") or None,
         "date": frame.head.get("date") or None,
         "faults": list(frame.faults),
+        "error": next((_ERRORS[one] for one in frame.faults if one in _ERRORS), None),
         "monitor_user_identity": frame.identity,
         "security_info": _auth_words(frame.head.get("securityinfo")),
     }
@@ -124,7 +127,9 @@ def _document(frame: Frame) -> dict[str, Any]:
         found["items"] = [_fields(item) for item in lists[0].children]
     ptz = next((one.ptz for one in gb28181_commands.commands(frame, body) if one.ptz is not None), None)
     if ptz is not None:
-        found["ptz"] = asdict(ptz)
+        pan, tilt, zoom = ptz.data
+        found["ptz"] = asdict(ptz) | {"pan": pan, "tilt": tilt, "zoom": zoom, "speed": pan or tilt or zoom}
+        found["ptz"] |= {"pan_speed": pan, "tilt_speed": tilt, "zoom_speed": zoom}
     return found
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cityguard.decoders.ot import hj212_frame
+from cityguard.decoders.ot import hj212_frame, hj212_names
 from cityguard.decoders.ot.hj212_frame import Frame
+from truth.secret import Secret
 
 NUMBERS = ("Flag",)
-KEYS = frozenset(("NewSK", "OldSK", "SK"))
 
 
 def frames(data: bytes) -> tuple[list[Frame], int]:
@@ -57,10 +57,10 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
 
 
 def items(frame: Frame) -> dict[str, Any]:
-    """CP by factor and field; keys are masked."""
+    """CP by factor and field; passwords and keys are marked as such."""
     found: dict[str, Any] = {}
     for factor, key, value in frame.items:
         place = found.setdefault(factor, {}) if factor else found
         if isinstance(place, dict):
-            place[key] = "<masked>" if key in KEYS else value
+            place[key] = Secret(value) if hj212_names.is_secret(key) else value
     return found

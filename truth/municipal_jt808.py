@@ -32,6 +32,7 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         "total": frame.total,
         "number": frame.number,
         "packets": frame.total,
+        "seq": [one.number for one in every if one.total],
     }
     parts = sorted((one for one in every if one.total), key=lambda one: one.number)
     whole = replace(frame, body=b"".join(one.body for one in parts), total=0) if len(parts) > 1 else frame
@@ -65,7 +66,8 @@ def _body(frame: pdu.Frame) -> dict[str, Any]:
         serial = int.from_bytes(body[:2], "big")
         return {"ack_serial": serial, "ack_id": answered, "result": body[4]}
     if message == 0x8400 and body:
-        return {"flag": body[0], "mode": body[0], "call_phone": pdu.text(body[1:])}
+        number = pdu.text(body[1:])
+        return {"flag": body[0], "mode": body[0], "call_phone": number, "phone_number": number}
     if message == 0x8500 and body:
         return {"flag": body[0], "control": body[0]}
     if message == 0x8300 and body:

@@ -21,7 +21,9 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
     if first.total > 1:
         first, body, size = _together(frames)
     said = sl651_rows.body(first, body, size)
-    return _head(first, frames) | _body(said) | _orders(said) | _packets(frames, said, size)
+    whole = said.whole and all(one.length_ok for one in frames)
+    found = _head(first, frames) | _body(said) | _orders(said) | _packets(frames, said, size)
+    return found | {"error": None if whole else "length"}
 
 
 def _frames(data: bytes) -> list[Frame]:
@@ -68,6 +70,7 @@ def _body(said: Body) -> dict[str, Any]:
         "step": said.step,
         "period": said.period,
         "status": None if said.status is None else states(said.status),
+        "status_word": None if said.status is None else f"{said.status:08X}",
         "text": said.text,
         "events": said.counts,
     }

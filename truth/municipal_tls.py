@@ -41,6 +41,8 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
             _messages(body, said, messages)
         else:
             messages.append("encrypted" if dark else "alert" if kind == _ALERT else "application_data")
+            if kind == _ALERT and not dark and len(body) == 2:
+                said |= {"level": body[0], "description": body[1], "alert": {"level": body[0], "description": body[1]}}
     said |= {"messages": messages, "message": messages[0] if messages else None}
     row = next((one for one in rows if one["dataset"] == "tls"), None)
     if row is not None:
