@@ -212,9 +212,21 @@ def test_tls_with_sm4_is_known_among_noise_and_other_tls_in_an_envelope_is_not()
         body = b"\x03\x03" + bytes(32) + b"\0" + vector(2, struct.pack(f">{len(suites)}H", *suites)) + b"\x01\0"
         return b"\x16\x03\x01" + vector(2, message(1, body))
 
-    assert rows((0, b"\x00\x0e\x38noise!" + hello(0x1301))) == []
-    (row,) = rows((0, b"\x00\x0e\x38noise!" + hello(0x00C6, 0x1301)))
+    envelope = (
+        b"\x00\x0e\x38" + bytes(13) + b"\x01\x10\x20" + bytes(13)
+    )  # OpenVPN: a reset, then the head of a control packet
+    assert rows((0, envelope + hello(0x1301))) == []
+    (row,) = rows((0, envelope + hello(0x00C6, 0x1301)))
     assert (row["tls.guomi_offered"], row.get("tls.guomi")) == (True, None)
+
+
+@pytest.mark.parametrize("before", [b"", b"\x00\xff\x13\x0d\x0a", b"\xaa\x55" * 9])
+def test_tls_behind_a_few_octets_of_noise_is_known_however_it_is_cut(before: bytes) -> None:
+    body = b"\x03\x03" + bytes(32) + b"\0" + b"\xc0\x2f\0"
+    wire = before + b"\x16\x03\x03" + vector(2, message(2, body))
+    for cut in range(1, 12):
+        (row,) = rows((1, wire[:cut]), (1, wire[cut:]))
+        assert row["tls.cipher"] == "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 
 
 @pytest.mark.parametrize(

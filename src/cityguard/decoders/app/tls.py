@@ -192,10 +192,14 @@ def _is_hello(data: bytes) -> bool:
     return data[5] in (1, 2) or joined
 
 
+_ASTRAY = 24
+"""Octets that may stand before a hello; OpenVPN has two heads of 16 and more before its own."""
+
+
 def within(data: bytes) -> bool:
     """Whether a whole record of TLCP, or a whole hello of TLS with 国密 (RFC 8998), stands anywhere.
 
-    Other TLS inside something else is left to what it is inside of (OpenVPN).
+    Other TLS counts in the first octets alone; further in it is left to what it is inside of (OpenVPN).
     """
     at = data.find(_HANDSHAKE)
     while 0 <= at <= len(data) - 9:
@@ -217,7 +221,7 @@ def _is_whole(data: bytes, at: int) -> bool:
         ciphers = client_hello(body).ciphers if data[at + 5] == 1 else [server_hello(body).cipher]
     except CutError:
         return False
-    return any(map(suites.is_guomi, ciphers))
+    return at <= _ASTRAY or any(map(suites.is_guomi, ciphers))
 
 
 _V2 = b"\x80\x00\x01"
