@@ -88,7 +88,18 @@ def test_an_acknowledgement_may_set_mode_and_clock() -> None:
     assert some(row, "is_request", "value", "flags") == (
         False, "03", ["acknowledgement", "sets_mode", "sets_clock", "tp_5"],
     )  # fmt: skip
+    assert row["ot.function.class"] == "write"
+    assert one(resource(0xC0, ""))["ot.function.class"] == "read"
     assert json.loads(row["event.fields"])["mode"] == "debugging or repair"
+
+
+def test_a_conversation_may_begin_with_a_command_of_a_wrong_check() -> None:
+    order = bytearray(resource(0x92, "01" + "1234" + TP5))
+    order[-2] ^= 1
+    assert starts(bytes(order), False) and within(b"\x00\xff" + order)
+    assert one(bytes(order))["ot.status"] == "crc_error"
+    order[4] = 0x98  # a province there is none of
+    assert not starts(bytes(order), False) and not within(bytes(order))
 
 
 def test_reports_tell_rain_and_flow() -> None:

@@ -1,7 +1,8 @@
 """SZY206-2016 and SL/T 427-2021, stations of water resources, over TCP and UDP: one row per frame.
 
 No port is the protocol's. What begins ``68 L 68`` is known by its CRC-8, its end, a function there is and a region in
-digits, all together; IEC 101 and Q/GDW 376.1 begin alike and fail one of them.
+digits, all together; IEC 101 and Q/GDW 376.1 begin alike and fail one of them. A conversation may begin with a frame
+whose CRC is wrong: then its region must be of a province there is, and its data what the function's command has.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def _sure(data: bytes, at: int) -> bool:
     many = szy206_frame.size(data, at)
     if not 0 < many <= len(data) - at or not szy206_frame.is_sound(data, at):
         return False
-    return many == data[at + 1] + 5 and szy206_frame.checked(data, at, many)
+    if many != data[at + 1] + 5:
+        return False
+    return szy206_frame.checked(data, at, many) or szy206_frame.is_likely(data, at)
 
 
 def starts(data: bytes, usual: bool) -> bool:

@@ -96,6 +96,17 @@ def is_sound(data: bytes | bytearray, at: int) -> bool:
     return len(part) == 6 and part[5] in names.FUNCTIONS and bytes(part[:3]).hex().isdigit()
 
 
+def is_likely(data: bytes | bytearray, at: int) -> bool:
+    """Whether a whole command of a wrong CRC stands at a place, by all that can be known of one beside it."""
+    many = size(data, at)
+    if many <= _HEAD or not is_sound(data, at) or not _province(data, at) or not data[at + 4]:
+        return False
+    frame = read(bytes(data[at : at + many]))
+    if frame.up or frame.type or frame.afn not in names.DATA:
+        return False
+    return bool(frame.tp) and _fits(len(frame.data), frame.afn, up=False, kind=0)
+
+
 def _province(data: bytes | bytearray, at: int) -> bool:
     """Whether the region begins with a code of GB/T 2260, or is the 00 of stations without one."""
     return data[at + 4 + (data[at + 3] >> 6 & 1)] in _PROVINCES

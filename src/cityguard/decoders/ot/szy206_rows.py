@@ -23,6 +23,8 @@ _DONE = 0xA
 def fields(frame: Frame, captured: int) -> dict[str, Any]:
     """The row of a frame; ``captured`` is when, ns."""
     name, kind = names.function(frame.afn)
+    if acknowledges(frame) and (_sets_mode(frame) or frame.tp):
+        kind = "write"  # what it answers is a report; what it does is to set clock and mode
     found: dict[str, Any] = {
         "ot.protocol": "szy206",
         "ot.function.code": frame.afn,
@@ -58,6 +60,15 @@ def fields(frame: Frame, captured: int) -> dict[str, Any]:
 def asks(frame: Frame) -> bool:
     """Whether the centre asks or orders something; its acknowledgement of a report does not."""
     return not frame.up and frame.afn not in names.REPORTS and frame.afn != 0x02
+
+
+def acknowledges(frame: Frame) -> bool:
+    """Whether the centre acknowledges a report."""
+    return not frame.up and frame.afn in names.REPORTS
+
+
+def _sets_mode(frame: Frame) -> bool:
+    return len(frame.data) == 1 and frame.data[0] in names.MODES
 
 
 def address(frame: Frame) -> str | None:
@@ -152,12 +163,12 @@ def judge(frame: Frame) -> Judged | None:
 
 def marks(frame: Frame) -> list[str]:
     """What is not ordinary: broadcasts, split messages, what an acknowledgement sets, the form of Tp."""
-    acknowledges = not frame.up and frame.afn in names.REPORTS
+    confirms = acknowledges(frame)
     told = {
-        "acknowledgement": acknowledges or (frame.up and frame.afn in names.GUARDED),
+        "acknowledgement": confirms or (frame.up and frame.afn in names.GUARDED),
         "done": frame.up and frame.afn in _SWITCHED and bool(frame.data) and frame.data[0] >> 4 == _DONE,
-        "sets_mode": acknowledges and len(frame.data) == 1 and frame.data[0] in names.MODES,
-        "sets_clock": acknowledges and bool(frame.tp),
+        "sets_mode": confirms and _sets_mode(frame),
+        "sets_clock": confirms and bool(frame.tp),
         "broadcast": frame.address[:2] != "00" and frame.address[6:] == "FFFF",
         "split": frame.split,
         f"tp_{len(frame.tp)}": bool(frame.tp),
