@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cityguard.collect import mapping
+from cityguard.collect.collectors import Collectors
 from cityguard.model import EventBatch
 
 unhurried = settings(deadline=None, max_examples=40)
@@ -113,3 +114,24 @@ def test_a_stamp_may_stand_in_several_fields_of_which_the_last_may_lack() -> Non
         "2026-03-05 06:12:09+00:00",
         "None",
     ]
+
+
+def test_shipped_patterns_are_read_at_every_start_and_compiled_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(mapping, "check_patterns", lambda patterns, *, known: seen.extend(patterns))
+    Collectors.load()
+    assert len(seen) > 500
+    monkeypatch.undo()
+    mapping.check_patterns(list(dict.fromkeys(seen)))
+
+
+@pytest.mark.parametrize("bad", ["(a", "a{2,1}", r"(?<=a)b", "[z-a]", "(?x) a # (\n ("])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_pattern_that_is_none_is_told_shipped_or_not(bad: str, known: bool) -> None:
+    with pytest.raises(ValueError, match="not a regular expression"):
+        mapping.check_patterns(["a+", bad], known=known)
+
+
+@pytest.mark.parametrize("good", ["", "(?x) a # a comment (", r"(?i)^a|b$"])
+def test_patterns_that_are_sound_pass(good: str) -> None:
+    mapping.check_patterns([good], known=True)

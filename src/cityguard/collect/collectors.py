@@ -230,7 +230,7 @@ def _collector(document: content.Document, data: dict[str, Any]) -> Collector:
         mask=tuple(file.mask),
     )
     try:
-        mapping.check_patterns(_patterns(file))
+        mapping.check_patterns(_patterns(file), known=document.path.is_relative_to(content.root()))
     except ValueError as error:
         raise InputError(
             str(error), place=document.place("extract"), remedy="Rust regex syntax, no look-around"

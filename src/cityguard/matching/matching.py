@@ -20,6 +20,7 @@ from cityguard.collect import collect
 from cityguard.collect.narrow import Narrow, Span
 from cityguard.config import Limits
 from cityguard.detectors.screen import Screen
+from cityguard.matching.memory import given_back
 from cityguard.model import DeadLetter, EventBatch, LogSource
 from cityguard.register.register import Register
 from cityguard.sigma import fields
@@ -174,6 +175,7 @@ class Matching:
         self._screen = screen
         self._looked = Looked(engine.ruleset)
         self._heads: dict[tuple[str, str], bytes] = {}
+        self._begun = False
 
     def file(self, path: Path, span: Span | None = None, collector: str | None = None) -> Iterator[Records]:
         """Records of a file, or of a span of its lines, piece by piece.
@@ -194,6 +196,9 @@ class Matching:
         waiting = Gathered()
         for chunk in chunks:
             done = chunk.decoded
+            if done.batches and not self._begun:  # what is compiled is loaded by now
+                self._begun = True
+                given_back()
             for batch in done.batches:
                 waiting.add(batch)
             found, hits = self._found(str(path), waiting.taken()) if waiting.enough() else (b"", 0)

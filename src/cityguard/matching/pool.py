@@ -29,6 +29,7 @@ from cityguard.config import Limits
 from cityguard.detectors.custom.lists import ThreatLists
 from cityguard.detectors.screen import Screen
 from cityguard.errors import InputError
+from cityguard.matching import memory
 from cityguard.matching.matching import Matching, Records, alone
 from cityguard.model import DeadLetter
 from cityguard.register.register import Register
@@ -81,6 +82,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def ready(task: Task, ruleset: Ruleset | None = None) -> Matching:
     """Rules compiled, collectors read."""
+    memory.plain()
     cache = Path(task.cache) if task.cache else None
     if ruleset is None:
         ruleset = load([Path(one) for one in task.rules], task.placeholders, folder=cache)
