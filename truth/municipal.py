@@ -264,9 +264,14 @@ def units(expect: Any, have: Any, path: str = "") -> Iterator[tuple[str, str, st
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return json.dumps(_plainly(value), ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _plainly(value: Any) -> Any:
+    """Whole numbers as such, however they are written, in lists too."""
+    if isinstance(value, list | tuple):
+        return [_plainly(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def compare(data: Path) -> Iterable[Line]:

@@ -129,6 +129,12 @@ def test_a_wrong_check_is_told_and_keeps_its_class_and_the_modbus_form_is_right(
     assert some(other, "status", "flags") == (None, ["D", "N", "crc_variant:modbus"])
 
 
+@pytest.mark.parametrize("lost", [b"##9999QN=", b"##0300QN=20261102090500000;ST=32;", frame(UPLOAD)[:100]])
+def test_a_frame_behind_the_head_of_one_that_was_cut_off_is_read_for_itself(lost: bytes) -> None:
+    rows = said(HJ212, (0, lost + frame(UPLOAD) * 2), port=9000)
+    assert [some(row, "status", "request_id") for row in rows] == [(None, QN)] * 2
+
+
 @pytest.mark.parametrize("length", [17, 300, 1024, 1500, 9999])
 def test_a_wrong_length_is_told_and_what_follows_is_not_lost(length: int) -> None:
     rows = said(HJ212, (0, frame(UPLOAD, length=length) + frame(UPLOAD) * 3), port=9000)

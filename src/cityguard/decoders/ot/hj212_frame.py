@@ -148,8 +148,14 @@ def size(data: bytes | bytearray, at: int, *, final: bool = False) -> int:
         if short := _without_end(data, at, end):
             return short
     if tail := _TAIL.search(data, at + 6, at + MAX_ODD):
-        return tail.end() - at
+        return -2 if _belongs(data, at, tail.end()) else tail.end() - at
     return -2 if final or room >= MAX_ODD else 0
+
+
+def _belongs(data: bytes | bytearray, at: int, end: int) -> bool:
+    """Whether an end is that of a whole frame behind a head that lost its own."""
+    heads = _HEAD.finditer(data, at + 2, end)
+    return any(found.start() + int(found[1]) + AROUND == end for found in heads)
 
 
 def _without_end(data: bytes | bytearray, at: int, end: int) -> int:
