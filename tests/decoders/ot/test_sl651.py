@@ -240,6 +240,17 @@ def test_text_frames_say_the_same() -> None:
     assert some(row, *same) == some(hexed, *same)
 
 
+@pytest.mark.parametrize("head", ["ST {} 48H TT", "ST {}48 TT", "F1F1 {} 48 F0F0", "ST {}H TT"])
+def test_text_frames_name_the_class_in_several_ways(head: str) -> None:
+    row = one(letters(0x32, f"0008{SENT}{head.format(STATION)} 2611020900 Z 6.38 "))
+    assert some(row, "address", "value", "station_kind", "flags") == ("Z", "6.38", "48H river", ["ascii"])
+
+
+def test_a_text_may_follow_the_station_without_a_class() -> None:
+    row = one(frame(0x35, bytes.fromhex("0008" + SENT + "f1f1" + STATION + "f2f2") + b"OK"))
+    assert some(row, "address", "value", "station_kind") == ("RGZS", "OK", None)
+
+
 def test_a_blank_behind_the_serial_number_is_passed_over() -> None:
     row = one(letters(0x32, f"0008 {SENT} ST {STATION} H TT 2611020900 Z 6.38 VT 12.50 "))
     assert some(row, "address", "value", "transaction_id") == ("Z,VT", "6.38,12.5", 8)

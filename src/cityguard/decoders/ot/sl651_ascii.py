@@ -11,6 +11,8 @@ from cityguard.decoders.ot.sl651_body import MAX_ELEMENTS, MAX_LISTED, Body, Con
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _HEAD = re.compile("([0-9A-Fa-f]{4}) ?([0-9]{12})")
 """Serial number and time sent; some put a blank between."""
+_MARKS = frozenset(("ST", "TT", "F1F1", "F0F0"))
+"""What goes before the station's address and the time of observation; some write the marks of HEX/BCD."""
 _STEP = re.compile(r"DR([DHN])([0-9]{1,2})")
 _LISTS = {"DRP": (2, 10.0)} | {f"DRZ{place}": (4, 100.0) for place in range(1, 9)}
 
@@ -36,8 +38,8 @@ def read(code: int, raw: bytes, *, up: bool, size: int = 0) -> Body:
 def _heads(body: Body, words: list[str]) -> list[str]:
     """ST and TT: the station's address, its class as a letter, the time of observation."""
     at = 0
-    while at + 1 < len(words) and words[at] in ("ST", "TT"):
-        if words[at] == "TT":
+    while at + 1 < len(words) and words[at] in _MARKS:
+        if words[at] in ("TT", "F0F0"):
             body.observed = values.moment(words[at + 1].encode("latin-1"))
             at += 2
             continue
@@ -50,7 +52,8 @@ def _heads(body: Body, words: list[str]) -> list[str]:
 
 
 def _class(word: str) -> int | None:
-    """A class as its letter, or as two hexadecimal digits."""
+    """A class as its letter, or as two hexadecimal digits, an H behind them or not."""
+    word = word.removesuffix("H") or word
     if len(word) == 1 and ord(word) in names.CLASSES:
         return ord(word)
     return int(word, 16) if re.fullmatch("[0-9A-F]{2}", word) and int(word, 16) in names.CLASSES else None

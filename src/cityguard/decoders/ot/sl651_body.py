@@ -91,7 +91,7 @@ def read(code: int, raw: bytes, *, up: bool, size: int = 0) -> Body:
     at = 8
     if up and raw[at : at + 2] == b"\xf1\xf1" and len(raw) >= at + 7:
         body.station, at = raw[at + 2 : at + 7].hex().upper(), at + 7
-        if at < len(raw) and (code in names.CLASSED or _is_class(raw, at)):
+        if at < len(raw) and raw[at] < 0xF0 and (code in names.CLASSED or _is_class(raw, at)):  # else a mark
             body.kind, at = raw[at], at + 1
     if up and raw[at : at + 2] == b"\xf0\xf0" and len(raw) >= at + 7:
         body.observed, at = values.moment(raw[at + 2 : at + 7]), at + 7

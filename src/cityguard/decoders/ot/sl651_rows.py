@@ -162,8 +162,8 @@ def _marks(frame: Frame, said: Body, sent: datetime | None, parts: int) -> list[
 
 
 def is_broadcast(station: str) -> bool:
-    """Number 65535 of a region: every station of it."""
-    return station[:2] != "00" and station[6:] == "FFFF"
+    """Number 65535 of a region: every station of it; a national code behind 00 has digits alone."""
+    return station[6:] == "FFFF"
 
 
 def _more(frame: Frame, said: Body) -> dict[str, Any]:
