@@ -153,6 +153,7 @@ def test_frames_are_found_over_borders_in_noise_and_in_datagrams() -> None:
 def test_only_sound_frames_are_recognised() -> None:
     one = frame(METER, bytes.fromhex("0501024000020000"))
     assert dlt698.starts(one, False) and dlt698.starts(b"\xfe\xfe" + one, False) and dlt698.within(b"noise" + one)
+    assert dlt698.within(b"noise" + frame(METER, bytes.fromhex("0501024000020000"), flip=1) + b"noise")
     assert not dlt698.starts(bytes.fromhex("680407000000"), True)  # STARTDT of IEC 60870-5-104
     assert not dlt698.starts(bytes.fromhex("680e0000000046010400010000000000"), False)
     assert not dlt698.starts(one[:6] + b"\x99" + one[7:], False)

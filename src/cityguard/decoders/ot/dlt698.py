@@ -215,7 +215,12 @@ def starts(data: bytes, usual: bool) -> bool:
 
 def within(data: bytes) -> bool:
     """A frame among other octets."""
-    return lies(data, _BEGINS, dlt698_frame.size, _sound, _FILLER * 4)
+    return lies(data, _BEGINS, dlt698_frame.size, _heads, _FILLER * 4)
+
+
+def _heads(data: bytes, place: int, size: int) -> bool:
+    """A head whose own check of 16 bits is right, and an end where it tells; the unit's check may fail."""
+    return dlt698_frame.heads(data, place) and data[place + size - 1] == dlt698_frame.END
 
 
 _BEGINS = re.compile(
