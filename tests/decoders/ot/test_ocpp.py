@@ -87,7 +87,13 @@ def test_refusals_and_errors_are_of_class_error() -> None:
     [
         ("UpdateFirmware", {"location": "http://203.0.113.9/f"}, "program", "http://203.0.113.9/f", "203.0.113.9"),
         ("UpdateFirmware", {"firmware": {"location": "https://h/f"}}, "program", "https://h/f", None),
-        ("GetLog", {"log": {"remoteLocation": "ftp://u:geheim1@203.0.113.9/l"}}, "read", None, "203.0.113.9"),
+        (
+            "GetLog",
+            {"log": {"remoteLocation": "ftp://u:geheim1@203.0.113.9/l"}},
+            "read",
+            "ftp://u:***@203.0.113.9/l",
+            "203.0.113.9",
+        ),
         ("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "60"}, "write", "HeartbeatInterval=60", None),
         ("ChangeConfiguration", {"key": "AuthorizationKey", "value": "geheim1"}, "write", "AuthorizationKey=***", None),
         (

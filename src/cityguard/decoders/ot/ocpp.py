@@ -60,9 +60,10 @@ class Calls:
             "ot.address": where,
             "ot.is_request": True,
         }
-        if kind(action) in ("write", "control", "program"):
+        url = text.target(action, payload)
+        if url or kind(action) in ("write", "control", "program"):
             fields["ot.value"] = secrets.url(text.value(action, payload) or "") or None
-        if url := text.target(action, payload):
+        if url:
             fields |= places.columns(url)
         secret = next(text.secrets(action, payload), None) or (places.password(url) or b"").decode()
         if secret:
