@@ -43,7 +43,7 @@ def told(data: bytes, rows: list[dict[str, Any]], transport: str) -> dict[str, A
         challenge = _auth(frame.challenge) or {}
         found |= challenge | {"challenge": challenge}
     if frame.auth is not None:
-        found |= _password(frame)
+        found |= {key: value for key, value in frame.auth.parameters.items() if key not in found} | _password(frame)
     if frame.note is not None:
         found["note"] = _auth(frame.note)
     unit = next((row["ot.unit_id"] for row in rows if row.get("ot.unit_id")), frame.sender)
