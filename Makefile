@@ -10,7 +10,7 @@ demo: .venv/installed  ## install, run the whole mission on the sample city, ope
 	$(BIN)/cityguard demo $(ARGS)
 
 test: .venv/developed services  ## every test, against a real Elasticsearch where Java is there
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/developed services  ## formatting, lint, types, tests with warnings as errors
 	scripts/check
