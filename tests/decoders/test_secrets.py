@@ -35,6 +35,10 @@ def test_a_statement_loses_its_password(text: str) -> None:
     [
         ("http://anna:geheim1@host/x?a=1", "http://anna:***@host/x?a=1"),
         ("anna:geheim1@host", "anna:***@host"),
+        ("ftp://anna:ge/heim1@host/x", "ftp://anna:***@host/x"),
+        ("ftp://anna:ge@heim1@host/x", "ftp://anna:***@host/x"),
+        ("http://host:8080/mail/a@b.cn", "http://host:8080/mail/a@b.cn"),
+        ("http://[::1]:8080/mail/a@b.cn", "http://[::1]:8080/mail/a@b.cn"),
         ("/login?user=anna&password=geheim1&next=/", "/login?user=anna&password=***&next=/"),
         ("user=anna&access_token=geheim1", "user=anna&access_token=***"),
         ("/mail?to=a@b.cn&compass=north", "/mail?to=a@b.cn&compass=north"),

@@ -15,7 +15,9 @@ _STATEMENT = re.compile(
     r"|\bpassword\s{1,8}(?=['\"])"
     rf"|\bset\s{{1,8}}password\s{{1,8}}for\s{{1,8}}\S{{1,128}}\s{{0,8}}=\s{{0,8}}(?!password\b)){_QUOTED}"
 )
-_USERINFO = re.compile(r"(//[^/?#@\s:]{0,255}:)[^/?#@\s]{1,255}(?=@)")
+_USERINFO = re.compile(  # as it should be written; else with a / in it, where it is no port
+    r"(//[^/?#@\s:]{0,255}:)(?:[^/?#\s]{1,255}(?=@)|(?!\d{1,5}(?:[/?#\s]|$))(?<!\[:)[^@\s]{1,255}(?=@))"
+)
 _AUTHORITY = re.compile(r"^([^/?#@\s:]{1,255}:)[^/?#@\s]{1,255}(?=@)")
 _PARAMETER = re.compile(
     r"(?i)((?:^|[?&;])(?:pass|passwd|password|pwd|passphrase|secret|client_secret|access_token|refresh_token|id_token"
@@ -25,6 +27,17 @@ _COMMAND = re.compile(
     r"(?i)(\b(?:chpass|pswd|password|passwd|secret|key-string|pre-shared-key|community|masterauth|requirepass)\s+(?:[0-9]\s+)?)"
     r"[^\s]+(?:\s+[^\s]+)?"
 )
+
+
+_NAMES = re.compile(
+    r"(?i)passw|passphrase|passcode|(?<!by)(?<!com)pass$|pwd|pswd|secret|psk|token|credential"
+    r"|(?:api|auth|authorization|private|access|shared|encryption)[_-]?key|(?:^|sim|[^a-z])pin$"
+)
+
+
+def named(name: str) -> bool:
+    """Whether a setting of this name holds a password or key."""
+    return _NAMES.search(name.rstrip(" .\0")) is not None
 
 
 def statement(text: str) -> str:

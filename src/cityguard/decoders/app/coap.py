@@ -8,6 +8,7 @@ Keys (object 0) are judged and not kept. Frames of meters in object 19 are rows 
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ MAX_ENDPOINTS = 65_536
 LIFETIME = 247 * 10**9
 """ns within which a message number is not used again (EXCHANGE_LIFETIME)."""
 MAX_BODIES, MAX_BODY = 256, 16_384
-_MASKED = ("key", "password", "psk", "secret", "token")
+_URI = re.compile(r'coaps?(?:\+[a-z]{1,8})?://[^\s"\\,}]{1,255}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ class Exchanges(Speaker):
         found: dict[str, Any] = {"ot.station_kind": lwm2m.OBJECTS.get(what.object)}
         if what.object == 0:
             return found | _security(whole, what)
+        if what.object in lwm2m.KEYED:
+            return found
         resource = what.resource if what.resource >= 0 else 1 if what.object == 5 else -1
         text = lwm2m.text_of(whole, resource) if resource >= 0 else None
         if text is not None:
@@ -178,8 +181,11 @@ class Exchanges(Speaker):
 
 def _security(message: coap.Message, what: lwm2m.Operation) -> dict[str, Any]:
     """Of object 0 only the server's address is shown; a key is judged."""
-    uri = lwm2m.text_of(message, 0) if what.resource in (-1, 0) else None
-    found = places.columns(uri) | {"ot.value": uri} if uri and "://" in uri else {}
+    text = lwm2m.text_of(message, 0) if what.resource in (-1, 0) else None
+    uri = _URI.search(text or "")  # in JSON other resources stand beside it, the key too
+    found = places.columns(uri[0]) if uri else {}
+    if uri:
+        found["ot.value"] = found["ot.target"]
     keys = [value for code, value in lwm2m.resources(message.payload) if code == 5]
     if what.resource == 5:
         keys = [message.payload]
@@ -189,7 +195,7 @@ def _security(message: coap.Message, what: lwm2m.Operation) -> dict[str, Any]:
 
 
 def _shown(key: str, value: str) -> str:
-    return "***" if any(word in key.lower() for word in _MASKED) else value
+    return secrets.HIDDEN if "key" in key.lower() or secrets.named(key) else value
 
 
 def _keep(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:

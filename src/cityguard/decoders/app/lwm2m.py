@@ -32,6 +32,8 @@ _EXECUTE = {
 }
 SECRETS = frozenset((3, 4, 5))
 """Resources of object 0 that hold keys."""
+KEYED = frozenset((11, 12, 21))
+"""Objects beside 0 that hold passwords or keys: APN, WLAN, OSCORE."""
 TLV_FORMATS = frozenset((11_542, 1_542))
 MAX_ENTRIES = 64
 _LINK = "</"

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from cityguard.decoders import secrets
 from cityguard.decoders.ot import carried_meter
 
 MAX_PAYLOAD = 8_192
@@ -14,7 +15,6 @@ MAX_PAIRS = 16
 COMMANDS = frozenset(("set", "cmd", "ctrl", "down", "command", "control", "downlink"))
 REPORTS = frozenset(("up", "report", "status", "uplink"))
 _WORDS = re.compile(r"[^a-z0-9]+")
-_HIDDEN = re.compile(r"passw|pwd|secret|token|psk|apikey|api_key|credential", re.IGNORECASE)
 _IDS = ("meterId", "meter_id", "meterNo", "meterAddr", "deviceId", "device_id", "devEui", "imei", "addr", "address")
 
 
@@ -57,7 +57,7 @@ def rows(topic: str, payload: bytes, client: str, *, retained: bool, captured: i
         "event.fields": json.dumps({"mqtt": {"client": client}}, ensure_ascii=False) if client else None,
     }
     if found == "write":
-        fields["ot.value"] = _value(payload, given)
+        fields["ot.value"] = secrets.HIDDEN if _is_secret(topic) else _value(payload, given)
     if isinstance(given, dict):
         fields["ot.quantity"] = len(given)
     return [fields, *inside]
@@ -82,21 +82,27 @@ def _unit(given: Any) -> str | None:
     return None
 
 
+def _is_secret(topic: str) -> bool:
+    return any(secrets.named(part) for part in topic.split("/"))
+
+
 def _value(payload: bytes, given: Any) -> str | None:
     """What a command sets: pairs of a JSON object, or a short readable text."""
     if isinstance(given, dict):
-        pairs = [f"{key}={_word(str(key), value)}" for key, value in list(given.items())[:MAX_PAIRS]]
+        few = list(given.items())[:MAX_PAIRS]
+        told = any(isinstance(value, str) and secrets.named(value[:64]) for _, value in few)  # {"name": …, "value": …}
+        pairs = [f"{key}={secrets.HIDDEN if told else _word(str(key), value)}" for key, value in few]
         return ",".join(pairs)[:MAX_VALUE] or None
     try:
         text = payload[:MAX_VALUE].decode()
     except UnicodeDecodeError:
         return payload[:64].hex() or None
-    return text if text and text.isprintable() and not _HIDDEN.search(text) else None
+    return text if text and text.isprintable() and not secrets.named(text) else None
 
 
 def _word(key: str, value: Any) -> str:
-    if _HIDDEN.search(key):
-        return "***"
+    if secrets.named(key):
+        return secrets.HIDDEN
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):

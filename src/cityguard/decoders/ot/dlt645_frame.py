@@ -229,8 +229,8 @@ def _baud(bits: int) -> str | None:
 def _admission(plain: Frame, rest: bytes, operator: bool) -> tuple[Frame, bytes]:
     """Password of four octets (level first) and, in 2007, an operator of four; what follows."""
     wide = 8 if operator else 4
-    if len(rest) < wide:
-        return plain, rest
+    if len(rest) < wide:  # whatever it is, a password may be in it
+        return plain, b""
     level = rest[0]
     secret = None if level in (_CIPHERED, _SEALED) else rest[3:0:-1].hex().upper()
     who = rest[7:3:-1].hex().upper() if operator else None

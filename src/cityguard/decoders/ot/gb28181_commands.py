@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from cityguard.decoders import secrets
 from cityguard.decoders.ot import gb28181_ptz
 from cityguard.decoders.ot.gb28181_message import Frame
 from cityguard.decoders.ot.gb28181_ptz import Ptz
@@ -67,7 +68,6 @@ _METHODS = {
     **dict.fromkeys(("SUBSCRIBE", "NOTIFY", "INVITE", "INFO"), "read"),
     **dict.fromkeys(("REGISTER", "OPTIONS", "BYE", "CANCEL", "ACK", "PRACK", "UPDATE", "MESSAGE"), "diagnostic"),
 }
-_MASKED = frozenset(("password", "passwd", "pwd"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +175,14 @@ def _order(name: str, cmdtype: str, sub: Node) -> Command:
         return Command(name, kind, found.hex, None if found.ok else "check_error", ptz=found)
     url = sub.word("FileURL") or sub.word("UploadURL")
     target = url or sub.word("SIPServerIP") or sub.word("SIPServerIp")
+    if secrets.named(label):
+        return Command(name, kind, secret=sub.text or None)
     return Command(
         name,
         kind,
         (url or _joined(sub) or sub.text)[:MAX_VALUE] or None,
         target=target,
-        secret=next((text for key, text in sub.leaves() if key.lower() in _MASKED), None) or _in_url(url),
+        secret=next((text for key, text in sub.leaves() if secrets.named(key)), None) or _in_url(url),
     )
 
 
@@ -192,14 +194,14 @@ def _in_url(url: str | None) -> str | None:
 
 def _joined(node: Node) -> str:
     """Names and values of what an element holds, without passwords."""
-    pairs = [(key, text) for key, text in node.leaves() if key.lower() not in _MASKED][:MAX_VALUES]
+    pairs = [(key, text) for key, text in node.leaves() if not secrets.named(key)][:MAX_VALUES]
     return ",".join(f"{key}={text}" for key, text in pairs)
 
 
 def _listed(node: Node) -> str | None:
     """What a question or report says beside its head and its items."""
     plain = [one for one in node.children if one.low not in _HEADS and not one.children and one.text]
-    kept = [f"{one.name}={one.text}" for one in plain if one.low not in _MASKED][:MAX_VALUES]
+    kept = [f"{one.name}={one.text}" for one in plain if not secrets.named(one.low)][:MAX_VALUES]
     return ",".join(kept)[:MAX_VALUE] or None
 
 

@@ -138,8 +138,11 @@ def _vehicle(frame: pdu.Frame, fields: dict[str, Any], more: dict[str, Any]) -> 
         fields["ot.value"] = _ACTS[found.part]
         if found.part == 0x9501:
             more["number"] = text(found.data[:20])
-        elif found.part == 0x9505 and len(found.data) >= 10:
-            more["code"] = found.data[:10].hex()
+        elif found.part == 0x9505:  # authentication code, APN, user, password, server, TCP port
+            secret = found.data[79:101].rstrip(b"\0 ") or found.data[:10].hex().encode()
+            fields |= passwords.judge(secret, found.plate).columns()
+            if host := text(found.data[101:133]).lstrip("\0"):
+                fields |= places.columns(f"{host}:{int.from_bytes(found.data[133:135], 'big')}")
 
 
 def _good(data: bytes) -> bool:

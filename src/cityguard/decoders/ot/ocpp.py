@@ -67,7 +67,7 @@ class Calls:
             fields |= places.columns(url)
         secret = next(text.secrets(action, payload), None) or (places.password(url) or b"").decode()
         if secret:
-            fields |= passwords.judge(secret.encode(), self._unit).columns()
+            fields |= passwords.judge(secret.encode("utf-8", "replace"), self._unit).columns()
         flags = text.profile_flags(payload)
         if side == self._station:
             flags.append("report")

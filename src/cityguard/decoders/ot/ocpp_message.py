@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cityguard.decoders.secrets import named
+
 MAX_MESSAGE = 1 << 20
 MAX_DEPTH = 16
 MAX_ID = 36
@@ -20,7 +22,6 @@ MAX_VALUE = 512
 KINDS = {2: "CALL", 3: "CALLRESULT", 4: "CALLERROR", 5: "CALLRESULTERROR", 6: "SEND"}
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)  # one that does not end takes all
 _PLAIN = bytes(set(range(256)) - set(b"[]{}"))
-_SECRET = re.compile(r"password|authorizationkey|^authkey$|secret|privatekey", re.IGNORECASE)
 _URL = re.compile(r"(?i)^(?:https?|ftps?|sftp|wss?)://")
 _BIG = {"A": 1_000.0, "W": 1_000_000.0}
 """A limit that is none."""
@@ -137,7 +138,7 @@ def settings(action: str, payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 def is_secret(key: str) -> bool:
     """Whether a setting is a password or a key."""
-    return _SECRET.search(key.rpartition(".")[2]) is not None
+    return named(key.rstrip(" .").rpartition(".")[2])
 
 
 def secrets(action: str, payload: dict[str, Any]) -> Iterator[str]:
@@ -149,7 +150,7 @@ def secrets(action: str, payload: dict[str, Any]) -> Iterator[str]:
         connection = _mapping(payload.get("connectionData"))
         for holder in (connection, _mapping(connection.get("apn")), _mapping(connection.get("vpn"))):
             for key, held in holder.items():
-                if isinstance(held, str) and _SECRET.search(str(key)):
+                if isinstance(held, str) and named(str(key)):
                     yield held
 
 

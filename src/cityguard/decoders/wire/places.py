@@ -41,4 +41,4 @@ def password(target: str) -> bytes | None:
         found = urlsplit(target[:MAX_TARGET]).password
     except ValueError:
         return None
-    return found.encode() if found else None
+    return found.encode("utf-8", "replace") if found else None
