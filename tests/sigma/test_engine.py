@@ -18,7 +18,7 @@ from cityguard import content
 from cityguard.model import EventBatch, LogSource
 from cityguard.sigma import selftest
 from cityguard.sigma.decimals import number_text
-from cityguard.sigma.engine import cache, codec
+from cityguard.sigma.engine import cache, codec, expressions, scan
 from cityguard.sigma.engine.account import WINDOW
 from cityguard.sigma.engine.engine import Engine
 from cityguard.sigma.match import hits
@@ -224,3 +224,25 @@ def test_a_map_that_is_not_there_says_nothing() -> None:
     engine = Engine.compile(ruleset("  s: ['null']\n  condition: s\n"))
     table = pl.DataFrame({"f": [None, {"a": "null"}], "g": [[None], [{"b": 1}]]})
     assert same(engine, EventBatch("host", "t", table, logsource=SOURCE)) == {engine.ruleset.rules[0].id: [1]}
+
+
+@pytest.mark.skipif(scan.available("auto") != "hyperscan", reason="needs Hyperscan")
+def test_expressions_dear_to_compile_are_kept_and_answer_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expressions, "DEAR", 0)
+    kept = cache.Kept(tmp_path / "kept")
+    pattern = "(?i)one.{0,40}two"
+    told = []
+    for _ in range(3):
+        expressions.keep(kept)
+        expressions.compiled.cache_clear()
+        test = expressions.compiled(pattern)
+        assert test is not None
+        told.append([test(value) for value in ("ONE and TWO", "one", "two one", "one" + 41 * "-" + "two")])
+        for path in (tmp_path / "kept").iterdir():  # after the second look it is damaged: made anew
+            path.write_bytes(path.read_bytes() if len(told) == 1 else b"strange")
+    expressions.keep(cache.Kept(None))
+    expressions.compiled.cache_clear()
+    assert told == [[True, False, False, False]] * 3
+    assert [path.name.partition("-")[0] for path in (tmp_path / "kept").iterdir()] == ["expression"]

@@ -18,6 +18,7 @@ from cityguard.sigma.engine.cache import Kept, name_of
 from cityguard.sigma.engine.calibrate import AGAIN, MIN_ROWS, measured, read, sample, written
 from cityguard.sigma.engine.classes import Class
 from cityguard.sigma.engine.columns import Ints
+from cityguard.sigma.engine.expressions import keep
 from cityguard.sigma.engine.keys import Key, Keys
 from cityguard.sigma.engine.predicate import Step
 from cityguard.sigma.engine.scan import Scanner, available, version
@@ -66,7 +67,9 @@ class Engine:
             calibration: share of events in which a literal occurs, as measured; what is missing is guessed.
             budget_ms: CPU time per 10,000 events above which a rule rests.
         """
-        made = cls(ruleset, available(scanner), calibration or {}, Kept(cache))
+        kept = Kept(cache)
+        keep(kept)
+        made = cls(ruleset, available(scanner), calibration or {}, kept)
         made.account.budget_ms = budget_ms
         return made
 

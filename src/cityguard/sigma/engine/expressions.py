@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import importlib.util
 import re
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,18 +20,30 @@ import numpy as np
 import numpy.typing as npt
 
 from cityguard.sigma import regex
+from cityguard.sigma.engine.cache import Kept, name_of
+from cityguard.sigma.engine.scan import loaded, version
 
 Test = Callable[[str], bool]
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 MAX_KEPT = 1024  # compiled at a time
 MAX_PATTERN = 1000
+DEAR = 2_000_000  # ns of compiling from which on what was compiled is kept: such as hold ``.{0,80}`` take 20 to 80 ms
 _INSIDE = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\x09-\x0d\x20"}
 _BEYOND = r"\x{80}-\x{10ffff}"
 _LOOSE = {name: told + _BEYOND for name, told in _INSIDE.items()}  # letters, digits and blanks of all the world
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 _TIMES = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
 _LETTERS = {"t": r"\x09", "n": r"\x0a", "r": r"\x0d", "f": r"\x0c", "v": r"\x0b"}
+
+
+_kept = Kept(None)
+
+
+def keep(kept: Kept) -> None:
+    """Where expressions that are dear to compile are kept between runs."""
+    global _kept
+    _kept = kept
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -65,11 +78,18 @@ def _made(written: str, flags: str, more: int) -> Any:
     more |= hyperscan.HS_FLAG_CASELESS if "i" in flags else 0
     more |= hyperscan.HS_FLAG_DOTALL if "s" in flags else 0
     more |= hyperscan.HS_FLAG_MULTILINE if "m" in flags else 0
+    name = name_of("expression", version().encode(), str(more).encode(), written.encode("utf-8", "surrogatepass"))
+    found = loaded(_kept.get(name))
+    if found is not None:
+        return found
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    begun = time.thread_time_ns()
     try:
         database.compile(expressions=[written.encode("ascii")], ids=[0], flags=more)
     except (hyperscan.error, UnicodeEncodeError):
         return None
+    if time.thread_time_ns() - begun > DEAR:
+        _kept.put(name, bytes(hyperscan.dumpb(database)))
     return database
 
 

@@ -40,20 +40,25 @@ class Automaton(Protocol):
         """The compiled form, to be kept; empty when making it anew is as good."""
 
 
+def loaded(kept: bytes) -> Any:
+    """A database that was kept, ready to scan; None when there is none, or of another version or processor."""
+    if not kept:
+        return None
+    hyperscan = importlib.import_module("hyperscan")
+    try:
+        database = hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)
+    except hyperscan.error:
+        return None
+    return database
+
+
 class Hyperscan:
     """One block-mode database of literals."""
 
     def __init__(self, literals: Sequence[bytes], kept: bytes = b"") -> None:
         self._hs = importlib.import_module("hyperscan")
-        self._database = (self._loaded(kept) if kept else None) or self._compiled(literals)
-
-    def _loaded(self, kept: bytes) -> Any:
-        try:
-            database = self._hs.loadb(kept, self._hs.HS_MODE_BLOCK)
-            database.scratch = self._hs.Scratch(database)
-        except self._hs.error:  # another processor, another version
-            return None
-        return database
+        self._database = loaded(kept) or self._compiled(literals)
 
     def _compiled(self, literals: Sequence[bytes]) -> Any:
         database = self._hs.Database(mode=self._hs.HS_MODE_BLOCK)

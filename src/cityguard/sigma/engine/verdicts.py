@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from cityguard.sigma import regex
 from cityguard.sigma.ast import AllOf, AnyOf, Leaf, Mode, Node, Not, Null, Present, Regex, Words
 from cityguard.sigma.engine.columns import Column, Ints, any_of, laid_out
-from cityguard.sigma.engine.expressions import compiled, possible, sweep
+from cityguard.sigma.engine.expressions import MAX_KEPT, compiled, possible, sweep
 from cityguard.sigma.match import judge
 from cityguard.sigma.view import Mask, Values
 
@@ -205,6 +206,7 @@ def _word(leaf: Words) -> Verdict:
     return contains
 
 
+@lru_cache(maxsize=MAX_KEPT)
 def _expression(leaf: Regex) -> Verdict | None:
     test = compiled(leaf.pattern)
     if test is None:
