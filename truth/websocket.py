@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 from truth.packets import CLIENT, SERVER, Part
@@ -12,6 +13,7 @@ from truth.packets import CLIENT, SERVER, Part
 PATH = "/ocpp/CP001"
 _KEY = base64.b64encode(bytes(range(16))).decode()
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_EDITION = re.compile(r"\b(?:1\.6|2\.0\.1|2\.1)\b")
 _MASK = b"\x37\xfa\x21\x3d"
 _STATION = frozenset(
     (
@@ -49,8 +51,8 @@ def conversation(one: dict[str, Any], given: list[dict[str, Any]]) -> tuple[list
             call = asked[-1]
             before = [message(_caller(call), call["text"].encode())]
     side = _caller(call)
-    edition = call["expect"].get("version") or one["expect"].get("version") or "1.6"
-    return [*upgrade(f"ocpp{edition}"), *before], side if words[0] == 2 else CLIENT + SERVER - side
+    told = _EDITION.search(call["name"])  # it stands in the upgrade, which the vector leaves out, and in its name
+    return [*upgrade(f"ocpp{told[0] if told else '1.6'}"), *before], side if words[0] == 2 else CLIENT + SERVER - side
 
 
 def _caller(call: dict[str, Any]) -> int:
