@@ -85,6 +85,10 @@ def test_passwords_are_judged_or_left_out() -> None:
     (row,) = heard((0, frame(METER, bytes.fromhex("060101440102000906") + b"123456" + b"\0")))
     assert some(row, "function.name", "address", "value") == ("SET-Request", "44010200", None)
     assert "123456" not in row["event.fields"]
+    dial = bytes.fromhex("0601014500020002030a05636d6e65740a04757365720a06") + b"zQ8kp2" + b"\0"
+    (row,) = heard((0, frame(METER, dial)))
+    assert some(row, "function.name", "address", "value") == ("SET-Request", "45000200", None)
+    assert "zQ8kp2" not in str(row) and b"zQ8kp2".hex() not in str(row).lower()
 
 
 def test_a_new_master_station_is_told_as_target() -> None:

@@ -117,6 +117,8 @@ def test_passwords_and_keys_never_enter_a_row() -> None:
     assert one(frame(message(2011, pw="123456")))["ot.password.verdict"] == "default"
     odd = one(frame(message(2011, "DataTime=20261102085930;x-PW=zQ8kp2,newpw=zQ8kp2;w01018-Rtd=1")))
     assert "zQ8kp2" not in str(odd)
+    for name in ("Password", "NewPassword", "SM4Key", "a-Key"):
+        assert "zQ8kp2" not in str(one(frame(message(1072, f"{name}=zQ8kp2"))))
     weak = one(frame(message(1072, "NewPW=888888")))
     assert weak["ot.password.verdict"] == "default"
     assert rows[2]["ot.password.hash"] != weak["ot.password.hash"]

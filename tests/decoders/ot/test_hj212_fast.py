@@ -70,6 +70,7 @@ SAID: list[list[bytes]] = [
         b"\0\xff##",
         b"##0100QN=2",
         b"#",
+        frame(message(2011, "DataTime=20261102085930;Password=zQ8kp2;a-Key=zQ8kp2,SM4Key=zQ8kp2")),
     ],
     [
         frame(message(9014, "", flag=4, st=91)),

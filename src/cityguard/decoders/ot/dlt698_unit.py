@@ -188,7 +188,9 @@ def _classify(found: list[Unit]) -> None:
 
 
 def _secret(oad: str) -> bool:
-    return int(oad[:4], 16) in _PASSWORDS
+    """Whether a value holds one: that of an object of passwords, or how a module dials in (APN, user, password)."""
+    number = int(oad[:4], 16)
+    return number in _PASSWORDS or (number in _MASTERS and int(oad[4:6], 16) & 0x1F == 2)
 
 
 def _parameters(reader: Reader, found: list[Unit], word: int, oad: str) -> None:

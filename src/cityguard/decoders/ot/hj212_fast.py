@@ -162,9 +162,11 @@ def scan(data: Any, begin: Any, end: Any, starts: Any, stops: Any, left: Any, od
 def _is_secret(data: Any, at: Any, end: Any) -> Any:
     """Whether an item's name may be that of a secret."""
     first, second = data[at] | 32, data[at + 1] | 32 if at + 1 < end else 0
-    if first == 112 and second == 119:  # PW…
+    if first == 112 and second in (119, 97):  # PW…, Password
         return True
-    if first == 115 and (second == 107 or (second == 101 and end - at <= 6)):  # SK, SetPwd
+    if first == 115 and (second in (107, 109) or (second == 101 and end - at <= 6)):  # SK, SM4Key, SetPwd
+        return True
+    if first == 107 and second == 101:  # Key
         return True
     return (first == 110 and second == 101) or (first == 111 and second == 108)  # New…, Old…
 

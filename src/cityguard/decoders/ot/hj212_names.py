@@ -103,7 +103,13 @@ SYSTEMS = {
 
 EDITIONS = ("2005", "2017", "2025")
 """By bits 2 to 7 of Flag."""
-_SECRETS = frozenset(("pw", "pwd", "newpw", "oldpw", "setpw", "setpwd", "newpwd", "newsk", "oldsk", "sk"))
+_SECRETS = frozenset(
+    (
+        *("pw", "pwd", "newpw", "oldpw", "setpw", "setpwd", "newpwd", "newsk", "oldsk", "sk"),
+        *("password", "passwd", "newpassword", "oldpassword", "key", "keys", "newkey", "oldkey", "sm4key"),
+    )
+)
+"""In lower case; the second line is not the standard's. ``hj212_fast`` knows them by their first letters."""
 ASKS = frozenset(("PolId", "InfoId", "BeginTime", "EndTime"))
 """Items of CP that say what is asked for; anything else is an answer to it."""
 
