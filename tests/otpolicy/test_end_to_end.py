@@ -112,6 +112,35 @@ def test_nothing_is_proposed_from_nothing(plant: App) -> None:
         plant.ot.learn(BEGINS, ENDS, WHO)
 
 
+def test_a_decision_that_could_not_be_written_down_changes_nothing_and_is_not_audited(plant: App) -> None:
+    plant.ingest([CAPTURE])
+    plant.ot.learn(BEGINS, BEFORE, WHO)
+    plant.ot.propose(WHO)
+    plant.ot.decide(WHO, SIGNED, places=PLANT)
+    before = plant.ot.path.read_bytes()
+    for reason in ("x" * 600, "a\x07b"):
+        with pytest.raises(InputError, match="reason: "):
+            plant.ot.decide(WHO, replace(SIGNED, reason=reason), places=PLANT)
+    assert plant.ot.path.read_bytes() == before
+    plant.ot.decide(WHO, replace(SIGNED, reason="a\tb\nc"), places=PLANT)
+    assert plant.ot.policy.scopes[0].reason == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("place", "near"),
+    [("segment:seg-watr", "did you mean seg-water"), ("water-plc-9", "did you mean water-plc-"), ("nope", "see city")],
+)
+def test_a_place_nobody_knows_is_not_enforced(plant: App, place: str, near: str) -> None:
+    plant.ingest([CAPTURE])
+    plant.ot.learn(BEGINS, BEFORE, WHO)
+    plant.ot.propose(WHO)
+    with pytest.raises(InputError, match="is known") as refused:
+        plant.ot.decide(WHO, SIGNED, places=(place,))
+    assert near in refused.value.remedy
+    assert not plant.ot.path.exists()
+    assert plant.ot.decide(WHO, SIGNED, places=("water-plc-1", "water-plc-1/1")).policy.scopes
+
+
 def test_a_matrix_shows_who_wrote_to_what_and_when(plant: App) -> None:
     plant.ingest([CAPTURE])
     found = plant.ot.matrix(BEGINS, ENDS)

@@ -213,6 +213,40 @@ def test_a_decision_that_says_too_little_is_refused(told: dict[str, Any], fault:
         decided(proposed(learned(polls())), **told)
 
 
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ({"reason": "x" * 600}, "reason: 600 characters"),
+        ({"owner": "x" * 501}, "owner: 501 characters"),
+        ({"reason": "a\x00b"}, r"reason: a control character \(U\+0000\)"),
+        ({"by": "\x1b[31m"}, r"by: a control character \(U\+001B\)"),
+        ({"owner": "\ud800"}, "owner: a control character"),
+        ({"places": ("x" * 600,)}, "place: 600 characters"),
+    ],
+)
+def test_what_a_policys_file_cannot_hold_is_refused_by_its_name(told: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        decided(proposed(learned(polls())), **({"places": ("*",)} | told))
+
+
+def test_a_reason_pasted_over_several_lines_becomes_one_line(tmp_path: Path) -> None:
+    made = decided(proposed(learned(polls())), places=("*",), reason="一、\t轮询\r\n二、\n\n基线\n").policy
+    assert {line.reason for line in made.lines} == {"一、 轮询 二、 基线"}
+    path = tmp_path / "p.yml"
+    policy.put(path, policy.dump(made, "x"))
+    assert policy.read(path) == made
+
+
+def test_a_policy_that_could_not_be_read_again_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.yml"
+    policy.put(path, policy.dump(Policy((Line("a", station="s"),)), "x"))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="could not be read again"):
+        policy.put(path, policy.dump(Policy((Line("a", station="s", reason="a\tb"),)), "x"))
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["p.yml"]
+
+
 def test_what_is_written_can_be_read_again_however_much_it_is(tmp_path: Path) -> None:
     spots = tuple(str(2 * n) for n in range(32))
     rows = [

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from cityguard.errors import InputError
-from cityguard.otpolicy.policy import MAX_LINES, Line, Policy, Rejected, Scope, fits, signed
+from cityguard.otpolicy.policy import (
+    CONTROL,
+    MAX_LINES,
+    MAX_TEXT,
+    Line,
+    Policy,
+    Rejected,
+    Scope,
+    faults,
+    fits,
+    signed,
+)
 from cityguard.otpolicy.propose import HELD
+
+_BREAKS = re.compile(r"[\t\r\n\x0b\x0c\x85\u2028\u2029]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,10 @@ def decide(proposal: Policy, policy: Policy, told: Decision, *, segments: dict[s
         segments: segment of each proposed station, so that a segment's decision takes its stations' lines.
 
     Raises:
-        InputError: no owner or reason, an unknown id, an expiry that has passed, or nothing to decide.
+        InputError: no owner or reason, a text that a policy's file cannot hold, an unknown id, an expiry that has
+            passed, or nothing to decide.
     """
+    told = plain(told)
     _checked(proposal, policy, told)
     refused = [one for one in proposal.lines if one.id in told.reject]
     here = [one for one in proposal.lines if _is_in(one, told.places, segments) and one.id not in told.reject]
@@ -60,6 +76,9 @@ def decide(proposal: Policy, policy: Policy, told: Decision, *, segments: dict[s
     kept = [one for one in policy.lines if one.id not in gone]
     put_aside = [Rejected(one.id, told.by, told.reason, told.at) for one in refused]
     names = {one.id for one in put_aside}
+    for line in lines:
+        for name, message, remedy in faults(line):
+            raise InputError(f"line {line.id}: {message}", place=name, remedy=remedy)
     fresh = Policy(
         lines=tuple(sorted((*kept, *lines), key=lambda one: (one.scope, one.master, one.klass, one.codes, one.id))),
         scopes=_scopes(policy.scopes, proposal, told, segments),
@@ -72,6 +91,23 @@ def decide(proposal: Policy, policy: Policy, told: Decision, *, segments: dict[s
     left = replace(proposal, lines=tuple(one for one in proposal.lines if one.id not in decided))
     removed = tuple(one for one in policy.lines if one.id in told.remove)
     return Decided(fresh, left, lines, tuple(refused), removed, tuple(held))
+
+
+def plain(told: Decision) -> Decision:
+    """A decision with each text on one line, as the file of a policy holds it.
+
+    Raises:
+        InputError: a text is longer than the file may hold, or has control characters; it names which.
+    """
+    texts = {name: _BREAKS.sub(" ", getattr(told, name)).strip() for name in ("owner", "reason", "by")}
+    for name, text in (*texts.items(), *(("place", place) for place in told.places)):
+        if len(text) > MAX_TEXT:
+            remedy = f"at most {MAX_TEXT} characters"
+            raise InputError(f"{name}: {len(text)} characters are too many", remedy=remedy)
+        if (found := CONTROL.search(text)) is not None:
+            remedy = "write it as plain text"
+            raise InputError(f"{name}: a control character (U+{ord(found[0]):04X})", remedy=remedy)
+    return replace(told, **texts)
 
 
 def _checked(proposal: Policy, policy: Policy, told: Decision) -> None:

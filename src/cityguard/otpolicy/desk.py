@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -165,19 +166,45 @@ class Desk:
         """A person's decision, written to the audit log and then to the policy.
 
         Raises:
-            InputError: what ``decide.decide`` refuses.
+            InputError: what ``decide.decide`` refuses, or a place nobody knows; nothing is written then.
         """
         told = Decision(
-            who.name, signed.owner.strip(), signed.reason.strip(), iso(self.clock()), signed.expires,
+            who.name, signed.owner, signed.reason, iso(self.clock()), signed.expires,
             places, accept, reject, remove, mode,
         )  # fmt: skip
+        told = decide.plain(told)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locks.held(self.path.with_suffix(".lock")):
+            self._known(places)
             done = decide.decide(self.proposal, self.policy, told, segments=self.segments())
+            files = {
+                self.path: policy.draft(self.path, policy.dump(done.policy, _HEAD)),
+                self.proposal_path: policy.draft(self.proposal_path, policy.dump(done.proposal, _PROPOSED)),
+            }
             self._audit(who, told, done)
-            policy.put(self.path, policy.dump(done.policy, _HEAD))
-            policy.put(self.proposal_path, policy.dump(done.proposal, _PROPOSED))
+            for path, part in files.items():
+                policy.settle(part, path)
         return done
+
+    def _known(self, places: Iterable[str]) -> None:
+        """Refuse places that the register, what was learned and the policy have never heard of."""
+        book, learned = self._register(), self.baseline
+        seen = {} if learned is None else self.segments()
+        segments = {f"segment:{one}" for one in (*(s.id for s in book.segments), *seen.values())}
+        stations = {one.id for one in (*book.stations, *book.assets)}
+        stations |= set() if learned is None else set(learned.deeds["station"].drop_nulls())
+        mine = (self.policy, self.proposal)
+        named = {one.place for each in mine for one in each.scopes} | {one.scope for each in mine for one in each.lines}
+        for place in places:
+            head = place.rpartition("/")[0] or place
+            if place in {"*", *segments, *stations, *named} or head in stations or book.find_asset(head) is not None:
+                continue
+            is_segment = place.startswith("segment:")
+            near = difflib.get_close_matches(place, sorted(segments if is_segment else stations | named), 3)
+            told = " / ".join(one.removeprefix("segment:") for one in near)
+            remedy = f"did you mean {told}?" if near else "see cityguard ot policy, ot learn and ot stations list"
+            kind = "segment" if is_segment else "station"
+            raise InputError(f"no {kind} '{place.removeprefix('segment:')[:64]}' is known", remedy=remedy)
 
     def segments(self) -> dict[str, str]:
         """Segment of each station that was learned."""

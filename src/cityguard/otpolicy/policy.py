@@ -30,7 +30,7 @@ MAX_TEXT = 500
 ANY, PLATFORM = "*", "platform"
 Mode = Literal["learning", "enforced"]
 _ID = re.compile(r"[\w.-]{1,64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def faults(line: Line) -> Iterator[tuple[str, str, str]]:
     for spec in fields(line):
         value = getattr(line, spec.name)
         texts = value if isinstance(value, tuple) else (value,)
-        if len(texts) > 1000 or any(isinstance(t, str) and (len(t) > MAX_TEXT or _CONTROL.search(t)) for t in texts):
+        if len(texts) > 1000 or any(isinstance(t, str) and (len(t) > MAX_TEXT or CONTROL.search(t)) for t in texts):
             yield spec.name, f"{spec.name}: too long, or a control character", f"texts of at most {MAX_TEXT} characters"
 
 
@@ -257,7 +257,16 @@ def put(path: Path, data: bytes) -> None:
     """Write a file in one step: readers see the old one or the new one.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or could not be read again; the old file stays.
+    """
+    settle(draft(path, data), path)
+
+
+def draft(path: Path, data: bytes) -> Path:
+    """Write a policy beside its file and read it again, so that what takes the file's place is sure to be read.
+
+    Raises:
+        InputError: it cannot be written or read; nothing is left behind.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -267,6 +276,24 @@ def put(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.chmod(0o640)
+        read(part)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot be written: {error.strerror}", place=str(path)) from None
+    except CityguardError as error:
+        part.unlink(missing_ok=True)
+        message = f"what would be written could not be read again: {error.brief}"
+        raise InputError(message, place=str(path), remedy="nothing was changed") from None
+    return part
+
+
+def settle(part: Path, path: Path) -> None:
+    """Put a draft in the place of the file.
+
+    Raises:
+        InputError: it cannot be.
+    """
+    try:
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", place=str(path)) from None
