@@ -96,6 +96,9 @@ def test_what_holds_a_password_is_never_shown() -> None:
     ]
     for row in heard(*chunks):
         assert row["ot.value"] is None
+    for code, head in ((0x18, di), (0x0F, b"")):
+        (changed,) = heard((0, frame(METER, code, head + bytes.fromhex("0256739102111111"))))
+        assert some(changed, "password.verdict", "password.length") == ("default", 6)
 
 
 def test_the_relay_s_word_and_until_when_it_holds() -> None:

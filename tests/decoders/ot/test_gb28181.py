@@ -397,6 +397,8 @@ def test_playing_is_steered_by_mansrtsp() -> None:
 
 def test_the_same_datagram_again_is_no_second_command() -> None:
     assert len(video((0, order("<TeleBoot>Boot</TeleBoot>")), (0, order("<TeleBoot>Boot</TeleBoot>")))) == 1
+    other = order("<TeleBoot>Toob</TeleBoot>")  # as long, and in the same transaction
+    assert len(video((0, order("<TeleBoot>Boot</TeleBoot>")), (0, other))) == 2
 
 
 def test_names_are_read_whatever_character_set_is_declared() -> None:

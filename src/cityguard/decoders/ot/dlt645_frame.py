@@ -240,6 +240,12 @@ def _admission(plain: Frame, rest: bytes, operator: bool) -> tuple[Frame, bytes]
     return found, rest[wide:]
 
 
+def _change(plain: Frame, rest: bytes) -> Frame:
+    """A password is changed: the new one counts, which stands behind that in force."""
+    found, new = _admission(plain, rest, False)
+    return _admission(plain, new, False)[0] if len(new) >= 4 else found
+
+
 def _request(plain: Frame) -> Frame:
     code, data = plain.code, plain.data
     if code in (0x01, 0x02, 0x11, 0x12):
@@ -258,8 +264,10 @@ def _request(plain: Frame) -> Frame:
         return replace(plain, value=_baud(data[0]))
     if code == 0x18 and len(data) >= 4:
         di, rest = _identified(plain)
-        return replace(_admission(plain, rest, False)[0], di=di)
-    if code in (0x0F, 0x10):
+        return replace(_change(plain, rest), di=di)
+    if code == 0x0F:
+        return _change(plain, data)
+    if code == 0x10:
         return _admission(plain, data, False)[0]
     if code in _ADMITTED:
         return _command(*_admission(plain, data, True))

@@ -56,7 +56,7 @@ class Memory:
             frame.call_id,
             frame.cseq,
             head.get("via")[-96:],
-            frame.body,
+            frame.mark,
         )
         before = self._sent.get(key)
         if before is not None and at.time - before <= REPEAT:

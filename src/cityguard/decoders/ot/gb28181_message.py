@@ -59,6 +59,8 @@ class Frame:
     body: int
     """Octets of the body that are there."""
     faults: tuple[str, ...] = ()
+    mark: int = 0
+    """Of the body's octets, to know it again while this process runs."""
 
     @property
     def is_request(self) -> bool:
@@ -125,6 +127,7 @@ def framed(head: Head, body: bytes, *, cut: bool = False) -> Frame:
         head.get("monitor-user-identity")[:256] or None,
         len(body),
         tuple(dict.fromkeys(faults)),
+        hash(body),
     )
 
 
