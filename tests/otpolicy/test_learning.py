@@ -131,6 +131,24 @@ def test_what_looks_wrong_is_told_first_and_taken_only_by_name() -> None:
     assert all(line.flags == () for line in both.accepted)
 
 
+def test_only_what_must_be_named_is_marked_so_and_a_note_is_another_word() -> None:
+    made = proposed(learned([*polls(), write(), message(5, source__ip=STRANGER)]))
+    changes = diff.diff(made, Policy(), Names(register()))
+    for change in changes:
+        assert bool(change.must.zh) == bool(change.must.en) == change.held
+    (strange,) = [one for one in changes if one.line.master == STRANGER]
+    assert (strange.must.en, strange.remark.en) == ("the master is not in the register", "seen once or twice only")
+    noted = next(one for one in changes if one.line.klass == "write")
+    assert not noted.must.zh
+    assert "写入" in noted.remark.zh
+    taken = decided(made, places=("*",))
+    assert noted.line.id in {line.id for line in taken.accepted}, "a note holds nothing back"
+    assert [line.id for line in taken.held] == [strange.line.id]
+    said = diff.summary(changes, made)
+    assert "1 of them must be named" in said.en
+    assert "1 more have a note" in said.en
+
+
 def test_hours_are_narrowed_for_writes_once_a_week_was_seen() -> None:
     rows = [write(day * 86_400 + n * 60) for day in range(9) for n in range(3)]
     (line,) = proposed(learned(rows)).lines

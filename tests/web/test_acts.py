@@ -13,7 +13,11 @@ import pytest
 from fastapi import FastAPI
 from tests.web.town import NOW, Browser
 
-from cityguard.model import Alert, Query
+from cityguard.model import Alert, Asset, Department, Query, System
+from cityguard.otpolicy.matrix import Cell, Matrix
+from cityguard.otpolicy.words import Names
+from cityguard.register.register import Register
+from cityguard.web import pages_ot
 
 
 def find(site: FastAPI, rule: str) -> Alert:
@@ -308,6 +312,41 @@ def test_the_api_of_ot_policy_learns_decides_and_reads_back(fresh: FastAPI) -> N
     assert {"read", "write"} <= {name for cell in cells for name in cell["counts"]}
     assert browser.get("/api/v1/ot/stations", headers=headers).json()["items"][0]["silent"] is True
     assert browser.get("/api/v1/ot/violations", headers=headers).json()["total"] == 0
+
+
+def test_the_matrix_shows_strange_masters_first_and_every_master_on_some_page() -> None:
+    asked = {"q": "", "segment": "", "only": ""}
+    assets = tuple(Asset(f"m{n}", f"主机{n}", "s", (f"10.0.0.{n}",)) for n in range(1, 13))
+    book = Register(departments=(Department("d", "局"),), systems=(System("s", "系统", "d"),), assets=assets)
+    names, known = Names(book), [f"10.0.0.{n}" for n in range(1, 13)]
+    cells = {("plc", one): Cell({"read": 1_000}) for one in known} | {("plc", "10.70.10.98"): Cell({"program": 2})}
+    cells |= {("plc", "10.69.10.99"): Cell({"read": 1}), ("plc", "10.0.0.12"): Cell({"write": 1})}
+    masters = (*known, "10.69.10.99", "10.70.10.98")
+    seen = Matrix(NOW, NOW, 60, ("plc",), masters, cells, {"plc": {"protocol": "modbus", "segment": "", "ip": ""}})
+    first = pages_ot._matrix(seen, asked, ("", ""), names)
+    assert first["masters"][:3] == ["10.70.10.98", "10.0.0.12", "10.69.10.99"]
+    assert set(first["unlisted"]) == {"10.70.10.98", "10.69.10.99"}
+    start, every, more = first["columns"]
+    assert (start, every) == (1, 14)
+    second = pages_ot._matrix(seen, asked, ("", more), names)
+    assert second["columns"] == (9, 14, None)
+    assert sorted([*first["masters"], *second["masters"]]) == sorted(masters), "no master is out of reach"
+    found = pages_ot._matrix(seen, asked | {"q": "10.70.10.98 plc"}, ("", ""), names)
+    assert (found["rows"], found["masters"]) == (["plc"], ["10.70.10.98"])
+    assert pages_ot._matrix(seen, asked | {"q": "10.70.10.97"}, ("", ""), names)["rows"] == []
+    assert pages_ot._matrix(seen, asked | {"only": "changes"}, ("", ""), names)["masters"] == [
+        "10.70.10.98", "10.0.0.12",
+    ]  # fmt: skip
+
+
+def test_a_search_finds_masters_and_says_truly_when_nothing_matches(site: FastAPI) -> None:
+    browser = Browser(site).login("all")
+    page = browser.get("/ot?since=24h&q=10.9.9.9").text
+    assert 'title="10.9.9.9"' in page
+    assert 'title="10.0.0.7"' not in page
+    page = browser.get("/ot?since=24h&q=10.9.9.8").text
+    assert "没有符合条件的站点或主站" in page
+    assert "这段时间没有工控报文" not in page
 
 
 def test_every_view_of_the_ot_page_is_shown(site: FastAPI, hostile: FastAPI) -> None:

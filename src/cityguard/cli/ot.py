@@ -100,15 +100,18 @@ def _print(changes: list[Change], one: App) -> None:
     lang = language()
     for change in changes[:SHOWN]:
         mark = "!" if change.held else "+" if change.kind == "new" else "~"
-        note = f"  ⚠ {change.remark.get(lang)}" if change.remark.get(lang) else ""
-        out.print(safe(f"{mark} [{change.line.id}] {change.text.get(lang)}{note}"), markup=False, soft_wrap=True)
+        must = f"  ‼ {pick('须逐条确认', 'must be named')}: {change.must.get(lang)}" if change.held else ""
+        note = f"  ({pick('请注意', 'note')}: {change.remark.get(lang)})" if change.remark.get(lang) else ""
+        out.print(safe(f"{mark} [{change.line.id}] {change.text.get(lang)}{must}{note}"), markup=False, soft_wrap=True)
     table(
         pick("拟议的策略行", "Proposed lines"),
         ["", pick("编号", "id"), pick("站点", "station"), pick("主站", "master"), pick("操作", "deed"),
-         pick("地址", "addresses"), pick("时间", "hours"), pick("次数", "times"), pick("请注意", "look twice")],
+         pick("地址", "addresses"), pick("时间", "hours"), pick("次数", "times"), pick("须逐条确认", "must be named"),
+         pick("请注意", "note")],
         (
             (KINDS[c.kind].get(lang), c.line.id, c.place.get(lang), c.master.get(lang), c.deed.get(lang),
-             c.addresses.get(lang), c.hours.get(lang), c.line.count, c.remark.get(lang))
+             c.addresses.get(lang), c.hours.get(lang), c.line.count, c.must.get(lang),
+             c.remark.get(lang))
             for c in changes[:SHOWN]
         ),
     )  # fmt: skip
@@ -133,7 +136,7 @@ def enforce(
     ] = False,
     by: By = None,
 ) -> None:
-    """签署拟议，使其生效；带警示的行须逐条接受 / Sign the proposal; lines with a warning have to be named."""
+    """签署拟议，使其生效；标“须逐条确认”的行须 --accept / Sign the proposal; 'must be named' lines need --accept."""
     from cityguard.otpolicy.desk import Signature
 
     places = [*(f"segment:{one}" for one in segment or ()), *(station or ()), *(("*",) if everything else ())]
@@ -153,7 +156,7 @@ def enforce(
         f"{len(done.accepted)} lines in force, {len(done.rejected)} rejected, {len(done.removed)} removed",
     )
     for line in done.held:
-        say(f"须逐条确认，未生效：--accept {line.id}", f"has to be named, not in force: --accept {line.id}")
+        say(f"须逐条确认，未生效：--accept {line.id}", f"must be named, not in force: --accept {line.id}")
 
 
 def _day(text: str) -> date | None:

@@ -107,7 +107,7 @@ def plain(told: Decision) -> Decision:
         if (found := CONTROL.search(text)) is not None:
             remedy = "write it as plain text"
             raise InputError(f"{name}: a control character (U+{ord(found[0]):04X})", remedy=remedy)
-    return replace(told, **texts)
+    return replace(told, owner=texts["owner"], reason=texts["reason"], by=texts["by"])
 
 
 def _checked(proposal: Policy, policy: Policy, told: Decision) -> None:

@@ -191,7 +191,7 @@ class Desk:
         book, learned = self._register(), self.baseline
         seen = {} if learned is None else self.segments()
         segments = {f"segment:{one}" for one in (*(s.id for s in book.segments), *seen.values())}
-        stations = {one.id for one in (*book.stations, *book.assets)}
+        stations = {*(one.id for one in book.stations), *(one.id for one in book.assets)}
         stations |= set() if learned is None else set(learned.deeds["station"].drop_nulls())
         mine = (self.policy, self.proposal)
         named = {one.place for each in mine for one in each.scopes} | {one.scope for each in mine for one in each.lines}

@@ -33,7 +33,8 @@ class Change:
     addresses: Text
     hours: Text
     text: Text  # the whole as one sentence
-    remark: Text  # why to look twice
+    must: Text  # why it has to be named
+    remark: Text  # what else to note; the line is taken with its place all the same
     held: bool
 
 
@@ -57,7 +58,8 @@ def _change(line: Line, before: Line | None, names: Names) -> Change:
         addresses=words.where(line.addresses),
         hours=words.when(line.windows),
         text=Text(f"{told.zh}：{said.zh}{more.zh}", f"{told.en}: {said.en}{more.en}"),
-        remark=words.flags(line),
+        must=words.flags(one for one in line.flags if one in HELD),
+        remark=words.flags(one for one in line.flags if one not in HELD),
         held=bool(HELD & set(line.flags)),
     )
 
@@ -80,7 +82,10 @@ def summary(changes: Sequence[Change], proposal: Policy) -> Text:
     zh = "、".join(f"{KINDS[kind].zh} {n} 行" for kind, n in count.items() if n) or "没有变化"
     en = ", ".join(f"{n} {KINDS[kind].en}" for kind, n in count.items() if n) or "nothing changes"
     zh += f"；其中 {held} 行须逐条确认" if held else ""
-    en += f"; {held} of them have to be named to be accepted" if held else ""
+    en += f"; {held} of them must be named to be accepted" if held else ""
+    noted = sum(bool(one.remark.zh) and not one.held for one in changes)
+    zh += f"；另有 {noted} 行请注意，随范围接受" if noted else ""
+    en += f"; {noted} more have a note and are taken with their place" if noted else ""
     zh += f"；已拒绝的 {about['refused']} 行不再提出" if about.get("refused", "0") != "0" else ""
     en += f"; {about['refused']} rejected before are not proposed again" if about.get("refused", "0") != "0" else ""
     zh += f"；另有 {about['left_out']} 项放不下，未提出" if about.get("left_out", "0") != "0" else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -206,6 +206,7 @@ class Names:
         self.register = register
         self._assets = {one.id: one.name for one in register.assets}
         self._segments = {one.id: one.name for one in register.segments}
+        self._platforms = {address for one in register.stations for address in one.platforms}
 
     def place(self, scope: str) -> Text:
         """A station or ``segment:ID``."""
@@ -225,6 +226,10 @@ class Names:
             return self._assets[key]
         asset = self.register.find_asset(key)
         return asset.name if asset is not None else ""
+
+    def is_registered(self, master: str) -> bool:
+        """Whether an address is an asset's, or that of a station's platform."""
+        return master in self._platforms or self.register.find_asset(master) is not None
 
     def master(self, master: str) -> Text:
         """An address with the name of its asset."""
@@ -289,10 +294,10 @@ def sentence(line: Line, names: Names) -> Text:
     return Text(zh, en)
 
 
-def flags(line: Line) -> Text:
-    """Why to look twice."""
-    found = [FLAGS[one] for one in line.flags if one in FLAGS]
-    return Text("；".join(one.zh for one in found), "; ".join(one.en for one in found))
+def flags(found: Iterable[str]) -> Text:
+    """Flags of a proposed line in words."""
+    told = [FLAGS[one] for one in found if one in FLAGS]
+    return Text("；".join(one.zh for one in told), "; ".join(one.en for one in told))
 
 
 def span(seconds: float) -> Text:

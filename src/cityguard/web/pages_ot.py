@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ VIOLATION_DAYS = 30
 @doors.get("/ot", "read")
 def ot(
     at: At, view: str = "", q: str = "", since: str = "24h", segment: str = "", only: str = "",
-    station: str = "", master: str = "", after: str = "",
+    station: str = "", master: str = "", after: str = "", col: str = "",
 ) -> Response:  # fmt: skip
     """Sites and devices, the matrix of masters and stations, policy, proposal, violations, stations."""
     shown = view if view in VIEWS else VIEWS[0]
@@ -54,12 +54,16 @@ def ot(
     }
     if shown in ("matrix", "sites"):
         seen = at.app.ot.matrix(_since(since, now), now)
-        values |= {"seen": seen} | (_matrix(seen, q, segment, only, after, names) if shown == "matrix" else {})
+        asked = {"q": q, "segment": segment, "only": only}
+        values |= {"seen": seen} | (_matrix(seen, asked, (after, col), names) if shown == "matrix" else {})
         values["cell"] = _detail(seen, station, master) if shown == "matrix" else None
         values["sites"] = _sites(seen, policy, at.book) if shown == "sites" else []
     else:
         values |= _listed(at, shown, policy, names, q, after)
-    blank: dict[str, Any] = {"sites": [], "masters": [], "more": 0, "learned": None, "places": []}
+    blank: dict[str, Any] = {
+        "sites": [], "masters": [], "columns": (0, 0, None), "strange": set(), "unlisted": [], "learned": None,
+        "places": [],
+    }  # fmt: skip
     return at.page(
         "ot.html", view=shown, policy=policy, fault=fault, names=names, figures=_figures(at, policy), spans=SPANS,
         classes=ORDER, modes=words.MODES, spoken=words.PROTOCOLS, span_word=words.span, only_tells=words.NEVER_BLOCKS,
@@ -121,30 +125,55 @@ def _violations(at: Desk) -> list[Any]:
 # -- the matrix --------------------------------------------------------------------
 
 
-def _matrix(seen: Matrix, q: str, segment: str, only: str, after: str, names: words.Names) -> dict[str, Any]:
-    """The part of the matrix that is asked for, a page of stations and the busiest masters among them."""
+def _matrix(seen: Matrix, asked: Mapping[str, str], cursors: tuple[str, str], names: words.Names) -> dict[str, Any]:
+    """The part of the matrix that is asked for: a page of stations, a page of masters, what wants a look first.
 
-    def wanted(station: str) -> bool:
-        about = seen.about.get(station, {})
-        text = f"{station} {names.place(station).zh} {about.get('ip', '')} {about.get('protocol', '')}".lower()
-        near = [cell for (one, _), cell in seen.cells.items() if one == station] if only else []
-        return (
-            (not segment or about.get("segment") == segment)
-            and all(word in text for word in q.lower().split())
-            and (not only or any(cell.changes for cell in near))
-        )
-
-    chosen = [one for one in seen.stations if wanted(one)]
-    rows, following = page_of(chosen, str, after, STATIONS)
+    Args:
+        asked: ``q`` (words that station and master hold together), ``segment``, ``only`` (not empty: changes).
+        cursors: the last station and the last master of the page before.
+    """
+    strange = {one for one in seen.masters if not names.is_registered(one)}
+    changing = {master for (_, master), cell in seen.cells.items() if cell.changes}
+    risk = {one: (one in strange) + (one in changing) for one in seen.masters}
+    pairs = _pairs(seen, asked, names)
+    worst: dict[str, int] = {}
+    for station, master in pairs:
+        worst[station] = max(worst.get(station, 0), risk[master])
+    chosen = sorted((one for one in seen.stations if one in worst), key=lambda one: -worst[one])
+    rows, following = page_of(chosen, str, cursors[0], STATIONS)
     here = set(rows)
-    masters = [one for one in seen.masters if any((station, one) in seen.cells for station in here)]
+    mine = {master for station, master in pairs if station in here}
+    masters = sorted((one for one in seen.masters if one in mine), key=lambda one: -risk[one])
+    shown, more = page_of(masters, str, cursors[1], MASTERS)
+    found = {master for _, master in pairs}
     return {
         "rows": rows,
         "after": following,
         "total": len(chosen),
-        "masters": masters[:MASTERS],
-        "more": len(masters) - MASTERS,
+        "masters": shown,
+        "columns": (masters.index(shown[0]) + 1 if shown else 0, len(masters), more),
+        "strange": strange,
+        "unlisted": [one for one in seen.masters if one in strange & found],
     }
+
+
+def _pairs(seen: Matrix, asked: Mapping[str, str], names: words.Names) -> list[tuple[str, str]]:
+    """(station, master) of the cells that are asked for."""
+    sought = asked["q"].lower().split()
+    masters = {one: f"{one} {names.master(one).zh}".lower() for one in seen.masters} if sought else {}
+    stations: dict[str, str] = {}
+    for one in seen.stations if sought else ():
+        about = seen.about.get(one, {})
+        spoken = words.PROTOCOLS.get(about.get("protocol", ""), "")
+        text = f"{one} {names.place(one).zh} {about.get('ip', '')} {about.get('protocol', '')} {spoken}"
+        stations[one] = text.lower()
+    return [
+        (station, master)
+        for (station, master), cell in seen.cells.items()
+        if (not asked["segment"] or seen.about.get(station, {}).get("segment") == asked["segment"])
+        and (not asked["only"] or cell.changes)
+        and all(word in stations[station] or word in masters[master] for word in sought)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
