@@ -95,7 +95,12 @@ def test_a_meter_s_write_without_an_operator_shows_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "element", ["<Password>Zk9x7Q2w</Password>", "<Basic><NewPassword>Zk9x7Q2w</NewPassword></Basic>"]
+    "element",
+    [
+        "<Password>Zk9x7Q2w</Password>",
+        "<Basic><NewPassword>Zk9x7Q2w</NewPassword></Basic>",
+        "<BasicParam><Password><a>Zk9x7Q2w</a></Password></BasicParam>",
+    ],
 )
 def test_a_camera_s_password_is_judged_wherever_it_stands(element: str) -> None:
     row = hidden([test_gb28181.only(test_gb28181.order(element, "DeviceConfig"))])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from cityguard.decoders import secrets
@@ -194,8 +195,18 @@ def _in_url(url: str | None) -> str | None:
 
 def _joined(node: Node) -> str:
     """Names and values of what an element holds, without passwords."""
-    pairs = [(key, text) for key, text in node.leaves() if not secrets.named(key)][:MAX_VALUES]
-    return ",".join(f"{key}={text}" for key, text in pairs)
+    return ",".join(f"{key}={text}" for key, text in islice(_shown(node), MAX_VALUES))
+
+
+def _shown(node: Node) -> Iterator[tuple[str, str]]:
+    """Leaves, but nothing of what a secret's name holds."""
+    for one in node.children:
+        if secrets.named(one.name):
+            continue
+        if one.children:
+            yield from _shown(one)
+        elif one.text:
+            yield one.name, one.text
 
 
 def _listed(node: Node) -> str | None:
