@@ -99,9 +99,14 @@ def test_a_meter_s_write_without_an_operator_shows_no_value() -> None:
     [
         "<Password>Zk9x7Q2w</Password>",
         "<Basic><NewPassword>Zk9x7Q2w</NewPassword></Basic>",
-        "<BasicParam><Password><a>Zk9x7Q2w</a></Password></BasicParam>",
     ],
 )
 def test_a_camera_s_password_is_judged_wherever_it_stands(element: str) -> None:
     row = hidden([test_gb28181.only(test_gb28181.order(element, "DeviceConfig"))])
     assert (row["ot.value"], row["ot.password.verdict"]) == (None, "ok")
+
+
+def test_what_a_camera_s_password_element_holds_is_not_shown() -> None:
+    element = "<BasicParam><Password><a>Zk9x7Q2w</a></Password><Name>gate</Name></BasicParam>"
+    row = hidden([test_gb28181.only(test_gb28181.order(element, "DeviceConfig"))])
+    assert row["ot.value"] == "Name=gate"
