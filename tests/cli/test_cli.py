@@ -120,6 +120,26 @@ def test_doctor_answers_as_json(tmp_path: Path) -> None:
     assert {line["status"] for line in found} <= {"ok", "warn"}
 
 
+def test_of_very_many_faults_twenty_are_told_and_the_rest_counted(tmp_path: Path) -> None:
+    path = tmp_path / "list.yml"
+    path.write_text("stations:\n" + "".join(f"- {{id: n{n}, protocol: hj212}}\n" for n in range(50)))
+    done = run("ot", "stations", "import", path, home=tmp_path / "var", code=None)
+    assert done.returncode != 0
+    told = done.stderr.splitlines()
+    assert sum("'name' is missing" in line for line in told) == 20
+    assert told[-1] == "30 more"
+
+
+def test_what_looks_like_a_picture_is_printed_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "list.yml"
+    path.write_text("stations:\n- {id: n1, name: 'a:100:b', protocol: hj212, department: ':100:'}\n")
+    done = run("ot", "stations", "import", path, home=tmp_path / "var", code=None)
+    assert "unknown department ':100:'" in done.stderr
+    path.write_text("stations:\n- {id: n1, name: 'a:100:b', protocol: hj212}\n")
+    run("ot", "stations", "import", path, home=tmp_path / "var")
+    assert "a:100:b" in run("ot", "stations", "list", home=tmp_path / "var").stdout
+
+
 def test_ot_targets_are_refused_with_5(tmp_path: Path) -> None:
     home = tmp_path / "home"
     run("asset", "import", CITY / "register.yml", home=home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,51 @@ def test_a_list_is_merged_by_id_or_takes_the_place_of_all(tmp_path: Path) -> Non
     assert [one.id for one in whole.stations] == ["plc-2", "0099010001"]
 
 
+def workbook(path: Path, *rows: list[Any]) -> Path:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "站点"
+    for row in rows:
+        sheet.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ([34020000001320000001, "摄像机", "gb28181", ""], "编号"),
+        ([12345678, "电表", "dlt645", ""], "编号"),
+        (["cam", "摄像机", "gb28181", 34020000001320000001], "设备标识"),
+    ],
+)
+def test_an_id_in_a_number_cell_is_refused_since_its_digits_may_be_lost(
+    tmp_path: Path, row: list[Any], column: str
+) -> None:
+    path = workbook(tmp_path / "s.xlsx", ["编号", "名称", "协议", "设备标识"], row)
+    with pytest.raises(ContentErrors) as caught:
+        station_lists.read(path, Register())
+    (fault,) = caught.value.faults
+    assert f"{column}: a number cell" in str(fault)
+    assert "format the column as text" in str(fault)
+
+
+def test_a_column_a_list_lacks_keeps_its_values_and_every_change_is_told(tmp_path: Path) -> None:
+    book = Register(stations=(WATER, PLC))
+    path = workbook(tmp_path / "s.xlsx", ["编号", "上报周期秒"], [WATER.id, 900])
+    made, fresh, changed = station_lists.merged(book, path)
+    assert (fresh, changed) == (0, 1)
+    assert made.stations == (replace(WATER, period_s=900.0), PLC)
+    (told,) = station_lists.changes(book, made)
+    assert (told.id, told.values) == (WATER.id, (("period_s", WATER.period_s, 900.0),))
+    path = workbook(tmp_path / "t.xlsx", ["编号", "平台地址"], [WATER.id, None])
+    emptied, _, _ = station_lists.merged(book, path)
+    assert emptied.station(WATER.id) == replace(WATER, platforms=()), "an empty cell of a column that is there"
+    with pytest.raises(ContentErrors, match="'name' is missing"):
+        station_lists.merged(book, path, whole=True)
+
+
 def test_a_register_that_could_not_be_read_again_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +242,8 @@ def test_a_list_with_a_fault_or_with_assets_is_refused_whole(tmp_path: Path) -> 
     ("change", "fault"),
     [
         ({"protocol": "HJ 212"}, "protocol"),
-        ({"period_s": 0}, "more than 0"),
+        ({"period_s": 0}, "period_s: 0; seconds, more than 0"),
+        ({"protocol": "hj213"}, "did you mean protocol 'hj212'?"),
         ({"periods": ("2051",)}, "code=seconds"),
         ({"limits": ("w01018=9..1",)}, "low..high"),
         ({"maintenance": ("sometimes",)}, "workday 09:00-11:00"),
@@ -210,6 +257,7 @@ def test_a_fault_of_a_station_is_named_with_its_remedy(change: dict[str, Any], f
     with pytest.raises(ContentErrors) as caught:
         Register(stations=(Station(**given),))
     assert fault in str(caught.value)
+    assert len(caught.value.faults) == 1
 
 
 def test_two_stations_that_nothing_tells_apart_are_a_fault() -> None:

@@ -32,7 +32,9 @@ from cityguard.cli import (
 )
 from cityguard.cli.output import CANCELLED, ERROR, NO_STORE, USAGE, err, pick, safe
 from cityguard.cli.state import STATE
-from cityguard.errors import CityguardError
+from cityguard.errors import CityguardError, ContentErrors
+
+FAULTS = 20  # of a file, told to a person; mended, the next are told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,6 +103,10 @@ def _run() -> int:
         return int(app(standalone_mode=False) or 0)
     except typer.Exit as end:
         return end.exit_code
+    except ContentErrors as errors:
+        more = len(errors.faults) - FAULTS
+        rest = "\n" + pick(f"另有 {more} 处错误", f"{more} more") if more > 0 else ""
+        return _told("\n".join(str(one) for one in errors.faults[:FAULTS]) + rest, errors.exit_code)
     except CityguardError as error:
         return _told(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -311,19 +311,30 @@ def import_(
     whole: Annotated[bool, typer.Option("--replace", help="替换全部站点 / replace every station")] = False,
     by: By = None,
 ) -> None:
-    """导入站点清单；同编号者更新，有错则一条不入 / Import a list of stations; with any fault nothing is taken."""
+    """导入站点清单；同编号者更新，表中没有的列保留原值，有错则一条不入 / Import stations; columns it lacks are kept."""
     from cityguard.register import station_lists
 
     with application() as one:
-        made, fresh, changed = station_lists.merged(one.register, file, whole=whole)
+        before = one.register
+        made, fresh, changed = station_lists.merged(before, file, whole=whole)
         one.audit(
             by or actor(), "register.stations", str(file), f"{fresh} new, {changed} changed, {len(made.stations)}"
         )
         station_lists.save(made, one.register_path)
+    told = station_lists.changes(before, made)
+    for change in told[:SHOWN]:
+        values = "; ".join(f"{name}: {_value(was)} -> {_value(now)}" for name, was, now in change.values)
+        say(f"更新 {change.id}：{values}", f"changed {change.id}: {values}")
+    if len(told) > SHOWN:
+        say(f"另有 {len(told) - SHOWN} 个更新", f"{len(told) - SHOWN} more changed")
     say(
         f"新增 {fresh} 个，更新 {changed} 个，共 {len(made.stations)} 个站点",
         f"{fresh} new, {changed} changed, {len(made.stations)} stations",
     )
+
+
+def _value(value: object) -> str:
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)) or "—"
 
 
 @stations.command()

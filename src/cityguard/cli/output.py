@@ -20,8 +20,10 @@ OK, ERROR, USAGE, FINDINGS, PARTIAL, REFUSED = 0, 1, 2, 3, 4, 5
 NO_STORE, LOCKED, AUTHENTICATION, CANCELLED = 10, 11, 12, 130
 SCHEMA_VERSION = 1
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # a pipe has no width of its own
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # :100: is an address, not a picture
+out = Console(
+    highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160
+)  # a pipe has no width of its own
 
 
 def language() -> str:

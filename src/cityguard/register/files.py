@@ -56,6 +56,9 @@ MAX_XLSX_BYTES = 32 << 20
 MAX_XLSX_UNPACKED = 128 << 20
 MAX_ROWS = 50_000
 MAX_COLUMNS = 64
+EXACT_DIGITS = 15  # of a number in a workbook
+AS_WRITTEN = frozenset((("stations", "id"), ("stations", "unit")))  # columns whose every digit counts
+AS_TEXT = "format the column as text, then type or paste it again"
 SEPARATORS = ",;，；、\n"
 
 
@@ -67,6 +70,7 @@ class Row:
     values: Mapping[str, Any]
     place: str
     places: Mapping[str, str]
+    columns: frozenset[str] = frozenset()  # the sheet has, or the entry names; with or without a value
 
     def at(self, name: str) -> str:
         """Place of one field, or of the entry."""
@@ -126,7 +130,8 @@ def _yaml_entry(
         for key in entry
         if key not in known
     )
-    rows.append(Row(kind, {key: value for key, value in entry.items() if key in known}, place, places))
+    values = {key: value for key, value in entry.items() if key in known}
+    rows.append(Row(kind, values, place, places, frozenset(values)))
 
 
 def write_yaml(path: Path, tables: Mapping[str, Sequence[Any]]) -> None:
@@ -229,6 +234,7 @@ def _xlsx_row(
     faults: list[InputError],
 ) -> None:
     values: dict[str, Any] = {}
+    titles, lost = HEADERS[kind], False
     for cell, name in zip(cells, names, strict=False):
         if cell.value is None or name is None:
             continue
@@ -236,11 +242,24 @@ def _xlsx_row(
             what = "a formula" if cell.data_type == "f" else "an Excel error"
             faults.append(InputError(f"{name}: {what}", place=place, remedy="paste the value instead"))
             continue
+        if (fault := _digits(kind, name, cell.value, types[name])) is not None:
+            faults.append(InputError(f"{titles[name]}: {fault}", place=place, remedy=AS_TEXT))
+            lost = True
+            continue
         value = _cell(cell.value, types[name])
         if value is not None:
             values[name] = value
-    if values:
-        rows.append(Row(kind, values, place, {}))
+    if values and not lost:  # without its id an entry would only be told of twice
+        rows.append(Row(kind, values, place, {}, frozenset(name for name in names if name is not None)))
+
+
+def _digits(kind: str, name: str, value: Any, wanted: Any) -> str | None:
+    """Why a number cannot be taken for the text it should be: Excel keeps 15 digits, and no leading zero."""
+    if wanted not in (str, str | None) or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if (kind, name) in AS_WRITTEN:
+        return f"a number cell ({value:.15g}): leading zeros and digits beyond 15 are lost"
+    return f"a number cell of more than {EXACT_DIGITS} digits" if abs(value) >= 10**EXACT_DIGITS else None
 
 
 def _cell(value: Any, kind: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from cityguard.errors import ContentErrors, InputError
 from cityguard.model import Station
@@ -12,8 +14,19 @@ from cityguard.register import files
 from cityguard.register.register import Register
 
 
-def read(path: Path, register: Register) -> tuple[Station, ...]:
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A station that a list changes: (field, before, after) of each value that differs."""
+
+    id: str
+    values: tuple[tuple[str, Any, Any], ...]
+
+
+def read(path: Path, register: Register, *, whole: bool = False) -> tuple[Station, ...]:
     """Stations of a file of stations only, held against departments and systems of a register.
+
+    A station that is there keeps its values in columns the file does not have, unless ``whole``; an empty cell of a
+    column it has takes the value away.
 
     Raises:
         InputError: the file cannot be read as a whole.
@@ -21,13 +34,14 @@ def read(path: Path, register: Register) -> tuple[Station, ...]:
     """
     rows, faults = files.read(path)
     known = {kind: {item.id for item in getattr(register, kind)} for kind in files.KINDS}
+    before = {} if whole else {one.id: one for one in register.stations}
     entries = []
     for row in rows:
         if row.kind != "stations":
             remedy = "cityguard asset import takes whole registers"
             faults.append(InputError(f"a list of stations has no {row.kind}", place=row.place, remedy=remedy))
             continue
-        item, found = register_faults.build(row)
+        item, found = register_faults.build(_kept(row, before))
         faults += found
         if item is not None:
             faults += register_faults.of_item(item, row.at)
@@ -38,13 +52,34 @@ def read(path: Path, register: Register) -> tuple[Station, ...]:
     return tuple(item for _, item, _ in entries if isinstance(item, Station))
 
 
+def _kept(row: files.Row, before: Mapping[str, Station]) -> files.Row:
+    known = before.get(str(row.values.get("id", "")).strip())
+    if known is None:
+        return row
+    old = {spec.name: getattr(known, spec.name) for spec in fields(known) if spec.name not in row.columns}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in old.items()}
+    return replace(row, values=plain | dict(row.values))
+
+
+def changes(before: Register, after: Register) -> list[Changed]:
+    """What differs in stations that both registers have, in the order of the later one."""
+    old = {one.id: one for one in before.stations}
+    made = []
+    for one in after.stations:
+        was = old.get(one.id, one)
+        told = [(spec.name, getattr(was, spec.name), getattr(one, spec.name)) for spec in fields(one)]
+        if differ := tuple(entry for entry in told if entry[1] != entry[2]):
+            made.append(Changed(one.id, differ))
+    return made
+
+
 def merged(register: Register, path: Path, *, whole: bool = False) -> tuple[Register, int, int]:
     """The register with a file's stations, how many are new and how many changed; ``whole``: the others go.
 
     Raises:
         InputError, ContentErrors: as ``read``, or what the file lists contradicts stations that are there.
     """
-    fresh = read(path, register)
+    fresh = read(path, register, whole=whole)
     before = {one.id: one for one in register.stations}
     after = {} if whole else dict(before)
     after |= {one.id: one for one in fresh}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -85,10 +87,14 @@ def faults(station: Station) -> Iterator[tuple[str, str, str]]:
     """(field, what is wrong, remedy) of one station by itself."""
     if not _PROTOCOL.fullmatch(station.protocol):
         yield "protocol", f"protocol: '{station.protocol[:40]}'", "as in ot.protocol: hj212, sl651, modbus …"
-    if station.protocol not in IDENTIFIED and not station.unit and not station.addresses:
-        yield "addresses", "neither addresses nor a unit", "units of this protocol are only known by their address"
+    elif station.protocol not in IDENTIFIED and not station.unit and not station.addresses:
+        near = difflib.get_close_matches(station.protocol, sorted(IDENTIFIED), 1, cutoff=0.8)
+        remedy = f"did you mean protocol '{near[0]}'?" if near else "units of this protocol are known by their address"
+        yield "addresses", f"'{station.protocol}' with neither addresses nor a unit", remedy
+    if station.period_s is not None and not (math.isfinite(station.period_s) and station.period_s > 0):
+        yield "period_s", f"period_s: {station.period_s:g}", "seconds, more than 0"
     for name, read, remedy in (
-        ("periods", periods, "code=seconds, e.g. 2051=600"),
+        ("periods", lambda one: periods(replace(one, period_s=None)), "code=seconds, e.g. 2051=600"),
         ("limits", limits, "address=low..high, e.g. w01018=0..60"),
         ("maintenance", lambda one: [windows.parse(text) for text in one.maintenance], windows.FORM),
     ):
