@@ -64,8 +64,71 @@ def test_each_server_is_national_mixed_turned_down_or_ordinary(store: EmbeddedSt
     }  # fmt: skip
     assert found.states() == {"national": 2, "mixed": 1, "turned_down": 1, "ordinary": 1, "unanswered": 1}
     assert found.clients == {"10.0.9.9": 1}
+    problems = {one.address: one.problems for one in found.services if one.problems}
+    assert problems == {}  # 10.0.0.8 speaks both, and nobody's offer was turned down there
     (down,) = found.narrowed(state="turned_down").services
     assert (down.turned_down, down.national, down.owner.system) == (1, 0, "scada")
+
+
+def test_a_mixed_server_that_turns_some_offers_down_has_a_problem_of_its_own(store: EmbeddedStore) -> None:
+    found = gathered(
+        store,
+        tlcp("10.0.0.7"), ordinary("10.0.0.7", "r1", offered=True),
+        tlcp("10.0.0.8", "s2"), ordinary("10.0.0.8", "r2"),
+        ordinary("10.66.0.1", "r3", offered=True, client="10.0.9.8"),
+        ordinary("10.66.0.1", "r3", offered=True),
+    )  # fmt: skip
+    told = {one.address: (one.state, one.turned_down, one.problems) for one in found.services}
+    assert told == {
+        "10.0.0.7": ("mixed", 1, ("sometimes_turned_down",)), "10.0.0.8": ("mixed", 0, ()),
+        "10.66.0.1": ("turned_down", 2, ()),
+    }  # fmt: skip
+    assert found.problems() == {"sometimes_turned_down": 1}
+    assert [one.address for one in found.narrowed(problem="sometimes_turned_down").services] == ["10.0.0.7"]
+    said = posture(found)[0].said
+    assert (
+        "2 个收到国密提议而选了其他（从未采用 1，有时未采用 1）" in said.zh and "(always: 1, sometimes: 1)" in said.en
+    )
+
+
+def test_clients_and_servers_on_the_internet_follow_what_the_inventory_is_narrowed_to(store: EmbeddedStore) -> None:
+    rows = [
+        ordinary("10.0.0.7", "r1", offered=True),
+        ordinary("10.66.0.1", "r2", offered=True, client="10.0.9.8"),
+        ordinary("198.51.100.9", "far"),
+    ]
+    store.events.append(batch("tls", rows))
+    far = Owner(outside=True)
+    found = gathering.gather(
+        store.events, lambda ip: far if ip[:3] == "198" else OWNERS[ip], NOW - timedelta(days=1), NOW
+    )
+    assert (found.clients, found.outside) == ({"10.0.9.9": 1, "10.0.9.8": 1}, 1)
+    for narrow in ({"system": "portal"}, {"department": "data"}):
+        mine = found.narrowed(**narrow)
+        assert (mine.clients, mine.outside) == ({"10.0.9.9": 1}, 0)
+    assert found.narrowed(state="national").clients == {}
+
+
+def test_certificates_follow_the_state_of_the_services_that_show_them(store: EmbeddedStore) -> None:
+    found = gathered(
+        store,
+        tlcp("10.0.0.7", "s1", client__hash__sha256="c1"), ordinary("10.0.0.7", "r1", server__not_after=day(-1)),
+        ordinary("10.0.0.8", "r2", server__not_after=day(-1)),
+    )  # fmt: skip
+    kept = found.narrowed(state="mixed", problem="expired")
+    assert [one.address for one in kept.services] == ["10.0.0.7"]
+    assert [one.sha256 for one in kept.certificates] == ["r1"]
+    assert {one.sha256 for one in found.narrowed(state="mixed").certificates} == {"s1", "e-s1", "r1"}
+    none = found.narrowed(state="national", problem="expired")
+    assert (none.services, none.certificates) == ((), ())
+
+
+def test_the_posture_counts_the_certificates_of_the_inventory_those_of_clients_too(store: EmbeddedStore) -> None:
+    found = gathered(store, tlcp("10.0.0.7", client__hash__sha256="c1", client__x509__public_key_algorithm="SM2"))
+    assert len(found.certificates) == 3
+    line = posture(found)[2]
+    assert line.sign == "good"
+    assert "3 张证书（其中客户端 1 张），SM2 3 张" in line.said.zh and "Certificates: 3 (of clients: 1)" in line.said.en
 
 
 def test_certificates_are_judged_once_wherever_they_are_shown(store: EmbeddedStore) -> None:
@@ -178,7 +241,9 @@ def test_the_calendar_begins_with_what_is_over_and_goes_month_by_month(store: Em
 
 
 def test_every_code_has_words_and_what_cannot_be_known_is_said_in_both_languages() -> None:
-    assert {*judging.WEAK, *judging.PAIR, *judging.DATED, "shared", "shared_key"} == set(words.PROBLEMS)
+    assert {*judging.WEAK, *judging.PAIR, *judging.DATED, "shared", "shared_key", "sometimes_turned_down"} == set(
+        words.PROBLEMS
+    )
     assert len(UNKNOWN) >= 6 and all(text.zh and text.en for text in UNKNOWN)
     assert words.problem("?").zh == "?"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cityguard.cli.output import document, language, pick, safe, say, table
+from cityguard.cli.output import USAGE, document, fail, language, pick, safe, say, table
 from cityguard.cli.state import application
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 
 SHOWN = 200  # lines of a list for a person
-Days = Annotated[float, typer.Option("--days", min=0.01, max=3660, help="统计最近多少天 / of the last days")]
+Days = Annotated[float, typer.Option("--days", help="统计最近多少天，0.01 至 3660 / of the last days, 0.01 to 3660")]
 Which = Annotated[str, typer.Option("--system", help="只看一个系统 / one system (id)")]
 Whose = Annotated[str, typer.Option("--department", help="只看一个部门 / one department (id)")]
 Json = Annotated[bool, typer.Option("--json", help="JSON")]
@@ -37,10 +37,10 @@ def inventory(
 ) -> None:
     """算法与证书台账：谁用国密、谁提供而未用、谁薄弱 / Suites and certificates: who is national, turned down, weak."""
     with application() as one:
-        found = _checked(one.cryptography(days), state, problem)
-        found = found.narrowed(system=system, department=department, state=state, problem=problem)
+        found = _asked(one, days, system=system, department=department, state=state, problem=problem)
         if as_json:
-            document({"schema_version": 1, **asdict(found), "states": found.states(), "problems": found.problems()})
+            sums = {"clients": found.clients, "states": found.states(), "problems": found.problems()}
+            document({"schema_version": 1, **asdict(found), **sums})
         else:
             _print_certificates(found) if certificates else _print_services(one, found)
             _ends(found)
@@ -52,7 +52,7 @@ def calendar(days: Days = 30, system: Which = "", department: Whose = "", as_jso
     from cityguard.cryptouse.calendar import calendar as made_of
 
     with application() as one:
-        found = one.cryptography(days).narrowed(system=system, department=department)
+        found = _asked(one, days, system=system, department=department)
         months = made_of(found, one.clock(), one.settings.zone)
         if as_json:
             document({"schema_version": 1, "months": [asdict(month) for month in months]})
@@ -99,7 +99,7 @@ def posture(days: Days = 30, system: Which = "", department: Whose = "", as_json
         "unseen": pick("未见", "unseen"),
     }
     with application() as one:
-        lines = made_of(one.cryptography(days).narrowed(system=system, department=department))
+        lines = made_of(_asked(one, days, system=system, department=department))
         if as_json:
             document(
                 {
@@ -122,15 +122,13 @@ def posture(days: Days = 30, system: Which = "", department: Whose = "", as_json
             typer.echo(f"  - {text.get(language())}")
 
 
-def _checked(found: Inventory, state: str, problem: str) -> Inventory:
-    from cityguard.cryptouse.inventory import STATES
-    from cityguard.cryptouse.words import PROBLEMS
+def _asked(one: App, days: float, **narrow: str) -> Inventory:
+    """The part that is asked for; what cannot be asked ends the command."""
+    from cityguard.cryptouse.asking import fault
 
-    if state and state not in STATES:
-        raise typer.BadParameter(" | ".join(STATES), param_hint="--state")
-    if problem and problem not in PROBLEMS:
-        raise typer.BadParameter(" | ".join(PROBLEMS), param_hint="--problem")
-    return found
+    if wrong := fault(one.register, days=days, **narrow):
+        fail(wrong.get(language()), USAGE)
+    return one.cryptography(days).narrowed(**narrow)
 
 
 def _print_services(one: App, found: Inventory) -> None:

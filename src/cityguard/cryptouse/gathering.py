@@ -15,12 +15,14 @@ import polars as pl
 from cityguard.cryptouse import judging
 from cityguard.cryptouse.inventory import (
     Certificate,
+    Declined,
     Inventory,
     Owner,
     Place,
     Role,
     Service,
     Used,
+    answering,
     judged,
     ordered,
     state_of,
@@ -74,7 +76,7 @@ def gather(events: Events, owners: Owners, since: datetime, until: datetime, *, 
     )
     own = tuple(sorted((one for one in made.values() if one.places), key=_order))
     whole = complete and ask.whole
-    return Inventory(since, until, services, own, whole, _turned_down(ask, owners), len(outside))
+    return Inventory(since, until, services, own, whole, _declined(ask, owners), len(outside))
 
 
 class _Asker:
@@ -121,15 +123,16 @@ def _used(ask: _Asker) -> dict[Key, list[Used]]:
     return used
 
 
-def _turned_down(ask: _Asker, owners: Owners) -> dict[str, int]:
-    """Whose offers of 国密 were turned down, and how often."""
-    found: dict[str, int] = {}
+def _declined(ask: _Asker, owners: Owners) -> tuple[Declined, ...]:
+    """Whose offers of 国密 were turned down by servers of ours, and how often."""
+    found: dict[tuple[str, str, int], int] = {}
     turned = (Term("tls.guomi_offered", "eq", True), Term("tls.guomi", "eq", False))
-    for row in ask.groups("tls", ("source.ip", "destination.ip"), *turned):
+    for row in ask.groups("tls", ("source.ip", *_SERVER), *turned):
         client, server = row["source.ip"], row["destination.ip"]
         if client and server and not owners(server).outside:
-            found[client] = found.get(client, 0) + row["count"]
-    return found
+            key = (client, server, row["destination.port"] or 0)
+            found[key] = found.get(key, 0) + row["count"]
+    return tuple(Declined(*key, count) for key, count in sorted(found.items()))
 
 
 _PSK = Term("tls.authentication", "in", ["psk", "xauth-psk"])
@@ -238,6 +241,7 @@ def _service(
     mine = sorted(name for name in shown if name in certificates)
     codes = [code for one in used for code in one.problems]
     codes += [name[1:] for name in shown if name.startswith("!")]
+    codes += answering(used)
     codes += [code for name in mine for code in certificates[name].problems]
     several = sorted(used, key=lambda one: (-one.count, one.version, one.cipher or ""))
     kinds = sorted({_family(one.version) for one in used}) or ["tls"]

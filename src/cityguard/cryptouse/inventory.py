@@ -5,8 +5,8 @@ Made of what was seen on the wire and stored: handshakes of TLS, TLCP, DTLS, QUI
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -79,7 +79,7 @@ class Service:
     @property
     def turned_down(self) -> int:
         """Handshakes in which 国密 was offered and something else chosen."""
-        return sum(one.offered for one in self.used if one.agreed and not one.national)
+        return turned_down(self.used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,16 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """A client whose offers of 国密 one server turned down ``count`` times."""
+
+    client: str
+    address: str
+    port: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """What was seen from ``since`` to ``until``."""
 
@@ -131,29 +141,50 @@ class Inventory:
     certificates: tuple[Certificate, ...]
     complete: bool = True
     """False: there was more than is looked at."""
-    clients: dict[str, int] = field(default_factory=dict)
-    """Addresses whose offers of 国密 were turned down by servers of ours, and how often."""
+    declined: tuple[Declined, ...] = ()
+    """Whose offers of 国密 were turned down, by which of the services."""
     outside: int = 0
     """Servers on the Internet that were seen and left out."""
 
+    @property
+    def clients(self) -> dict[str, int]:
+        """Addresses whose offers of 国密 were turned down, and how often."""
+        found: dict[str, int] = {}
+        for one in self.declined:
+            found[one.client] = found.get(one.client, 0) + one.count
+        return found
+
     def narrowed(self, *, system: str = "", department: str = "", state: str = "", problem: str = "") -> Inventory:
-        """The part of one system, department, state or problem; "" = all."""
-        services = tuple(
+        """The part of one system, department, state or problem; "" = all.
+
+        Certificates follow their own problems and the state of the services that show them: those of clients have
+        no state. Clients follow the services that are left; servers on the Internet are nobody's, so no system's.
+        """
+        theirs = tuple(
             one
             for one in self.services
             if (not system or one.owner.system == system)
             and (not department or one.owner.department == department)
             and (not state or one.state == state)
-            and (not problem or problem in one.problems)
         )
+        services = tuple(one for one in theirs if not problem or problem in one.problems)
+        shown = {sha for one in theirs for sha in one.certificates}
         certificates = tuple(
             one
             for one in self.certificates
             if (not system or system in one.systems)
             and (not department or department in {place.owner.department for place in one.places})
+            and (not state or one.sha256 in shown)
             and (not problem or problem in one.problems)
         )
-        return replace(self, services=services, certificates=certificates)
+        left = {(one.address, one.port) for one in services}
+        return replace(
+            self,
+            services=services,
+            certificates=certificates,
+            declined=tuple(one for one in self.declined if (one.address, one.port) in left),
+            outside=0 if system or department else self.outside,
+        )
 
     def states(self) -> dict[State, int]:
         """How many servers are in each state."""
@@ -217,11 +248,30 @@ def state_of(used: Iterable[Used]) -> State:
     return "turned_down" if any(one.offered for one in agreed) else "ordinary"
 
 
+def turned_down(used: Iterable[Used]) -> int:
+    """Handshakes in which 国密 was offered and something else chosen."""
+    return sum(one.offered for one in used if one.agreed and not one.national)
+
+
+def answering(used: Sequence[Used]) -> tuple[str, ...]:
+    """Code of a server that speaks 国密 and yet turned down some offers of it."""
+    return ("sometimes_turned_down",) if state_of(used) == "mixed" and turned_down(used) else ()
+
+
 _ORDER = {
     code: at
     for at, code in enumerate(
         (
-            *("expired", "weak_suite", "weak_version", "aggressive", "weak_key", "weak_signature", "early"),
+            *(
+                "expired",
+                "weak_suite",
+                "weak_version",
+                "aggressive",
+                "weak_key",
+                "weak_signature",
+                "early",
+                "sometimes_turned_down",
+            ),
             *("swapped", "mismatched", "single", "unusual", "mixed", "rsa_suite", "sha1", "sm1", "self_signed"),
             *("shared_key", "shared", "soon"),
         )

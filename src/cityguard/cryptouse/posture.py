@@ -86,16 +86,19 @@ def _confidential(wire: list[Service]) -> Line:
         return Line(NETWORK, aspect, "unseen", _NOTHING)
     national = sum(one.state == "national" for one in agreed)
     mixed = sum(one.state == "mixed" for one in agreed)
-    down = sum(one.turned_down > 0 for one in agreed)
+    always = sum(one.state == "turned_down" for one in agreed)
+    sometimes = sum("sometimes_turned_down" in one.problems for one in agreed)
     sign: Sign = "good" if national == len(agreed) else "part" if national or mixed else "bad"
     return Line(
         NETWORK,
         aspect,
         sign,
         Text(
-            f"{len(agreed)} 个加密服务中 {national} 个只用国密、{mixed} 个并用；{down} 个收到国密提议而选了其他",
+            f"{len(agreed)} 个加密服务中 {national} 个只用国密、{mixed} 个并用；"
+            f"{always + sometimes} 个收到国密提议而选了其他（从未采用 {always}，有时未采用 {sometimes}）",
             f"Encrypted services: {len(agreed)}; national suites only: {national}, also others: {mixed}; "
-            f"chose another though national was offered: {down}",
+            f"chose another though national was offered: {always + sometimes} "
+            f"(always: {always}, sometimes: {sometimes})",
         ),
     )
 
@@ -120,8 +123,7 @@ def _integrity(wire: list[Service]) -> Line:
 
 def _authentic(found: Inventory, wire: list[Service]) -> Line:
     aspect = Text("通信实体真实性：证书", "Authenticity of the ends: certificates")
-    shown = {name for one in wire for name in one.certificates}
-    seen = [one for one in found.certificates if one.sha256 in shown]
+    seen = found.certificates
     if not seen:
         return Line(
             NETWORK,
@@ -131,6 +133,7 @@ def _authentic(found: Inventory, wire: list[Service]) -> Line:
         )
     sm2 = sum(one.is_sm2 for one in seen)
     bad = [one for one in seen if {"expired", *judging.WEAK} & set(one.problems)]
+    clients = sum(one.roles == ("client",) for one in seen)
     pairs = sum(bool(set(judging.PAIR) & set(one.problems)) for one in wire)
     sign: Sign = "bad" if bad or pairs else "good" if sm2 == len(seen) else "part"
     return Line(
@@ -138,8 +141,10 @@ def _authentic(found: Inventory, wire: list[Service]) -> Line:
         aspect,
         sign,
         Text(
-            f"{len(seen)} 张证书，SM2 {sm2} 张；有问题 {len(bad)} 张；双证书不合要求的服务 {pairs} 个",
-            f"Certificates: {len(seen)}, of SM2: {sm2}, with faults: {len(bad)}; without a proper pair: {pairs}",
+            f"{len(seen)} 张证书（其中客户端 {clients} 张），SM2 {sm2} 张；"
+            f"有问题 {len(bad)} 张；双证书不合要求的服务 {pairs} 个",
+            f"Certificates: {len(seen)} (of clients: {clients}), of SM2: {sm2}, with faults: {len(bad)}; "
+            f"services without a proper pair: {pairs}",
         ),
     )
 

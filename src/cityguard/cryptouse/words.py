@@ -8,6 +8,7 @@ PROBLEMS: dict[str, Text] = {
     "expired": Text("证书过期", "Certificate expired"),
     "early": Text("证书未生效", "Certificate not valid yet"),
     "soon": Text("30 天内到期", "Ends within 30 days"),
+    "sometimes_turned_down": Text("有时未采用国密", "National sometimes turned down"),
     "weak_version": Text("过时版本", "Outdated version"),
     "weak_suite": Text("不安全套件", "Broken suite"),
     "weak_key": Text("密钥过短", "Short key"),
@@ -28,7 +29,7 @@ PROBLEMS: dict[str, Text] = {
 STATES: dict[str, Text] = {
     "national": Text("国密", "National"),
     "mixed": Text("国密与其他并用", "National and others"),
-    "turned_down": Text("提供国密未采用", "National turned down"),
+    "turned_down": Text("提供国密从未采用", "National always turned down"),
     "ordinary": Text("非国密", "Not national"),
     "unanswered": Text("未协商成功", "Nothing agreed on"),
 }

@@ -418,7 +418,7 @@ def rules_switch(at: At, body: SwitchBody) -> Response:
 
 @doors.get("/crypto", "read")
 def crypto_inventory(
-    at: At, days: int = 30, system: str = "", department: str = "", state: str = "", problem: str = ""
+    at: At, days: float = 30, system: str = "", department: str = "", state: str = "", problem: str = ""
 ) -> Response:
     """Servers with what they encrypt with, in which state and with which problems; by system and department."""
     found = narrowed(at, days, system, department, state, problem)
@@ -439,21 +439,23 @@ def crypto_inventory(
 
 
 @doors.get("/crypto/certificates", "read")
-def crypto_certificates(at: At, days: int = 30, system: str = "", department: str = "", problem: str = "") -> Response:
+def crypto_certificates(
+    at: At, days: float = 30, system: str = "", department: str = "", state: str = "", problem: str = ""
+) -> Response:
     """Certificates with where they are shown and what is to be said of them, the first to end first."""
-    found = narrowed(at, days, system, department, "", problem)
+    found = narrowed(at, days, system, department, state, problem)
     return json({"complete": found.complete, "certificates": found.certificates})
 
 
 @doors.get("/crypto/calendar", "read")
-def crypto_calendar(at: At, days: int = 30, system: str = "", department: str = "") -> Response:
+def crypto_calendar(at: At, days: float = 30, system: str = "", department: str = "") -> Response:
     """Certificates that are over, then those that end in this and the next twelve months."""
     found = narrowed(at, days, system, department)
     return json({"months": calendar(found, at.app.clock(), at.app.settings.zone)})
 
 
 @doors.get("/crypto/posture", "read")
-def crypto_posture(at: At, days: int = 30, system: str = "", department: str = "") -> Response:
+def crypto_posture(at: At, days: float = 30, system: str = "", department: str = "") -> Response:
     """What traffic shows along the layers of GB/T 39786 (indicative), and what it cannot show."""
     found = narrowed(at, days, system, department)
     return json({"lines": posture(found), "unknown": UNKNOWN})

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi.responses import Response
 
+from cityguard.cryptouse import asking, words
 from cityguard.cryptouse import posture as views
-from cityguard.cryptouse import words
 from cityguard.cryptouse.calendar import calendar
 from cityguard.cryptouse.inventory import STATES, Certificate, Inventory, Service, shares
 from cityguard.errors import InputError
@@ -17,7 +17,6 @@ from cityguard.web.view import page_of
 doors = Doors(documented=False)
 
 VIEWS = ("services", "systems", "departments", "certificates", "calendar", "posture")
-MAX_DAYS = 366
 _URGENT = frozenset(("expired", "weak_suite", "weak_version", "aggressive", "weak_key", "weak_signature"))
 
 
@@ -35,7 +34,8 @@ def crypto(
 ) -> Response:
     """Who speaks 国密, who offers it in vain, who is weak; certificates and when they end."""
     shown = view if view in VIEWS else VIEWS[0]
-    whole = at.app.cryptography(min(max(days, 1), MAX_DAYS))
+    days = min(max(days, 1), int(asking.MAX_DAYS))
+    whole = at.app.cryptography(days)
     mine = whole.narrowed(system=system, department=department)
     found = mine.narrowed(state=state, problem=problem)
     services = [one for one in found.services if _named(at, one, q)]
@@ -46,11 +46,12 @@ def crypto(
         "crypto.html", view=shown, rows=rows, after=following, total=len(listed), found=found, states=STATES,
         counts=mine.states(), problems=mine.problems(), word=lambda code: words.problem(code).get(at.lang),
         state_word=lambda code: words.STATES[code].get(at.lang), role_word=lambda code: words.ROLES[code].get(at.lang),
-        urgent=_URGENT, days=min(max(days, 1), MAX_DAYS), systems=at.book.systems, departments=at.book.departments,
+        urgent=_URGENT, days=days, systems=at.book.systems, departments=at.book.departments,
         asked={"q": q, "state": state, "problem": problem, "system": system, "department": department},
         groups=_groups(found, shown), months=calendar(mine, at.app.clock(), at.app.settings.zone),
         lines=views.posture(mine), unknown=views.UNKNOWN, held=mine.certificates,
         over=sum("expired" in one.problems for one in mine.certificates),
+        sometimes=mine.problems().get("sometimes_turned_down", 0),
         soon=sum("soon" in one.problems for one in mine.certificates),
     )  # fmt: skip
 
@@ -78,17 +79,13 @@ def _shown(one: Certificate, q: str) -> bool:
     return all(word in text for word in q.lower().split())
 
 
-def narrowed(at: Desk, days: int, system: str, department: str, state: str = "", problem: str = "") -> Inventory:
+def narrowed(at: Desk, days: float, system: str, department: str, state: str = "", problem: str = "") -> Inventory:
     """The inventory that the API is asked for.
 
     Raises:
-        InputError: days out of bounds; no such state or problem.
+        InputError: days out of bounds; no such system, department, state or problem.
     """
-    if not 1 <= days <= MAX_DAYS:
-        raise InputError(f"{days} days", remedy=f"1 to {MAX_DAYS}")
-    if state and state not in STATES:
-        raise InputError("no such state", remedy=", ".join(STATES))
-    if problem and problem not in words.PROBLEMS:
-        raise InputError("no such problem", remedy=", ".join(words.PROBLEMS))
-    found = at.app.cryptography(days)
-    return found.narrowed(system=system, department=department, state=state, problem=problem)
+    narrow = {"system": system, "department": department, "state": state, "problem": problem}
+    if wrong := asking.fault(at.book, days=days, **narrow):
+        raise InputError(wrong.en)
+    return at.app.cryptography(days).narrowed(**narrow)

@@ -190,7 +190,7 @@ EN: dict[str, str] = {
     "加密服务": "Encrypted services",
     "证书": "Certificates",
     "到期日历": "Calendar",
-    "密评参考": "GB/T 39786 view",
+    "GB/T 39786 参考": "GB/T 39786 view",
     "地址、套件、证书主体、摘要": "Address, suite, certificate subject, digest",
     "问题": "Problems",
     "全部问题": "Any problem",
