@@ -31,7 +31,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "port": int,
     "int": int,
     "long": int,
-    "float": (int, float),
+    "double": (int, float),
     "bool": bool,
     "keywords": list,
 }

@@ -13,13 +13,12 @@ from cityguard.matching import memory
 
 @pytest.mark.skipif(not fast.ON or sys.platform != "linux", reason="needs the extra [fast] and Linux")
 def test_the_compiler_gives_its_pages_back_and_still_compiles() -> None:
-    assert memory.given_back() > 1 << 20
-
     def twice(number: int) -> int:
         return 2 * number
 
-    assert fast.numba.njit(twice)(21) == 42
-    assert memory.given_back() > 1 << 20
+    for _ in range(2):  # whatever this process gave back before
+        assert fast.numba.njit(twice)(21) == 42
+        assert memory.given_back() > 1 << 20
 
 
 def test_a_library_that_is_not_there_gives_nothing() -> None:
