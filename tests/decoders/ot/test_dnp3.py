@@ -151,7 +151,11 @@ def test_a_fragment_in_several_segments_is_one_row() -> None:
 def test_link_frames_without_data_are_rows_of_their_own() -> None:
     status, answer = rows((0, frame(b"", control=0xC9)), (1, frame(b"", control=0x0B, to=MASTER, by=STATION)))
     assert (status.get("ot.function.code"), status["ot.message.type"]) == (None, "request_link_status")
-    assert (answer["ot.message.type"], answer["ot.is_request"], answer["ot.unit_id"]) == ("link_status", False, str(STATION))
+    assert (answer["ot.message.type"], answer["ot.is_request"], answer["ot.unit_id"]) == (
+        "link_status",
+        False,
+        str(STATION),
+    )
 
 
 def test_a_wrong_checksum_is_flagged_and_what_follows_is_found() -> None:
