@@ -182,6 +182,10 @@ def run(home: Path, *argv: str, code: int = 0, lang: str = "en") -> str:
 
 
 def test_the_same_by_hand(home: Path, tmp_path: Path) -> None:
+    assert "nothing is proposed yet" in run(home, "ot", "diff")
+    early = ("--from", "2026-02-01", "--to", "2026-02-02")
+    assert "nothing was captured in this time" in run(home, "ot", "report", *early)
+    assert "is later than to" in run(home, "ot", "report", "--from", "2026-02-02", "--to", "2026-02-01", code=1)
     read(home)
     said = run(home, "ot", "learn", "--from", "2026-03-11T14:00+00:00", "--to", "2026-03-11T15:05+00:00")
     assert "4 kinds of deed" in said

@@ -30,7 +30,7 @@ from cityguard.otpolicy import baseline, decide, diff, policy, propose
 from cityguard.otpolicy.baseline import Baseline, Learner
 from cityguard.otpolicy.decide import Decided, Decision
 from cityguard.otpolicy.policy import Line, Policy
-from cityguard.otpolicy.words import Names
+from cityguard.otpolicy.words import Names, deed
 from cityguard.register.register import Register
 
 END = START + timedelta(days=30)
@@ -105,6 +105,31 @@ def test_a_proposal_is_read_as_sentences() -> None:
     )
     assert "新增允许 1 行" in diff.summary([change], made).zh
     assert "不阻断" in diff.summary([change], made).zh
+
+
+@pytest.mark.parametrize(
+    ("protocol", "klass", "codes", "name", "zh", "en"),
+    [
+        ("modbus", "write", ("16", "6"), "", "写多个寄存器、写单个寄存器（Modbus 16、6）",
+         "write registers (16), write register (6) (Modbus)"),
+        ("gb28181", "control", ("Control/DeviceControl/GuardCmd",), "Control/DeviceControl/GuardCmd",
+         "布防撤防（GB/T 28181 GuardCmd）", "arm or disarm (GB/T 28181 GuardCmd)"),
+        ("ocpp", "program", ("UpdateFirmware",), "UpdateFirmware", "升级固件（OCPP UpdateFirmware）",
+         "update firmware (OCPP UpdateFirmware)"),
+        ("ocpp", "control", ("SetDERControl",), "SetDERControl", "控制 set DER control（OCPP SetDERControl）",
+         "set DER control (OCPP SetDERControl)"),
+        ("sl651", "program", ("64",), "write_basic_config", "修改基本配置（SL 651 64）",
+         "write basic configuration (SL 651 64)"),
+        ("jt808", "control", ("33029", "33030"), "", "控制（JT/T 808 33029、33030）",
+         "control (JT/T 808 33029, 33030)"),
+        ("*", "*", (), "", "任何操作", "do anything to"),
+    ],
+)  # fmt: skip
+def test_a_deed_is_told_in_plain_words(
+    protocol: str, klass: str, codes: tuple[str, ...], name: str, zh: str, en: str
+) -> None:
+    told = deed(protocol, klass, codes, name)
+    assert (told.zh, told.en) == (zh, en)
 
 
 def test_lines_keep_their_ids_whatever_addresses_are_seen() -> None:

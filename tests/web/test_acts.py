@@ -344,6 +344,7 @@ def test_a_search_finds_masters_and_says_truly_when_nothing_matches(site: FastAP
     page = browser.get("/ot?since=24h&q=10.9.9.9").text
     assert 'title="10.9.9.9"' in page
     assert 'title="10.0.0.7"' not in page
+    assert browser.get("/ot?since=2099-01-01").status_code == 200
     page = browser.get("/ot?since=24h&q=10.9.9.8").text
     assert "没有符合条件的站点或主站" in page
     assert "这段时间没有工控报文" not in page

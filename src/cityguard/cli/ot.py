@@ -88,8 +88,14 @@ def diff(as_json: Json = False) -> None:
     """拟议与现行策略的差别，逐句说明 / The proposal against what is in force, sentence by sentence."""
     with application() as one:
         changes = one.ot.diff()
+        proposed = one.ot.proposal_path.is_file()
         if as_json:
             document({"schema_version": 1, "about": one.ot.proposal.about, "changes": [asdict(c) for c in changes]})
+        elif not proposed:
+            say(
+                "还没有拟议：先 cityguard ot learn，再 cityguard ot propose",
+                "nothing is proposed yet: first cityguard ot learn, then cityguard ot propose",
+            )
         else:
             _print(changes, one)
 
@@ -218,12 +224,18 @@ def report(
         _print_review(found)
     for path in files:
         say(f"已写入 {path}", f"written: {path}")
-    if found.violations or found.silent:
+    if found.events and (found.violations or found.silent):
         raise typer.Exit(FINDINGS)
 
 
 def _print_review(found: Review) -> None:
     lang = language()
+    if not found.events:
+        start, end = f"{found.start:%Y-%m-%d %H:%M}", f"{found.end:%Y-%m-%d %H:%M} UTC"
+        say(
+            f"这段时间没有采集到任何工控报文（{start} 至 {end}），不能据此判断静默",
+            f"nothing was captured in this time ({start} to {end}): it tells nothing of silence",
+        )
     if found.violations:
         table(
             pick("违反策略", "Violations"),
@@ -251,7 +263,7 @@ def _print_review(found: Review) -> None:
             [pick("协议", "protocol"), pick("设备标识", "unit"), pick("地址", "address"), pick("次数", "times")],
             ((u.protocol, u.unit, u.ip, u.count) for u in found.unknown[:SHOWN]),
         )
-    if found.silent:
+    if found.silent and found.events:
         _print_heard(found.silent)
     say(
         f"{found.events:,} 条报文，{found.lines} 行策略：违反 {len(found.violations)}，到期 {len(found.expiring)}，"

@@ -105,8 +105,9 @@ class Desk:
         """Learn from the stored messages of a time range and keep the result.
 
         Raises:
-            InputError: nothing was received in it.
+            InputError: nothing was received in it, or it ends before it begins.
         """
+        _ordered(start, end)
         self._note(who, "ot.learn", f"{iso(start)}/{iso(end)}")
         found = self.look(start, end)
         if found.deeds.is_empty():
@@ -234,7 +235,12 @@ class Desk:
         return self._store().alerts.find(Query(where=where, start=start, end=end, limit=limit))
 
     def review(self, start: datetime, end: datetime) -> Review:
-        """What a report says of a time range; reads its stored messages."""
+        """What a report says of a time range; reads its stored messages.
+
+        Raises:
+            InputError: it ends before it begins.
+        """
+        _ordered(start, end)
         found = [one for one in self.violations(start, end) if one.source == "ot_policy"]
         told = self.settings
         return reviewing.review(
@@ -248,7 +254,12 @@ class Desk:
         )
 
     def matrix(self, start: datetime, end: datetime, buckets: int = BUCKETS) -> Matrix:
-        """Who acted on what in a time range, counted by the store."""
+        """Who acted on what in a time range, counted by the store.
+
+        Raises:
+            InputError: it ends before it begins.
+        """
+        _ordered(start, end)
         width = max(1, int((end - start).total_seconds()) // buckets)
         events, learned = self._store().events, self.baseline
         spoken = events.aggregate(Query(dataset="ot", start=start, end=end), ["ot.protocol"], top=MAX_PROTOCOLS)
@@ -282,3 +293,8 @@ class Desk:
             last = rows.drop_nulls("ot.station.id").group_by("ot.station.id").agg(pl.col("bucket").max())
             found |= {key: min(bucket + timedelta(seconds=width), now) for key, bucket in last.iter_rows()}
         return found
+
+
+def _ordered(start: datetime, end: datetime) -> None:
+    if start > end:
+        raise InputError(f"from {iso(start)} is later than to {iso(end)}", remedy="swap --from and --to")

@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from cityguard.model import Text
+from cityguard.otpolicy import functions
 from cityguard.otpolicy.policy import ANY, PLATFORM, Line
 from cityguard.register.register import Register
 
@@ -41,133 +42,6 @@ CLASSES = {
     "program": Text("组态与程序", "program or configure"),
     "diagnostic": Text("诊断", "diagnose"),
     ANY: Text("任何操作", "do anything to"),
-}
-_FUNCTIONS = {
-    ("modbus", "1"): "读线圈",
-    ("modbus", "2"): "读离散输入",
-    ("modbus", "3"): "读保持寄存器",
-    ("modbus", "4"): "读输入寄存器",
-    ("modbus", "5"): "写单个线圈",
-    ("modbus", "6"): "写单个寄存器",
-    ("modbus", "8"): "诊断",
-    ("modbus", "15"): "写多个线圈",
-    ("modbus", "16"): "写多个寄存器",
-    ("modbus", "22"): "掩码写寄存器",
-    ("modbus", "23"): "读写多个寄存器",
-    ("modbus", "43"): "读设备标识",
-    ("s7comm", "4"): "读变量",
-    ("s7comm", "5"): "写变量",
-    ("s7comm", "40"): "PI 服务（启动等）",
-    ("s7comm", "41"): "停止 PLC",
-    ("s7comm", "26"): "请求下装",
-    ("s7comm", "27"): "下装块",
-    ("s7comm", "28"): "结束下装",
-    ("s7comm", "29"): "开始上装",
-    ("s7comm", "30"): "上装块",
-    ("s7comm", "31"): "结束上装",
-    ("s7comm", "240"): "建立通信",
-    ("iec104", "45"): "单点命令",
-    ("iec104", "46"): "双点命令",
-    ("iec104", "47"): "步调节命令",
-    ("iec104", "48"): "归一化设定值",
-    ("iec104", "49"): "标度化设定值",
-    ("iec104", "50"): "浮点设定值",
-    ("iec104", "100"): "总召唤",
-    ("iec104", "101"): "电能量召唤",
-    ("iec104", "103"): "时钟同步",
-    ("iec104", "105"): "复位进程",
-    ("hj212", "1000"): "设置超时与重发",
-    ("hj212", "1001"): "提取硬件序列号",
-    ("hj212", "1002"): "设置设备标识",
-    ("hj212", "1011"): "提取时间",
-    ("hj212", "1012"): "设置时间",
-    ("hj212", "1013"): "请求校时",
-    ("hj212", "1014"): "设置密钥",
-    ("hj212", "1061"): "提取实时间隔",
-    ("hj212", "1062"): "设置实时间隔",
-    ("hj212", "1063"): "提取分钟间隔",
-    ("hj212", "1064"): "设置分钟间隔",
-    ("hj212", "1072"): "设置口令",
-    ("hj212", "2011"): "实时数据",
-    ("hj212", "2012"): "停止实时数据",
-    ("hj212", "2021"): "设备状态",
-    ("hj212", "2022"): "停止设备状态",
-    ("hj212", "2031"): "日数据",
-    ("hj212", "2041"): "日运行时间",
-    ("hj212", "2051"): "分钟数据",
-    ("hj212", "2061"): "小时数据",
-    ("hj212", "2081"): "开机时间",
-    ("hj212", "3011"): "零点与量程校准",
-    ("hj212", "3012"): "即时采样",
-    ("hj212", "3013"): "清洗反吹",
-    ("hj212", "3014"): "比对采样",
-    ("hj212", "3015"): "超标留样",
-    ("hj212", "3016"): "设置采样周期",
-    ("hj212", "3017"): "提取仪表序列号",
-    ("hj212", "3018"): "提取仪表状态",
-    ("hj212", "3019"): "提取仪表参数",
-    ("hj212", "3020"): "现场机日志与状态",
-    ("hj212", "3021"): "设置仪表参数",
-    ("hj212", "9015"): "心跳",
-    ("sl651", "47"): "链路保持",
-    ("sl651", "48"): "测试",
-    ("sl651", "49"): "均匀时段报",
-    ("sl651", "50"): "定时报",
-    ("sl651", "51"): "加报",
-    ("sl651", "52"): "小时报",
-    ("sl651", "53"): "人工置数",
-    ("sl651", "54"): "图片",
-    ("sl651", "55"): "查询实时数据",
-    ("sl651", "56"): "查询时段数据",
-    ("sl651", "57"): "查询人工置数",
-    ("sl651", "58"): "查询要素",
-    ("sl651", "64"): "修改基本配置",
-    ("sl651", "65"): "读基本配置",
-    ("sl651", "66"): "修改运行参数",
-    ("sl651", "67"): "读运行参数",
-    ("sl651", "68"): "查询水泵数据",
-    ("sl651", "69"): "查询软件版本",
-    ("sl651", "70"): "查询状态",
-    ("sl651", "71"): "清除存储",
-    ("sl651", "72"): "恢复出厂",
-    ("sl651", "73"): "修改口令",
-    ("sl651", "74"): "设置时钟",
-    ("sl651", "75"): "设置 IC 卡",
-    ("sl651", "76"): "控制水泵",
-    ("sl651", "77"): "控制阀门",
-    ("sl651", "78"): "控制闸门",
-    ("sl651", "79"): "定值控制",
-    ("sl651", "80"): "查询事件",
-    ("sl651", "81"): "读时钟",
-    ("dlt645", "3"): "安全认证",
-    ("dlt645", "8"): "广播校时",
-    ("dlt645", "17"): "读数据",
-    ("dlt645", "18"): "读后续数据",
-    ("dlt645", "19"): "读通信地址",
-    ("dlt645", "20"): "写数据",
-    ("dlt645", "21"): "写通信地址",
-    ("dlt645", "22"): "冻结",
-    ("dlt645", "23"): "改通信速率",
-    ("dlt645", "24"): "改口令",
-    ("dlt645", "25"): "需量清零",
-    ("dlt645", "26"): "电表清零",
-    ("dlt645", "27"): "事件清零",
-    ("dlt645", "28"): "拉合闸等继电器控制",
-    ("dlt645", "29"): "多功能端子输出",
-    ("cjt188", "1"): "读数据",
-    ("cjt188", "3"): "读地址",
-    ("cjt188", "4"): "写数据",
-    ("cjt188", "9"): "读密钥版本",
-    ("cjt188", "21"): "写地址",
-    ("cjt188", "22"): "写机电同步",
-    ("dlt698", "1"): "链路",
-    ("dlt698", "2"): "建立连接",
-    ("dlt698", "3"): "断开连接",
-    ("dlt698", "5"): "读取",
-    ("dlt698", "6"): "设置",
-    ("dlt698", "7"): "操作",
-    ("dlt698", "8"): "上报",
-    ("dlt698", "9"): "代理",
 }
 FLAGS = {
     "alerted": Text("学习期间该主站有告警", "alerts named this master while it was learned"),
@@ -242,18 +116,26 @@ class Names:
 
 
 def deed(protocol: str, klass: str, codes: Sequence[str], name: str = "") -> Text:
-    """What is done: ``读保持寄存器`` / ``Read Holding Registers (Modbus 3)``."""
-    known = [_FUNCTIONS.get((protocol, code)) for code in codes]
-    kind = CLASSES.get(klass, Text(klass, klass))
-    spoken = PROTOCOLS.get(protocol, protocol)
-    said = "、".join(codes[:SHOWN]) + ("…" if len(codes) > SHOWN else "")
-    if codes and all(known):
-        zh = "、".join(str(one) for one in known[:SHOWN])
+    """What is done: ``读保持寄存器（Modbus 3）`` / ``Read Holding Registers (Modbus 3)``."""
+    kind, spoken = CLASSES.get(klass, Text(klass, klass)), PROTOCOLS.get(protocol, protocol)
+    if not codes:
+        return kind if protocol == ANY else Text(f"{kind.zh}（{spoken}）", f"{kind.en} ({spoken})")
+    shown, more = codes[:SHOWN], "…" if len(codes) > SHOWN else ""
+    known = [functions.called(protocol, code, name if len(codes) == 1 else "") for code in shown]
+    written = [functions.written(code) for code in shown]  # a code, or the name where there are no numbers
+    zh = "、".join(one.zh for one in known)
+    if not all(one.zh for one in known):
+        other = functions.plain(name) or ("" if len(codes) > 1 else functions.plain(codes[0]))
+        zh = kind.zh if other.isdigit() or not other else f"{kind.zh} {other}"
+    zh, said = f"{zh}{more}", "、".join(written) + more
+    note_zh = spoken if said == zh else f"{spoken} {said}"
+    if len(codes) > 1 and all(one.en for one in known):
+        pairs = (one.en if one.en == code else f"{one.en} ({code})" for one, code in zip(known, written, strict=True))
+        en, note = ", ".join(pairs) + more, spoken
     else:
-        zh = f"{kind.zh} {name or said}".strip() if codes else kind.zh
-    en = name if name and len(codes) == 1 else f"{kind.en} {name or ', '.join(codes[:SHOWN])}".strip()
-    note = "" if protocol == ANY else spoken if said in (name, "") else f"{spoken} {said}"
-    return Text(f"{zh}（{note}）" if note else zh, f"{en} ({note.replace('、', ', ')})" if note else en)
+        en = known[0].en if len(codes) == 1 and known[0].en else kind.en
+        note = spoken if said == en else f"{spoken} {', '.join(written)}{more}"
+    return Text(f"{zh}（{note_zh if protocol != ANY else said}）", f"{en} ({note if protocol != ANY else said})")
 
 
 def where(addresses: Sequence[str], total: int = 0) -> Text:

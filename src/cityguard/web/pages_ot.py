@@ -74,9 +74,10 @@ def ot(
 
 def _since(text: str, now: datetime) -> datetime:
     try:
-        return moment(text, now)
+        start = moment(text, now)
     except InputError:
-        return now - timedelta(days=1)
+        start = now
+    return start if start < now else now - timedelta(days=1)
 
 
 def _policy(at: Desk) -> tuple[Policy, str]:
