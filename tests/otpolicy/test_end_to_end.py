@@ -18,6 +18,7 @@ import pytest
 from cityguard import config, pipeline
 from cityguard.app import App
 from cityguard.audit import Actor
+from cityguard.cli import demo
 from cityguard.errors import InputError
 from cityguard.model import Query, Station, Term
 from cityguard.otpolicy.desk import Signature
@@ -179,6 +180,19 @@ def run(home: Path, *argv: str, code: int = 0, lang: str = "en") -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
+
+
+def test_what_is_decided_in_the_demo_stays_in_the_demos_folder(tmp_path: Path) -> None:
+    settings = config.load(ROOT / "examples" / "city" / "cityguard.yml", {})
+    app = demo.opened(replace(settings, home=str(tmp_path / "var"), listen=()))
+    try:
+        app.ot.decide(WHO, SIGNED, places=PLANT)
+        assert app.ot.policy.scopes[0].place == PLANT[0]
+        assert (tmp_path / "var" / "ot-policy.yml").is_file()
+        assert not (ROOT / "examples" / "city" / "ot-policy.yml").exists()
+        assert not (ROOT / "examples" / "city" / "content" / "ot-policy.yml").exists()
+    finally:
+        app.close()
 
 
 def test_the_same_by_hand(home: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 from fastapi import FastAPI
 from tests.web.town import EVIL, PASSWORD
 
+from cityguard.audit import Actor
 from cityguard.model import Query
+from cityguard.otpolicy.desk import Signature
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -108,6 +110,25 @@ def test_pages_are_shown_without_error_or_foreign_request(window: BrowserContext
         seen.open(path)
         seen.picture(name)
         assert not seen.is_wider_than_the_screen(), name
+    assert seen.faults == []
+
+
+def test_the_views_of_the_ot_page_are_no_wider_than_the_screen_in_english_either(
+    window: BrowserContext, fresh: FastAPI
+) -> None:
+    fresh.state.city.ot.decide(Actor("op"), Signature("Water works", "baseline"), places=("segment:ot",))
+    seen = Window(window, fresh.state.url)
+    seen.login()
+    window.add_cookies([{"name": "lang", "value": "en", "url": fresh.state.url}])
+    for view in ("matrix", "sites", "policy", "proposal", "violations", "stations"):
+        seen.open(f"/ot?view={view}")
+        assert not seen.is_wider_than_the_screen(), view
+        if view == "sites":
+            assert "enforced: violations are told" in seen.page.inner_text("#rows")
+            over = seen.page.evaluate(
+                "(t => t.scrollWidth - t.parentElement.clientWidth)(document.querySelector('#rows'))"
+            )
+            assert over <= 0, f"{over} px too wide"
     assert seen.faults == []
 
 

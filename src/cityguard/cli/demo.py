@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cityguard.app import App, Ingested
     from cityguard.chain import Chain
     from cityguard.clock import Clock
+    from cityguard.config import Settings
 
 HOUR_ENDS = datetime(2026, 3, 11, 15, 35, tzinfo=UTC)  # five minutes after the sample's last event
 SYSTEMS = ("sys-gov-service", "sys-water-scada")
@@ -35,7 +36,6 @@ def demo(
 ) -> None:
     """在样例城市上完成全流程：采集、检测、自查、演练、报告 / The whole mission on the sample city."""
     from cityguard import config, content
-    from cityguard.app import App
 
     city = content.root() / "examples" / "city"
     if not once:
@@ -45,13 +45,23 @@ def demo(
     settings = replace(config.load(city / "cityguard.yml", {}), home=str((out / "var").absolute()), listen=())
     if STATE.language:
         settings = replace(settings, language="en" if STATE.language == "en" else "zh-CN")
-    one = App(settings, clock=city_clock())
+    one = opened(settings)
     try:
         _mission(one, city, out)
         if not once:
             _serve(one, port)
     finally:
         one.close()
+
+
+def opened(settings: Settings) -> App:
+    """The sample city with its policy in the demo's folder: what is decided there leaves the sample as it is."""
+    from cityguard.app import App
+    from cityguard.otpolicy import policy
+
+    one = App(settings, clock=city_clock())
+    one.ot.path = settings.home_path / policy.FILE
+    return one
 
 
 def city_clock() -> Clock:
