@@ -30,6 +30,10 @@ To = Annotated[str, typer.Option("--to", help="止，默认现在 / until, now b
 By = Annotated[str | None, typer.Option("--as", help="操作人 / who decides")]
 Json = Annotated[bool, typer.Option("--json", help="JSON")]
 Ids = list[str] | None
+_ACCEPT = (
+    "逐条接受的编号；主站有告警、不在台账或不是登记平台的行（须逐条确认）只能这样接受 / line to accept, by id: the only "
+    "way for lines whose master alerts named, the register lacks, or is no platform of the station (must be named)"
+)
 
 
 def _who(by: str | None) -> Actor:
@@ -134,7 +138,7 @@ def enforce(
     segment: Annotated[Ids, typer.Option("--segment", help="网段编号，可重复 / segment id, repeatable")] = None,
     station: Annotated[Ids, typer.Option("--station", help="站点，可重复 / station, repeatable")] = None,
     everything: Annotated[bool, typer.Option("--all", help="拟议涉及的全部范围 / every place proposed")] = False,
-    accept: Annotated[Ids, typer.Option("--accept", help="逐条接受的编号 / line to accept, by id")] = None,
+    accept: Annotated[Ids, typer.Option("--accept", help=_ACCEPT)] = None,
     reject: Annotated[Ids, typer.Option("--reject", help="逐条拒绝的编号 / line to reject, by id")] = None,
     remove: Annotated[Ids, typer.Option("--remove", help="移除现行策略行 / line in force to remove")] = None,
     learning: Annotated[
