@@ -31,8 +31,8 @@ By = Annotated[str | None, typer.Option("--as", help="操作人 / who decides")]
 Json = Annotated[bool, typer.Option("--json", help="JSON")]
 Ids = list[str] | None
 _ACCEPT = (
-    "逐条接受的编号；主站有告警、不在台账或不是登记平台的行（须逐条确认）只能这样接受 / line to accept, by id: the only "
-    "way for lines whose master alerts named, the register lacks, or is no platform of the station (must be named)"
+    "逐条接受的编号；主站有告警、不在台账或不是登记平台的行（须逐条确认）只能这样接受 / line to accept, by id: the "
+    "only way for lines whose master alerts named, the register lacks, or is no platform of the station (must be named)"
 )
 
 
