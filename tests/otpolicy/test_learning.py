@@ -171,7 +171,7 @@ def test_only_what_must_be_named_is_marked_so_and_a_note_is_another_word() -> No
     assert [line.id for line in taken.held] == [strange.line.id]
     said = diff.summary(changes, made)
     assert "1 of them must be named" in said.en
-    assert "1 more have a note" in said.en
+    assert "1 of them have a note" in said.en
 
 
 def test_hours_are_narrowed_for_writes_once_a_week_was_seen() -> None:

@@ -84,8 +84,8 @@ def summary(changes: Sequence[Change], proposal: Policy) -> Text:
     zh += f"；其中 {held} 行须逐条确认" if held else ""
     en += f"; {held} of them must be named to be accepted" if held else ""
     noted = sum(bool(one.remark.zh) and not one.held for one in changes)
-    zh += f"；另有 {noted} 行请注意，随范围接受" if noted else ""
-    en += f"; {noted} more have a note and are taken with their place" if noted else ""
+    zh += f"；其中 {noted} 行请注意，随范围接受" if noted else ""
+    en += f"; {noted} of them have a note and are taken with their place" if noted else ""
     zh += f"；已拒绝的 {about['refused']} 行不再提出" if about.get("refused", "0") != "0" else ""
     en += f"; {about['refused']} rejected before are not proposed again" if about.get("refused", "0") != "0" else ""
     zh += f"；另有 {about['left_out']} 项放不下，未提出" if about.get("left_out", "0") != "0" else ""
