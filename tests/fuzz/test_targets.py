@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,14 @@ MUTATIONS = 40
 def test_a_decoder_takes_its_seeds_and_damaged_ones(name: str) -> None:
     run = targets()[name]
     for data in (*mutate.seeds(name)[:10], *mutate.mutations(name, MUTATIONS)):
-        begun = time.monotonic()
-        run(data)
-        assert time.monotonic() - begun < mutate.SLOW
+        if seconds(run, data) >= mutate.SLOW:  # the first time loops may have been compiled
+            assert seconds(run, data) < mutate.SLOW
+
+
+def seconds(run: Callable[[bytes], None], data: bytes) -> float:
+    begun = time.monotonic()
+    run(data)
+    return time.monotonic() - begun
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
