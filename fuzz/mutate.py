@@ -77,8 +77,8 @@ def _change(data: bytearray, every: list[bytes], rng: random.Random) -> None:
         data[at:] = other[rng.randrange(len(other) + 1) :]
 
 
-def _again(run: Callable[[bytes], None], data: bytes) -> float:
-    """Seconds an input takes when all is compiled."""
+def seconds(run: Callable[[bytes], None], data: bytes) -> float:
+    """Seconds an input takes; whether it raises is another question."""
     begun = time.perf_counter()
     with contextlib.suppress(Exception):
         run(data)
@@ -103,7 +103,7 @@ def main() -> int:
                     places.add(place)
                     traceback.print_exc(limit=-3)
             spent = time.perf_counter() - begun
-            slowest = max(slowest, spent if spent <= SLOW else _again(run, data))
+            slowest = max(slowest, spent if spent <= SLOW else seconds(run, data))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         bad += fell > 0 or slowest > SLOW or peak > PEAK
         print(f"{name:<26} {count} mutations, {fell} fell, slowest {slowest:.3f} s, peak so far {peak} MiB", flush=True)

@@ -7,6 +7,7 @@ import binascii
 from typing import Any
 
 from cityguard.decoders.ot import cjt188, cjt188_frame, dlt645_frame, dlt645_rows
+from cityguard.decoders.wire import summed
 
 MAX_FRAMES = 8
 MAX_OCTETS = 4_096
@@ -31,7 +32,7 @@ def rows(payload: bytes, captured: int) -> list[dict[str, Any]]:
 
 def _electric(data: bytes, place: int, captured: int, found: list[dict[str, Any]]) -> int:
     size = dlt645_frame.size(data, place)
-    if not 0 < size <= len(data) - place or not dlt645_frame.checked(data, place, size):
+    if not 0 < size <= len(data) - place or not summed.checked(data, place, size):
         return 0
     frame = dlt645_frame.read(data[place : place + size])
     if frame is None:
@@ -42,7 +43,7 @@ def _electric(data: bytes, place: int, captured: int, found: list[dict[str, Any]
 
 def _other(data: bytes, place: int, captured: int, found: list[dict[str, Any]]) -> int:
     size = cjt188_frame.size(data, place)
-    if not 0 < size <= len(data) - place or not cjt188_frame.checked(data, place, size):
+    if not 0 < size <= len(data) - place or not summed.checked(data, place, size):
         return 0
     frame = cjt188_frame.read(data[place : place + size])
     if frame is None:

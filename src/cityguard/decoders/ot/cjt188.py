@@ -15,8 +15,9 @@ from cityguard.decoders.ot import cjt188_frame, dlt645_data
 from cityguard.decoders.ot.cjt188_frame import Frame
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import summed
 from cityguard.decoders.wire.pairs import Pairs
-from cityguard.decoders.wire.sought import Sought, lies
+from cityguard.decoders.wire.sought import Sought, leads, lies, one_by_one
 
 MAX_WAITING = 65_536
 """Requests of a capture that wait for their answers."""
@@ -36,18 +37,10 @@ class Cjt188(Speaker):
         )
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
-        place, taken = 0, False
-        while place < len(data):
-            if data[place] == _FILLER[0]:
-                place += 1
-                continue
-            size = cjt188_frame.size(data, place)
-            if not 0 < size <= len(data) - place:
-                size = cjt188_frame.broken(data, place)
-            if not size:
-                break
-            self.frame(data[place : place + size], talk, at)
-            place, taken = place + size, True
+        taken = False
+        for frame in one_by_one(data, cjt188_frame.size, _FILLER, cjt188_frame.broken):
+            self.frame(frame, talk, at)
+            taken = True
         return taken
 
     def malformed(self, talk: Talk, at: Moment) -> None:
@@ -101,19 +94,13 @@ def fields(frame: Frame, asked: int | None, captured: int) -> dict[str, Any]:
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole frame behind nothing but FEh: with the right sum, or filling the payload to its end."""
-    place = len(data) - len(data.lstrip(_FILLER))
-    if place >= len(data):
-        return False
-    size = cjt188_frame.size(data, place)
-    if not 0 < size <= len(data) - place:
-        return place + cjt188_frame.broken(data, place) == len(data)
-    return cjt188_frame.checked(data, place, size) or place + size == len(data)
+    """A whole frame behind nothing but FEh."""
+    return leads(data, cjt188_frame.size, summed.checked, _FILLER, cjt188_frame.broken)
 
 
 def within(data: bytes) -> bool:
     """A frame among other octets."""
-    return lies(data, _BEGINS, cjt188_frame.size, cjt188_frame.checked, _FILLER * 2, cjt188_frame.broken)
+    return lies(data, _BEGINS, cjt188_frame.size, summed.checked, _FILLER * 2, cjt188_frame.broken)
 
 
 _BEGINS = re.compile(rb"(?=h[\x10-\x13\x20\x21\x30\x40])", re.DOTALL)

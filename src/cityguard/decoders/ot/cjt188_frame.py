@@ -146,11 +146,6 @@ def broken(data: bytes | bytearray, at: int) -> int:
     return summed.end(data, at, LEAST, MOST)
 
 
-def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
-    """Whether the checksum of the frame at a place is right."""
-    return sum(frame[at : at + whole - 2]) & 0xFF == frame[at + whole - 2]
-
-
 def read(frame: bytes) -> Frame | None:
     """What the octets from 68h to 16h say; None where they are no frame."""
     if len(frame) < LEAST or frame[0] != START:
@@ -159,7 +154,7 @@ def read(frame: bytes) -> Frame | None:
     if not whole and broken(frame, 0) != len(frame):
         return None
     plain = Frame(
-        frame[1], frame[8:1:-1].hex().upper(), frame[9], frame[_HEAD:-2], checked(frame, 0, len(frame)), whole
+        frame[1], frame[8:1:-1].hex().upper(), frame[9], frame[_HEAD:-2], summed.checked(frame, 0, len(frame)), whole
     )  # fmt: skip
     if len(plain.data) < 2 or plain.refused:
         return replace(plain, serial=plain.data[0] if plain.data else None)

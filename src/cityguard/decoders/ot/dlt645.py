@@ -13,8 +13,9 @@ from cityguard.decoders.ot import dlt645_frame
 from cityguard.decoders.ot.dlt645_rows import Rows
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
+from cityguard.decoders.wire import summed
 from cityguard.decoders.wire.gathered import Gathered
-from cityguard.decoders.wire.sought import Sought, lies
+from cityguard.decoders.wire.sought import Sought, leads, lies, one_by_one
 
 MAX_GATHERED = 100_000
 """Frames read together."""
@@ -76,18 +77,10 @@ class Dlt645(Speaker):
         return Meter(self, talk, self.gathered.begin(talk))
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
-        place, taken = 0, False
-        while place < len(data):
-            if data[place] == _FILLER[0]:
-                place += 1
-                continue
-            size = dlt645_frame.size(data, place)
-            if not 0 < size <= len(data) - place:
-                size = dlt645_frame.broken(data, place)
-            if not size:
-                break
-            self.gather(data[place : place + size], at, self.gathered.between(talk))
-            place, taken = place + size, True
+        taken = False
+        for frame in one_by_one(data, dlt645_frame.size, _FILLER, dlt645_frame.broken):
+            self.gather(frame, at, self.gathered.between(talk))
+            taken = True
         return taken
 
     def frame(self, frame: bytes, talk: Talk, at: Moment) -> None:
@@ -118,19 +111,13 @@ class Dlt645(Speaker):
 
 
 def starts(data: bytes, usual: bool) -> bool:
-    """A whole frame behind nothing but FEh: with the right sum, or filling the payload to its end."""
-    place = len(data) - len(data.lstrip(_FILLER))
-    if place >= len(data):
-        return False
-    size = dlt645_frame.size(data, place)
-    if not 0 < size <= len(data) - place:
-        return place + dlt645_frame.broken(data, place) == len(data)
-    return dlt645_frame.checked(data, place, size) or place + size == len(data)
+    """A whole frame behind nothing but FEh."""
+    return leads(data, dlt645_frame.size, summed.checked, _FILLER, dlt645_frame.broken)
 
 
 def within(data: bytes) -> bool:
     """A frame among other octets."""
-    return lies(data, _BEGINS, dlt645_frame.size, dlt645_frame.checked, _FILLER * 2, dlt645_frame.broken)
+    return lies(data, _BEGINS, dlt645_frame.size, summed.checked, _FILLER * 2, dlt645_frame.broken)
 
 
 _BEGINS = re.compile(rb"(?=h.{6}h)", re.DOTALL)

@@ -155,11 +155,6 @@ def broken(data: bytes | bytearray, at: int) -> int:
     return summed.end(data, at, LEAST, MOST) if len(data) - at >= LEAST and _heads(data, at) else 0
 
 
-def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
-    """Whether the checksum of the frame at a place is right."""
-    return sum(frame[at : at + whole - 2]) & 0xFF == frame[at + whole - 2]
-
-
 def read(frame: bytes) -> Frame | None:
     """What the octets from 68h to 16h say; None where they are no frame."""
     if len(frame) < LEAST or frame[0] != START:
@@ -177,7 +172,7 @@ def read(frame: bytes) -> Frame | None:
         control,
         code,
         data,
-        checked(frame, 0, len(frame)),
+        summed.checked(frame, 0, len(frame)),
         whole,
         name,
         kind,

@@ -20,7 +20,7 @@ from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.recognise import HEAD
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
-from cityguard.decoders.wire.sought import Sought, lies
+from cityguard.decoders.wire.sought import Sought, lies, one_by_one
 
 MAX_WAITING = 65_536
 """Requests of a capture that wait for their answers."""
@@ -49,16 +49,10 @@ class Dlt698(Speaker):
         return Sought(talk, b"h", dlt698_frame.size, self.frame, dlt698_frame.MOST, self.malformed, _FILLER)
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
-        place, taken = 0, False
-        while place < len(data):
-            if data[place] == _FILLER[0]:
-                place += 1
-                continue
-            size = dlt698_frame.size(data, place)
-            if not 0 < size <= len(data) - place:
-                break
-            self.frame(data[place : place + size], talk, at)
-            place, taken = place + size, True
+        taken = False
+        for frame in one_by_one(data, dlt698_frame.size, _FILLER):
+            self.frame(frame, talk, at)
+            taken = True
         return taken
 
     def malformed(self, talk: Talk, at: Moment) -> None:

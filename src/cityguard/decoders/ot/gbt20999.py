@@ -18,7 +18,7 @@ from cityguard.decoders.ot.gbt20999_frame import Frame, Item
 from cityguard.decoders.protocol import Mark, Out, Protocol, Speaker
 from cityguard.decoders.stream import Moment
 from cityguard.decoders.wire.pairs import Pairs
-from cityguard.decoders.wire.sought import Sought, lies
+from cityguard.decoders.wire.sought import Sought, lies, one_by_one
 
 MAX_WAITING = 16_384
 """Requests of a capture that wait for their answers."""
@@ -42,13 +42,10 @@ class Gbt20999(Speaker):
         return Sought(talk, b"~", gbt20999_frame.size, self.frame, 2 * gbt20999_frame.MOST, self.malformed)
 
     def datagram(self, data: bytes, talk: Talk, at: Moment) -> bool:
-        place, taken = 0, False
-        while place < len(data):
-            size = gbt20999_frame.size(data, place)
-            if not 0 < size <= len(data) - place:
-                break
-            self.frame(data[place : place + size], talk, at)
-            place, taken = place + size, True
+        taken = False
+        for frame in one_by_one(data, gbt20999_frame.size):
+            self.frame(frame, talk, at)
+            taken = True
         return taken
 
     def malformed(self, talk: Talk, at: Moment) -> None:

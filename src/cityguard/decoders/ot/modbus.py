@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cityguard.decoders.events import Ends, count, keyed
+from cityguard.decoders.events import count, keyed
 from cityguard.decoders.flow import Keys
 from cityguard.decoders.ot import modbus_pdu
 from cityguard.decoders.ot.modbus_columns import Adus, Fields, Requests, Waiting, lives
@@ -22,6 +22,7 @@ from cityguard.decoders.packet import Bools, Packets, U64s, Window, Words
 from cityguard.decoders.protocol import Out, Protocol, Speaker
 from cityguard.decoders.stream import FULL, Side, distance
 from cityguard.decoders.wire import crc
+from cityguard.decoders.wire.inorder import ends_of
 from cityguard.model import LogSource
 
 PORT = 502
@@ -241,7 +242,7 @@ class Modbus(Speaker):
         start, quantity = self._waiting.match(now, asks, start, quantity, born, hashes[openings])
         return pl.concat(
             [
-                keyed(_ends(packets, row)),
+                keyed(ends_of(packets, row)),
                 pl.DataFrame(
                     [
                         pl.Series("network.protocol", ["modbus"], pl.String).new_from_index(0, len(row)),
@@ -337,21 +338,6 @@ def _column(parts: list[Fields], name: str, order: Words | None) -> Any:
     if order is None:
         return getattr(parts[0], name)
     return np.concatenate([getattr(one, name) for one in parts])[order]
-
-
-def _ends(packets: Packets, rows: Words) -> Ends:
-    return Ends(
-        packets.number[rows],
-        packets.time[rows],
-        packets.v6[rows],
-        packets.proto[rows],
-        (packets.source[0][rows], packets.source[1][rows]),
-        (packets.destination[0][rows], packets.destination[1][rows]),
-        packets.source_port[rows],
-        packets.destination_port[rows],
-        packets.vlan[rows],
-        packets.icmp[rows],
-    )
 
 
 def starts(data: bytes, usual: bool) -> bool:

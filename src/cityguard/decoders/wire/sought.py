@@ -7,7 +7,7 @@ a stream that needs too many of them is none of the protocol's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cityguard.decoders.events import Talk
 from cityguard.decoders.stream import Moment
@@ -126,6 +126,33 @@ class Sought:
             self.done = True
             self._spoiled(self._talks[side], at)
         return self.done
+
+
+def one_by_one(data: bytes, size: Size, filler: bytes = b"", broken: Size | None = None) -> Iterator[bytes]:
+    """Frames one behind the other, as a datagram holds them; ends where none begins. Arguments as of ``Sought``."""
+    place = 0
+    while place < len(data):
+        if filler and data[place] == filler[0]:
+            place += 1
+            continue
+        octets = size(data, place)
+        if not 0 < octets <= len(data) - place:
+            octets = broken(data, place) if broken is not None else 0
+        if octets <= 0:
+            return
+        yield data[place : place + octets]
+        place += octets
+
+
+def leads(data: bytes, size: Size, sound: Sound, filler: bytes, broken: Size) -> bool:
+    """Whether a frame stands behind nothing but filler: with the right check, or filling the payload to its end."""
+    place = len(data) - len(data.lstrip(filler))
+    if place >= len(data):
+        return False
+    octets = size(data, place)
+    if not 0 < octets <= len(data) - place:
+        return place + broken(data, place) == len(data)
+    return sound(data, place, octets) or place + octets == len(data)
 
 
 def lies(

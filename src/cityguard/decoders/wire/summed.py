@@ -5,6 +5,11 @@ from __future__ import annotations
 END = 0x16
 
 
+def checked(frame: bytes | bytearray, at: int, whole: int) -> bool:
+    """Whether the checksum of the frame at a place is right."""
+    return sum(frame[at : at + whole - 2]) & 0xFF == frame[at + whole - 2]
+
+
 def end(data: bytes | bytearray, at: int, least: int, most: int) -> int:
     """Octets of the first frame at a place whose sum fits, whatever length it tells; 0 = there is none."""
     total, added = 0, at
