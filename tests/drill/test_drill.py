@@ -178,7 +178,7 @@ def test_an_old_backup_is_no_success_though_its_data_is_right(case: Case) -> Non
     assert check(run, "SHA-256")
 
 
-@pytest.mark.parametrize("raw", [b"", gzip.compress(b""), gzip.compress(archive({}))])
+@pytest.mark.parametrize("raw", [b"", gzip.compress(b""), gzip.compress(archive({}))], ids=["nothing", "gzip", "tar"])
 @pytest.mark.parametrize("sums", ["", None])
 def test_an_empty_backup_fails_also_when_its_manifest_is_empty(case: Case, raw: bytes, sums: str | None) -> None:
     case.raw = raw
